@@ -1,0 +1,75 @@
+# `make` alone prints what there is. Every target prepares .venv by itself, from a bare clone:
+# it takes the `python3` it finds, or the one you name (make test PYTHON=python3.13).
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check format crash bench clean
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo '  Options go in ARGS: make test ARGS="tests/unit -x"'
+
+demo: $(VENV)/.core  ## real jobs, real kills, every result checked (under 90 s)
+	$(BIN)/litequeue demo $(ARGS)
+
+test: $(VENV)/.test  ## all tests but the slow ones (those: ARGS="-m slow")
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+check: $(VENV)/.lint  ## style, types, and who may import whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.lint  ## put the style right where a tool can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+crash: $(VENV)/.test  ## the long campaign: kill -9 everything, lose nothing
+	$(BIN)/python -m tests.crash.campaign $(ARGS)
+
+bench: $(VENV)/.bench  ## speed beside the disk's limit, huey, and Celery on Redis
+	@command -v redis-server >/dev/null || { $(INSTALL_REDIS); } || { echo "$(NO_REDIS)" >&2; exit 1; }
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## remove .venv and whatever the other targets left behind
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- how .venv gets what a target needs: one stamp per set, out of date when pyproject.toml is newer
+
+# --group came with pip 25.1, and a new .venv may start with an older one.
+$(VENV)/.core: pyproject.toml
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { $(CHECK_PYTHON) && $(PYTHON) -m venv $(VENV); }
+	$(PIP) install "pip>=25.1"
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	$(PIP) install --group test
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.core
+	$(PIP) install --group lint
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.core
+	$(PIP) install --group bench
+	@touch $@
+
+CHECK_PYTHON = { $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "litequeue needs Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }; }
+
+INSTALL_REDIS = echo "installing redis-server, for Celery's side of the comparison" && \
+	command -v apt-get >/dev/null && \
+	{ [ "$$(id -u)" = 0 ] && as_root= || as_root=sudo; } && \
+	{ $$as_root apt-get install -y -q redis-server || \
+	{ $$as_root apt-get update -q && $$as_root apt-get install -y -q redis-server; }; }
+NO_REDIS = the comparison with Celery needs redis-server, and it could not be installed: install it, then run make bench again

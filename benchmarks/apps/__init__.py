@@ -1,0 +1,3 @@
+"""What the workers load: for each system the program a user would write, and nothing else."""
+
+from __future__ import annotations

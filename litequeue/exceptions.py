@@ -1,0 +1,210 @@
+"""Every exception of litequeue.
+
+    LiteQueueError
+    ├── StoreError                   the file could not do what was asked
+    │   ├── QueueBusy                the write lock stayed taken; nothing was accepted
+    │   ├── QueueFull                no space left; nothing was accepted
+    │   ├── EnqueueUncertain         an I/O error hid the outcome; send the same id again
+    │   ├── QueueNotFound            there is no file at this path
+    │   ├── NotAQueue                the file belongs to something else
+    │   ├── SchemaMismatch           the file was written by another version of litequeue
+    │   ├── QueueFileReplaced        the path now names another file
+    │   ├── UnsafeFilesystem         SQLite's locks do not work there
+    │   └── ForkedMidTransaction     this process was forked in the middle of a write
+    ├── DuplicateJob                 the id is taken by a job with another payload
+    ├── JobNotFound                  no job has this id (never had, or it was pruned)
+    ├── NotSerializable              arguments or result do not survive the serializer
+    ├── PayloadTooLarge              arguments above `task_max_arguments_size`
+    ├── NotRegistered                no task of this name in the registry
+    ├── ImproperlyConfigured         a setting or an option makes no sense
+    ├── EnqueuedAtImport             delay() or get() ran while a worker imported the app
+    ├── TimeoutError                 get() waited long enough (also a builtin TimeoutError)
+    └── TaskError                    how a job ended without a result
+        ├── RemoteError              the task raised a type this process may not rebuild
+        ├── MaxRetriesExceededError  the last retry failed
+        ├── WorkerLostError          the job's worker died too often while running it
+        ├── ResultTooLarge           the return value is above `result_max_size`
+        ├── RejectedError            the task raised Reject
+        └── TaskRevokedError         the job was revoked, or expired, before it ran
+    TaskPredicate                    control flow, raised in a task on purpose
+    ├── Retry                        run again later
+    ├── Ignore                       end in state IGNORED, keep no result
+    └── Reject                       end in state REJECTED, or go back (requeue=True)
+
+A docstring is the default message.  Raised by callers of the library unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+import builtins
+
+
+class LiteQueueError(Exception):
+    """The root of every error litequeue raises."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(args or (type(self).__doc__,)))
+
+
+class StoreError(LiteQueueError):
+    """The queue file could not do what was asked."""
+
+
+class QueueBusy(StoreError):
+    """Another process held the write lock for too long; nothing was accepted, send again."""
+
+
+class QueueFull(StoreError):
+    """The disk is full; nothing was accepted."""
+
+
+class EnqueueUncertain(StoreError):
+    """An I/O error hid whether the job was accepted.
+
+    Sending the same ``id`` again is safe: it is stored once.
+    """
+
+    def __init__(self, id: str, cause: object = "I/O error") -> None:
+        self.id = id
+        super().__init__(
+            f"whether job {id} was accepted is unknown ({cause}); "
+            f"send it again with task_id={id!r}, it cannot be stored twice"
+        )
+
+
+class QueueNotFound(StoreError):
+    """There is no queue file at this path."""
+
+
+class NotAQueue(StoreError):
+    """The file is not a litequeue file."""
+
+
+class SchemaMismatch(StoreError):
+    """The file was written by another version of litequeue."""
+
+
+class QueueFileReplaced(StoreError):
+    """The path now names another file than the one that was opened."""
+
+
+class UnsafeFilesystem(StoreError):
+    """SQLite cannot lock files on this filesystem."""
+
+
+class ForkedMidTransaction(StoreError):
+    """This process was forked while its parent was writing to the file.
+
+    SQLite's lock table came along with the fork, so opening the file here could lose data.
+    """
+
+
+class DuplicateJob(LiteQueueError):
+    """The id is taken by a job with another payload."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        super().__init__(f"job {id} exists with another payload; choose another task_id")
+
+
+class JobNotFound(LiteQueueError):
+    """No job has this id."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        super().__init__(f"no job {id} in this file: it was never enqueued here, or was pruned")
+
+
+class NotSerializable(LiteQueueError, TypeError):
+    """A value does not survive the serializer."""
+
+
+class PayloadTooLarge(LiteQueueError, ValueError):
+    """The arguments are larger than `task_max_arguments_size`."""
+
+
+class NotRegistered(LiteQueueError, KeyError):
+    """No task of this name is registered."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ImproperlyConfigured(LiteQueueError):
+    """A setting or an option makes no sense."""
+
+
+class EnqueuedAtImport(LiteQueueError):
+    """delay() or get() was called while a worker imported the app."""
+
+
+class TimeoutError(LiteQueueError, builtins.TimeoutError):
+    """The result did not come in time."""
+
+
+class TaskError(LiteQueueError):
+    """The job ended without a result."""
+
+
+class RemoteError(TaskError):
+    """The task raised an exception whose type is not rebuilt here.
+
+    ``type`` is its qualified name, ``message`` its text, ``remote_traceback`` where it was raised.
+    """
+
+    def __init__(self, type: str, message: str, remote_traceback: str | None = None) -> None:
+        self.type = type
+        self.message = message
+        self.remote_traceback = remote_traceback
+        super().__init__(f"{type}: {message}" if message else type)
+
+
+class MaxRetriesExceededError(TaskError):
+    """The job failed and no retry is left."""
+
+
+class WorkerLostError(TaskError):
+    """The worker died while running the job, more often than `task_max_deliveries` allows."""
+
+
+class ResultTooLarge(TaskError):
+    """The return value is larger than `result_max_size`."""
+
+
+class RejectedError(TaskError):
+    """The task rejected the job."""
+
+
+class TaskRevokedError(TaskError):
+    """The job was revoked, or expired, before it ran."""
+
+
+class TaskPredicate(Exception):  # noqa: N818 - control flow, not an error; Celery's name
+    """Control flow of a task; never an error."""
+
+
+class Retry(TaskPredicate):
+    """Raised by `Task.retry`: run the job again.
+
+    ``when`` is the countdown in seconds; ``exc`` what made the task give up this time.
+    """
+
+    def __init__(
+        self, message: str | None = None, exc: BaseException | None = None, when: float = 0.0
+    ) -> None:
+        self.exc = exc
+        self.when = when
+        super().__init__(message or f"retry in {when:g} s" + (f": {exc!r}" if exc else ""))
+
+
+class Ignore(TaskPredicate):
+    """End the job in state IGNORED and keep no result."""
+
+
+class Reject(TaskPredicate):
+    """End the job in state REJECTED; with ``requeue`` put it back instead."""
+
+    def __init__(self, reason: object = None, requeue: bool = False) -> None:
+        self.reason = reason
+        self.requeue = requeue
+        super().__init__(str(reason) if reason is not None else "rejected")

@@ -1,0 +1,97 @@
+"""Arguments and results to JSON text and back, strict about what would not survive.
+
+Anything that would come back different, or not at all, is refused where it is sent, with the
+path to the value: NaN, a set, a key that is not text, a lone surrogate.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+from litequeue.exceptions import NotSerializable, PayloadTooLarge
+
+MAX_DEPTH: Final = 100
+
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
+_PLAIN: Final = frozenset({int, float, str, bool, type(None)})
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def dumps(value: object) -> str:
+    """Return ``value`` as JSON text.
+
+    Raises `NotSerializable` naming the first value that JSON cannot hold.
+    """
+    try:
+        if type(value) not in _PLAIN:
+            _check(value, "$", MAX_DEPTH)
+        text = _encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, NotSerializable):
+            raise
+        raise NotSerializable(f"not serializable as JSON: {error}") from error
+    if not text.isascii() and _SURROGATE.search(text):
+        raise NotSerializable("not serializable as JSON: the text holds half a surrogate pair")
+    return text
+
+
+def loads(text: str) -> Any:
+    """Return the value of JSON ``text``; raises ValueError where it is none."""
+    try:
+        return _decode(text)
+    except RecursionError as error:
+        raise ValueError("JSON nested too deep") from error
+
+
+def dumps_arguments(args: tuple[Any, ...], kwargs: dict[str, Any], *, limit: int) -> str:
+    """Return the body of a job: ``[args, kwargs]`` as JSON.
+
+    Raises `NotSerializable`, or `PayloadTooLarge` above ``limit`` bytes.
+    """
+    body = dumps([args, kwargs])
+    size = len(body) if body.isascii() else len(body.encode())
+    if size > limit:
+        raise PayloadTooLarge(
+            f"the arguments take {size:,} bytes and task_max_arguments_size is {limit:,}; "
+            "store the data elsewhere and send its name, or raise the setting"
+        )
+    return body
+
+
+def loads_arguments(body: str) -> tuple[list[Any], dict[str, Any]]:
+    """Return (args, kwargs) of a job's body; raises ValueError where it has another shape."""
+    value = loads(body)
+    if (
+        type(value) is not list
+        or len(value) != 2
+        or type(value[0]) is not list
+        or type(value[1]) is not dict
+    ):
+        raise ValueError("the body is not [args, kwargs]")
+    return value[0], value[1]
+
+
+def _check(value: object, path: str, depth: int) -> None:
+    """Refuse what `json` would change silently or accept against RFC 8259."""
+    if depth == 0:
+        raise NotSerializable(f"{path} is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise NotSerializable(
+                    f"{path} has the key {key!r}; JSON keys are text, so it would come back as a str"
+                )
+            if type(item) not in _PLAIN:
+                _check(item, f"{path}.{key}", depth - 1)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            if type(item) not in _PLAIN:
+                _check(item, f"{path}[{index}]", depth - 1)
+    elif not isinstance(value, str | int | float):
+        raise NotSerializable(
+            f"{path} is a {type(value).__name__}, which JSON cannot hold; "
+            "pass a number, text, list or dict"
+        )

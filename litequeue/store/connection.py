@@ -1,0 +1,546 @@
+"""One process's hold on one queue file.
+
+Two SQLite connections for all threads: a writer and a reader, each behind a lock, because the
+file has one writer anyway.  Here live the rules that keep the file whole: guarded checkpoints,
+a fair wait for the write lock, durability chosen per transaction, one connection per process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+import peewee
+
+from litequeue.clock import SYSTEM, Clock
+from litequeue.exceptions import (
+    ForkedMidTransaction,
+    QueueBusy,
+    QueueFileReplaced,
+    QueueFull,
+    QueueNotFound,
+    SchemaMismatch,
+    StoreError,
+)
+from litequeue.locks import Gate
+from litequeue.store import filesystem, fork_gate, migrations
+from litequeue.store.filesystem import side_directory
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+STARVING: Final = 0.03
+"""Seconds of waiting after which a writer shuts the gate on the others."""
+GATE_PATIENCE: Final = 0.5
+"""Seconds that a shut gate is respected: its holder may have been stopped."""
+CHECKPOINT_EVERY: Final = 1000
+"""Rows written by this process between two checkpoints; 4 times more or fewer cost 10 %."""
+LENGTH_LIMIT: Final = 64 << 20
+"""Bytes of the longest value this process is willing to read."""
+OPEN_PATIENCE: Final = 5.0
+_READ_BUSY: Final = 0.05
+_PRAGMAS: Final = (
+    # Without a guard, a checkpoint races a commit that resets the WAL and loses it
+    # (sqlite.org/wal.html#walresetbug, SQLite 3.7.0 to 3.51.2); see `Database.checkpoint`.
+    ("wal_autocheckpoint", 0),
+    ("mmap_size", 0),
+    ("journal_size_limit", 16 << 20),
+    ("foreign_keys", 1),
+    ("trusted_schema", 0),
+    ("cell_size_check", 1),
+    ("cache_size", -8000),
+    ("fullfsync", 1),
+)
+_FULL: Final = 2
+_NORMAL: Final = 1
+_jitter = random.Random()  # noqa: S311 - spreads waiters, guards nothing
+
+
+class Database:
+    """The writer and the reader of one file; safe to share between threads.
+
+    ``busy_timeout`` is in seconds.  Opens at first use; ``create`` allows to make the file.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: str = "full",
+        busy_timeout: float = 5.0,
+        create: bool = False,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self.path = filesystem.normalise(path)
+        self.busy_timeout = busy_timeout
+        self.clock = clock
+        self.keep_waiting: Callable[[], bool] = lambda: True
+        self._create = create
+        self._full = _FULL if durability == "full" else _NORMAL
+        self._lock = threading.Lock()
+        self._read_lock = threading.Lock()
+        self._pid = os.getpid()
+        self._holder = 0
+        self._poisoned = False
+        self._identity: tuple[int, int] | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._peewee: tuple[Any, ...] = ()
+        self._gate: Gate | None = None
+        self._synchronous = 0
+        self._rows = 0
+        self._commits = 0
+        self._checkpointed = (0, 0)
+        fork_gate.guard(self)
+
+    # Transactions
+
+    def write(self, *, durable: bool, rows: int = 1, wait: float | None = None) -> Transaction:
+        """Return a context manager: BEGIN IMMEDIATE … COMMIT, or ROLLBACK on an exception.
+
+        ``durable`` syncs the commit to the disk (a transaction with an enqueue or an outcome);
+        ``rows`` counts towards the next checkpoint; ``wait`` is how many seconds to wait for
+        other writers (default: ``busy_timeout``), then `QueueBusy`.
+        """
+        return Transaction(self, self._full if durable else _NORMAL, rows, wait)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Lend the reader.  It never waits for a writer."""
+        self._check_pid()
+        while True:
+            if self._reader is None:
+                self._open_reader()
+            with self._read_lock:
+                if self._reader is None:  # closed by a fork in another thread
+                    continue
+                try:
+                    yield self._reader
+                except (sqlite3.Error, peewee.PeeweeException) as error:
+                    raise_translated(error, self.path)
+                    raise
+                return
+
+    @contextlib.contextmanager
+    def query(self) -> Iterator[Any]:
+        """Lend the reader as a peewee database, for queries that are not hot."""
+        with self.read():
+            yield self._peewee[1]
+
+    def data_version(self) -> int:
+        """Return a number that changes when another connection has committed."""
+        self._check_pid()
+        with self._lock:
+            connection = self._writer or self._open()
+            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def begin(self, synchronous: int, wait: float | None) -> sqlite3.Connection:
+        """Take the thread lock and the write lock.  For `Transaction` only."""
+        self._check_pid()
+        timeout = self.busy_timeout if wait is None else wait
+        deadline = self.clock.monotonic() + timeout
+        if not self._lock.acquire(timeout=max(timeout, 0)):
+            raise _busy(self.path, timeout)
+        try:
+            self._holder = threading.get_ident()
+            connection = self._writer or self._open()
+            if self._synchronous != synchronous:
+                connection.execute(f"PRAGMA synchronous = {synchronous}")
+                self._synchronous = synchronous
+            if not _try_begin(connection, self._gate):
+                self._wait_for_begin(connection, deadline, timeout)
+            self._check_identity(connection)
+            return connection
+        except BaseException as error:
+            self._release()
+            raise_translated(error, self.path)
+            raise
+
+    def commit(self, connection: sqlite3.Connection, rows: int) -> None:
+        """Commit; and checkpoint when enough has been written.  For `Transaction` only."""
+        try:
+            try:
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            self._rows += rows
+            self._commits += 1
+            if self._rows >= CHECKPOINT_EVERY:
+                self._checkpoint_after_commit(connection)
+        finally:
+            self._release()
+
+    def rollback(self, connection: sqlite3.Connection) -> None:
+        """Roll back, whether or not SQLite already did.  For `Transaction` only."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        finally:
+            self._release()
+
+    def forget_connections(self) -> None:
+        """Close both connections; the next use opens the file anew (after an I/O error)."""
+        with self._lock, self._read_lock:
+            self._close()
+
+    close = forget_connections
+
+    def _release(self) -> None:
+        self._holder = 0
+        self._lock.release()
+
+    def _wait_for_begin(
+        self, connection: sqlite3.Connection, deadline: float, timeout: float
+    ) -> None:
+        """Retry with jitter; whoever starves shuts the gate on those who just came."""
+        clock, gate = self.clock, self._gate
+        started = clock.monotonic()
+        shut, tries = False, 0
+        try:
+            while True:
+                pause = _jitter.uniform(0.00005, 0.0002) if tries < 5 or shut else (
+                    _jitter.uniform(0.0005, 0.002)
+                )
+                clock.sleep(pause)
+                tries += 1
+                waited = clock.monotonic() - started
+                if shut or waited > GATE_PATIENCE:
+                    if _try_begin(connection, None):
+                        return
+                elif _try_begin(connection, gate):
+                    return
+                if not shut and waited > STARVING and gate is not None:
+                    shut = gate.shut()
+                if clock.monotonic() > deadline or not self.keep_waiting():
+                    raise _busy(self.path, timeout)
+        finally:
+            if shut and gate is not None:
+                gate.open()
+
+    # Checkpoints
+
+    def checkpoint(self, wait: float | None = None) -> None:
+        """Move the WAL's content into the file, under the write lock."""
+        connection = self.begin(self._synchronous or self._full, wait)
+        try:
+            connection.execute("ROLLBACK")
+            self._checkpoint(connection)
+        finally:
+            self._release()
+
+    def checkpoint_if_written(self, wait: float) -> None:
+        """Checkpoint when anybody has committed since the last call: producers may all be gone."""
+        version = (self.data_version(), self._commits)
+        if version != self._checkpointed:
+            self._checkpointed = version
+            self.checkpoint(wait)
+
+    def _checkpoint_after_commit(self, connection: sqlite3.Connection) -> None:
+        """Checkpoint; a failure must not make the commit before it look failed."""
+        try:
+            self._checkpoint(connection)
+        except sqlite3.Error as error:
+            logger.warning("the WAL of %s was not checkpointed: %s", self.path, error)
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        """Run a checkpoint that cannot meet a commit: the write lock is ours meanwhile.
+
+        Busy is no reason to wait: the next checkpoint takes up what this one left.
+        """
+        self._rows = 0
+        if not _try_begin(connection, None):
+            return
+        try:
+            with self._read_lock:
+                reader = self._reader or self._connect_reader()
+                reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        finally:
+            connection.execute("ROLLBACK")
+
+    # Opening and closing
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the writer; make the file and its schema where that is allowed."""
+        if self._poisoned:
+            raise ForkedMidTransaction(
+                f"this process was forked while its parent was writing to {self.path}; "
+                "start it with a fresh interpreter (spawn), or fork when no thread enqueues"
+            )
+        if not os.path.exists(self.path):
+            if not self._create or self._identity is not None:
+                raise self._missing()
+            filesystem.check(self.path)
+            filesystem.create_private(self.path)
+        elif self._identity is None:
+            filesystem.check(self.path)
+        before = self._stat()
+        if self._identity is not None and before != self._identity:
+            raise QueueFileReplaced(_replaced(self.path))
+        database, connection = self._connect()
+        try:
+            self._prepare(database, connection)
+        except BaseException:
+            connection.close()
+            raise
+        if self._stat() != before:
+            connection.close()
+            raise QueueFileReplaced(_replaced(self.path))
+        self._identity = before
+        self._peewee = (database, *self._peewee[1:])
+        self._writer = connection
+        self._synchronous = 0
+        directory = side_directory(self.path)
+        self._gate = Gate(os.path.join(directory, "gate")) if directory else None
+        return connection
+
+    def _open_reader(self) -> None:
+        with self._lock:
+            if self._writer is None:
+                self._open()
+            with self._read_lock:
+                if self._reader is None:
+                    self._connect_reader()
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        database, connection = self._connect(_READ_BUSY)
+        self._peewee = (self._peewee[0], database)
+        self._reader = connection
+        return connection
+
+    def _connect(self, timeout: float = 0.0) -> tuple[Any, sqlite3.Connection]:
+        database = peewee.SqliteDatabase(
+            self.path,
+            thread_safe=False,
+            pragmas=_PRAGMAS,
+            timeout=timeout,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        self._patiently(database.connect)
+        connection: sqlite3.Connection = database.connection()  # type: ignore[no-untyped-call]  # peewee
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LENGTH_LIMIT)
+        return database, connection
+
+    def _prepare(self, database: Any, connection: sqlite3.Connection) -> None:
+        """Make sure of WAL and of the schema."""
+        version = self._patiently(lambda: migrations.current_version(database))
+        if version == 0 and not self._create:
+            raise QueueNotFound(
+                f"{self.path} holds no queue yet; it is made by the first delay(), "
+                f"or by `litequeue migrate {self.path}`"
+            )
+        if version == 0:
+            self._patiently(lambda: connection.execute("PRAGMA auto_vacuum = INCREMENTAL"))
+        mode = self._patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
+        if mode != ("wal",):
+            raise StoreError(f"SQLite refuses the WAL journal for {self.path} (it stays {mode})")
+        if version == len(migrations.STEPS):
+            return
+        if version and not self._create:
+            raise SchemaMismatch(
+                f"{self.path} has schema {version}; run `litequeue migrate {self.path}`"
+            )
+        connection.execute(f"PRAGMA synchronous = {_FULL}")
+        self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+        try:
+            migrations.migrate(database)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """Run ``action`` until SQLite is not busy; opening meets recovery and last closes."""
+        deadline = self.clock.monotonic() + max(self.busy_timeout, OPEN_PATIENCE)
+        while True:
+            try:
+                return action()
+            except (sqlite3.OperationalError, peewee.OperationalError) as error:
+                if not is_busy(sqlite_error(error)) or self.clock.monotonic() > deadline:
+                    raise
+            self.clock.sleep(_jitter.uniform(0.0005, 0.005))
+
+    def _stat(self) -> tuple[int, int]:
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            raise self._missing() from None
+        return status.st_dev, status.st_ino
+
+    def _missing(self) -> StoreError:
+        if self._identity is not None:
+            return QueueFileReplaced(_replaced(self.path))
+        return QueueNotFound(
+            f"there is no queue file {self.path}; it is made by the first delay(), "
+            f"or by `litequeue migrate {self.path}`"
+        )
+
+    def _check_identity(self, connection: sqlite3.Connection) -> None:
+        """Raise `QueueFileReplaced` when writes would go to a file nobody can find any more."""
+        if self._stat() != self._identity:
+            connection.execute("ROLLBACK")
+            raise QueueFileReplaced(_replaced(self.path))
+
+    def _close(self) -> None:
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        if self._gate is not None:
+            self._gate.close()
+        self._reader = self._writer = self._gate = None
+        self._peewee = ()
+
+    # The fork gate (see fork_gate.py)
+
+    def _check_pid(self) -> None:
+        """Treat a fork that ran no hooks (made in C) as one in the middle of a write."""
+        if self._pid != os.getpid():
+            self.resume_in_child(clean=self._writer is None)
+
+    def close_for_fork(self, patience: float) -> bool:
+        """Wait for the open transactions of this process, then close the connections."""
+        if self._holder == threading.get_ident() or not self._lock.acquire(timeout=patience):
+            return False
+        if not self._read_lock.acquire(timeout=patience):
+            self._lock.release()
+            return False
+        self._close()
+        return True
+
+    def resume_in_parent(self) -> None:
+        """Allow transactions again."""
+        self._read_lock.release()
+        self._lock.release()
+
+    def resume_in_child(self, clean: bool) -> None:
+        """Start with fresh locks, and with a poisoned file where a transaction was copied."""
+        self._lock = threading.Lock()
+        self._read_lock = threading.Lock()
+        self._pid = os.getpid()
+        self._holder = 0
+        if not clean and self._writer is not None:
+            # Closing an inherited connection would drop the parent's locks: keep it for ever.
+            _inherited.append((self._writer, self._reader, self._peewee))
+            self._writer = self._reader = self._gate = None
+            self._peewee = ()
+            self._poisoned = True
+
+
+_inherited: list[Any] = []
+
+
+class Transaction:
+    """One write transaction, as a context manager over the writer's connection."""
+
+    __slots__ = ("_connection", "_database", "_rows", "_synchronous", "_wait")
+
+    def __init__(
+        self, database: Database, synchronous: int, rows: int, wait: float | None
+    ) -> None:
+        self._database = database
+        self._synchronous = synchronous
+        self._rows = rows
+        self._wait = wait
+
+    def __enter__(self) -> sqlite3.Connection:
+        """Begin."""
+        self._connection = self._database.begin(self._synchronous, self._wait)
+        return self._connection
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Commit, or roll back and say what the file refused."""
+        if error is None:
+            try:
+                self._database.commit(self._connection, self._rows)
+            except sqlite3.Error as failure:
+                raise translate(failure, self._database.path) from failure
+            return
+        self._database.rollback(self._connection)
+        raise_translated(error, self._database.path)
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Tell whether SQLite only asked to try again."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def sqlite_error(error: BaseException) -> sqlite3.Error | None:
+    """Return SQLite's own error, also from the wrapper that peewee puts around it."""
+    if isinstance(error, peewee.PeeweeException) and error.args:
+        error = error.args[0]
+    return error if isinstance(error, sqlite3.Error) else None
+
+
+def raise_translated(error: BaseException, path: str) -> None:
+    """Raise our error for one of SQLite's, wrapped by peewee or not; do nothing for others."""
+    cause = sqlite_error(error)
+    if cause is not None:
+        raise translate(cause, path) from error
+
+
+def translate(error: sqlite3.Error, path: str) -> StoreError:
+    """Say in our words what SQLite refused."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return QueueFull(
+            f"no space left for {path}; nothing was accepted: free some space, then send again"
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return QueueBusy(f"{path} is locked by another process; nothing was accepted, send again")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return NotReadable(f"{path} is damaged, or no SQLite file ({error}); restore a backup")
+    if code == sqlite3.SQLITE_READONLY:
+        return StoreError(f"{path} cannot be written by this user ({error})")
+    failure = IOFailure if code == sqlite3.SQLITE_IOERR else StoreError
+    return failure(f"SQLite could not use {path}: {error}")
+
+
+class IOFailure(StoreError):
+    """A read or a write of the file failed; whether a commit happened is not known."""
+
+
+class NotReadable(StoreError):
+    """The file is damaged, or is no SQLite database."""
+
+
+def _try_begin(connection: sqlite3.Connection, gate: Gate | None) -> bool:
+    if gate is not None and not gate.is_open():
+        return False
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if is_busy(error):
+            return False
+        raise
+    return True
+
+
+def _busy(path: str, timeout: float) -> QueueBusy:
+    return QueueBusy(
+        f"{path} was locked by other writers for {timeout:g} s; nothing was accepted: send again, "
+        "or raise queue_busy_timeout"
+    )
+
+
+def _replaced(path: str) -> str:
+    return (
+        f"{path} was removed or replaced since it was opened, so writes to it would be lost; "
+        "restart this process"
+    )

@@ -1,0 +1,60 @@
+"""No SQLite connection crosses a fork.
+
+SQLite keeps its POSIX locks in a table per process.  A forked child inherits the table, believes
+that it holds locks it does not, and loses acknowledged commits (sqlite.org/howtocorrupt.html,
+2.6).  So before a fork every connection of the process is closed, once its transaction is over;
+afterwards parent and child open their own when they next need one.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Final, Protocol
+
+FORK_PATIENCE: Final = 10.0
+"""Seconds that a fork waits for the transactions of other threads to end."""
+
+
+class Closable(Protocol):
+    """What the gate needs of a handle on a file."""
+
+    def close_for_fork(self, patience: float) -> bool:
+        """Close once no transaction is open; False when that took more than ``patience``."""
+
+    def resume_in_parent(self) -> None:
+        """Allow transactions again after a fork."""
+
+    def resume_in_child(self, clean: bool) -> None:
+        """Start anew in a forked child; unless ``clean``, refuse to open the file."""
+
+
+_handles: weakref.WeakSet[Closable] = weakref.WeakSet()
+_closed: list[tuple[Closable, bool]] = []
+_installed = False
+
+
+def guard(handle: Closable) -> None:
+    """Have ``handle`` closed before every fork of this process."""
+    global _installed  # noqa: PLW0603 - hooks of a process cannot be taken back, nor be set twice
+    if not _installed and hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_before, after_in_parent=_parent, after_in_child=_child)
+        _installed = True
+    _handles.add(handle)
+
+
+def _before() -> None:
+    _closed.extend((handle, handle.close_for_fork(FORK_PATIENCE)) for handle in list(_handles))
+
+
+def _parent() -> None:
+    while _closed:
+        handle, clean = _closed.pop()
+        if clean:
+            handle.resume_in_parent()
+
+
+def _child() -> None:
+    while _closed:
+        handle, clean = _closed.pop()
+        handle.resume_in_child(clean)

@@ -1,0 +1,62 @@
+"""Keeping the file small: old jobs go, the WAL is written back, free pages are returned."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from litequeue.store.connection import Database
+
+PRUNE_AT_ONCE: Final = 200
+"""Jobs deleted per transaction (15 µs each), so that nobody waits long behind it."""
+FREE_AT_ONCE: Final = 200
+"""Pages given back to the filesystem per call."""
+
+PRUNABLE: Final = """
+SELECT seq FROM litequeue_job WHERE phase = 'done' AND keep_until <= ? ORDER BY keep_until LIMIT ?
+"""
+PRUNE_ERRORS: Final = "DELETE FROM litequeue_error WHERE job = ?"
+PRUNE_PAYLOAD: Final = "DELETE FROM litequeue_payload WHERE seq = ?"
+PRUNE_JOB: Final = "DELETE FROM litequeue_job WHERE seq = ?"
+
+
+def prune(database: Database, now: float, *, limit: int = PRUNE_AT_ONCE) -> int:
+    """Delete at most ``limit`` finished jobs whose time is over; return how many."""
+    with database.write(durable=False, rows=limit) as connection:
+        rows = connection.execute(PRUNABLE, (now, limit)).fetchall()
+        for statement in (PRUNE_ERRORS, PRUNE_PAYLOAD, PRUNE_JOB):
+            connection.executemany(statement, rows)
+    return len(rows)
+
+
+EXPIRE: Final = """
+UPDATE litequeue_job SET phase = 'done', state = 'REVOKED', finished = ?, keep_until = ?
+WHERE seq IN (SELECT seq FROM litequeue_job
+              WHERE expires <= ? AND phase IN ('scheduled', 'ready', 'parked') LIMIT ?)
+RETURNING id
+"""
+
+
+def expire(
+    database: Database, now: float, keep_until: float, *, limit: int = PRUNE_AT_ONCE
+) -> list[str]:
+    """End waiting jobs that are too late as REVOKED; return their ids."""
+    with database.write(durable=False) as connection:
+        return [row[0] for row in connection.execute(EXPIRE, (now, keep_until, now, limit))]
+
+
+HAS_EXPIRED: Final = """
+SELECT 1 FROM litequeue_job
+WHERE expires <= ? AND phase IN ('scheduled', 'ready', 'parked') LIMIT 1
+"""
+
+
+def has_expired(database: Database, now: float) -> bool:
+    """Tell whether a waiting job is too late."""
+    with database.read() as connection:
+        return connection.execute(HAS_EXPIRED, (now,)).fetchone() is not None
+
+
+def give_back_pages(database: Database) -> None:
+    """Return free pages to the filesystem, a few at a time."""
+    with database.write(durable=False) as connection:
+        connection.execute(f"PRAGMA incremental_vacuum({FREE_AT_ONCE})").fetchall()

@@ -1,0 +1,359 @@
+"""Bells: how a commit wakes whoever waits for it, without polling.
+
+Every process that waits has a socket and a *page* of shared memory in the directory beside the
+file.  The page says whether its owner sleeps and which jobs it awaits; whoever commits reads the
+page and rings the socket only if somebody would hear something new.  A bell never blocks: a full
+one has been rung already.  A lost ring costs a fifth of a second, because every sleeper also looks
+by itself that often.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import secrets
+import select
+import socket
+import struct
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from litequeue.clock import SYSTEM, Clock
+from litequeue.store.filesystem import side_directory
+
+NET: Final = 0.2
+"""Seconds after which a sleeper looks by itself: for writers that cannot ring."""
+PAGE_SIZE: Final = 4096
+CAPACITY: Final = 1000
+EVERYTHING: Final = 0xFFFFFFFF
+_HEADER: Final = struct.Struct("=II")  # asleep, number of awaited ids (or EVERYTHING)
+_SETTLED_DIRECTORY: Final = 0.05
+"""Seconds after which a directory's mtime is believed: it moves in ticks of some 4 ms."""
+
+
+def mark(id: str) -> int:
+    """Return the 32 bits that stand for a job id on a page; a clash only wakes one too many."""
+    return zlib.crc32(id.encode())
+
+
+class Bell:
+    """The receiving end: one per waiting process (or worker) and file.
+
+    ``kind`` is "worker" or "waiter"; without a usable directory `wait` just sleeps for `NET`.
+    """
+
+    def __init__(self, path: str, kind: str, name: str | None = None) -> None:
+        self.name = f"{kind}-{name or f'{os.getpid()}-{secrets.token_hex(4)}'}"
+        self.socket: socket.socket | None = None
+        self._base = ""
+        self._page: mmap.mmap | None = None
+        directory = side_directory(path)
+        if directory is not None and hasattr(socket, "AF_UNIX"):
+            self._open(directory)
+
+    def _open(self, directory: str) -> None:
+        self._base = os.path.join(directory, self.name)
+        bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        bell.setblocking(False)
+        try:
+            self._page = _map_page(self._base + ".page", create=True)
+            with _address(directory, self.name + ".sock") as address:
+                bell.bind(address)
+        except OSError:
+            bell.close()
+            self._unlink()
+            return
+        self.socket = bell
+
+    def asleep(self, sleeping: bool) -> None:
+        """Say whether a ring is wanted.  Set it, look at the file once more, then sleep."""
+        if self._page is not None:
+            self._page[0] = sleeping
+
+    def await_marks(self, marks: Iterable[int]) -> None:
+        """Publish which jobs this process awaits."""
+        if self._page is None:
+            return
+        listed = list(marks)
+        if len(listed) > CAPACITY:
+            _HEADER.pack_into(self._page, 0, 1, EVERYTHING)
+            return
+        struct.pack_into(f"={len(listed)}I", self._page, _HEADER.size, *listed)
+        _HEADER.pack_into(self._page, 0, 1, len(listed))
+
+    def read(self) -> bytes:
+        """Return what was rung since the last call, without waiting."""
+        heard = b""
+        if self.socket is None:
+            return heard
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                heard += self.socket.recv(PAGE_SIZE, socket.MSG_DONTWAIT)
+        return heard
+
+    def wait(self, timeout: float) -> bytes:
+        """Sleep until the bell rings, at most ``timeout`` seconds; return what was rung."""
+        if self.socket is None:
+            SYSTEM.sleep(timeout)
+            return b""
+        ready = select.poll()
+        ready.register(self.socket, select.POLLIN)
+        ready.poll(max(0, timeout) * 1000)
+        return self.read()
+
+    def close(self) -> None:
+        """Take the bell down."""
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+        self._unlink()
+
+    def abandon(self) -> None:
+        """Let go of a bell that belongs to the parent of a fork."""
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
+        self._page = None
+
+    def _unlink(self) -> None:
+        if self._page is not None:
+            self._page.close()
+            self._page = None
+            remove_bell(self._base)
+
+
+class Ringer:
+    """The sending end: knows who waits on the file.  Not thread-safe; guarded by its owner."""
+
+    def __init__(self, path: str, clock: Clock = SYSTEM) -> None:
+        self._directory = side_directory(path)
+        self._clock = clock
+        self._pid = os.getpid()
+        self._seen_mtime = 0
+        self._workers: dict[str, mmap.mmap] = {}
+        self._waiters: dict[str, mmap.mmap] = {}
+        self._socket: socket.socket | None = None
+
+    def ring_workers(self) -> None:
+        """Wake the workers that sleep: there is something to claim."""
+        self._look()
+        for name, page in list(self._workers.items()):
+            if page[0]:
+                self._ring(name, b"\1")
+
+    def ring_waiters(self, ids: Iterable[str]) -> None:
+        """Wake the processes that await one of these jobs: it has been settled."""
+        self._look()
+        marks: set[int] | None = None
+        for name, page in list(self._waiters.items()):
+            count = _HEADER.unpack_from(page)[1]
+            if not count:
+                continue
+            if count == EVERYTHING:
+                self._ring(name, b"\0")
+                continue
+            if marks is None:
+                marks = {mark(id) for id in ids}
+            awaited = struct.unpack_from(f"={min(count, CAPACITY)}I", page, _HEADER.size)
+            heard = marks.intersection(awaited)
+            if heard:
+                self._ring(name, struct.pack(f"={len(heard)}I", *heard))
+
+    def _ring(self, name: str, message: bytes) -> None:
+        if self._directory is None:
+            return
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
+        try:
+            with _address(self._directory, name + ".sock") as address:
+                self._socket.sendto(message, address)
+        except BlockingIOError:
+            return  # its queue is full, so it has been rung
+        except OSError:  # nobody listens any more
+            self._drop(name)
+            remove_bell(os.path.join(self._directory, name))
+
+    def _look(self) -> None:
+        """List the directory again when it may have changed."""
+        if self._directory is None or not hasattr(socket, "AF_UNIX"):
+            return
+        if self._pid != os.getpid():
+            self._pid, self._socket = os.getpid(), None
+        try:
+            mtime = os.stat(self._directory).st_mtime_ns
+        except FileNotFoundError:
+            mtime = 0
+        if mtime == self._seen_mtime:
+            return
+        found = _names(self._directory)
+        for name in [*self._workers, *self._waiters]:
+            if name not in found:
+                self._drop(name)
+        for name in found:
+            self._add(name)
+        settled = abs(self._clock.now() - mtime / 1e9) > _SETTLED_DIRECTORY
+        self._seen_mtime = mtime if settled else 0
+
+    def _add(self, name: str) -> None:
+        table = self._workers if name.startswith("worker-") else self._waiters
+        if name in table or self._directory is None:
+            return
+        try:
+            table[name] = _map_page(os.path.join(self._directory, name + ".page"), create=False)
+        except (OSError, ValueError):
+            return  # gone, or half made: the next look finds it
+
+    def _drop(self, name: str) -> None:
+        page = self._workers.pop(name, None) or self._waiters.pop(name, None)
+        if page is not None:
+            page.close()
+
+
+class ResultBell:
+    """Lets any number of threads of a process wait for results on one socket.
+
+    One of them listens; the others sleep on events that the listener sets.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._bell: Bell | None = None
+        self._pid = 0
+        self._awaited: dict[int, list[threading.Event]] = {}
+        self._listening = False
+
+    def register(self, id: str) -> Waiting:
+        """Announce that this thread waits for ``id``; look at the file after this, then wait."""
+        waiting = Waiting(self, mark(id))
+        with self._lock:
+            if self._pid != os.getpid():
+                self._restart()
+            self._awaited.setdefault(waiting.mark, []).append(waiting.event)
+            self._publish()
+        return waiting
+
+    def unregister(self, waiting: Waiting) -> None:
+        """Take the announcement back, and hand the listening on."""
+        with self._lock:
+            events = self._awaited.get(waiting.mark, [])
+            if waiting.event in events:
+                events.remove(waiting.event)
+            if not events:
+                self._awaited.pop(waiting.mark, None)
+            self._publish()
+            self._wake_one()
+
+    def wait(self, waiting: Waiting, timeout: float) -> None:
+        """Sleep until the job may have been settled, at most ``timeout`` seconds."""
+        with self._lock:
+            listens = not self._listening
+            self._listening = True
+        if not listens:
+            waiting.event.wait(timeout)
+            waiting.event.clear()
+            return
+        try:
+            heard = self._bell.wait(timeout) if self._bell is not None else b""
+        finally:
+            with self._lock:
+                self._listening = False
+        self._tell(heard)
+
+    def close(self) -> None:
+        """Take the bell down."""
+        with self._lock:
+            if self._bell is not None and self._pid == os.getpid():
+                self._bell.close()
+            self._bell = None
+            self._pid = 0
+
+    def _restart(self) -> None:
+        if self._bell is not None:
+            self._bell.abandon()
+        self._bell = Bell(self._path, "waiter")
+        self._pid = os.getpid()
+        self._awaited = {}
+        self._listening = False
+
+    def _publish(self) -> None:
+        if self._bell is not None:
+            self._bell.await_marks(self._awaited)
+
+    def _wake_one(self) -> None:
+        """Have another waiting thread take over the listening."""
+        for events in self._awaited.values():
+            events[0].set()
+            return
+
+    def _tell(self, heard: bytes) -> None:
+        with self._lock:
+            if len(heard) % 4:  # "anything may have happened"
+                marks = list(self._awaited)
+            else:
+                marks = list(struct.unpack(f"={len(heard) // 4}I", heard))
+            for each in marks:
+                for event in self._awaited.get(each, ()):
+                    event.set()
+
+
+class Waiting:
+    """One thread's wait for one job."""
+
+    __slots__ = ("_bell", "event", "mark")
+
+    def __init__(self, bell: ResultBell, mark: int) -> None:
+        self._bell = bell
+        self.mark = mark
+        self.event = threading.Event()
+
+    def wait(self, timeout: float) -> None:
+        """Sleep until the job may have been settled, at most ``timeout`` seconds."""
+        self._bell.wait(self, min(timeout, NET))
+
+    def close(self) -> None:
+        """Stop waiting."""
+        self._bell.unregister(self)
+
+
+def remove_bell(base: str) -> None:
+    """Remove what a bell left in the directory."""
+    for suffix in (".sock", ".page"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(base + suffix)
+
+
+def _names(directory: str) -> set[str]:
+    try:
+        return {name[:-5] for name in os.listdir(directory) if name.endswith(".sock")}
+    except FileNotFoundError:
+        return set()
+
+
+def _map_page(path: str, *, create: bool) -> mmap.mmap:
+    flags = os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT | os.O_EXCL if create else 0)
+    fd = os.open(path, flags, 0o600)
+    try:
+        if create:
+            os.ftruncate(fd, PAGE_SIZE)
+        return mmap.mmap(fd, PAGE_SIZE)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _address(directory: str, name: str) -> Iterator[str]:
+    """Yield an address of the socket that fits into the 108 bytes the kernel allows."""
+    path = os.path.join(directory, name)
+    if len(os.fsencode(path)) < 100:
+        yield path
+        return
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{fd}/{name}"
+    finally:
+        os.close(fd)

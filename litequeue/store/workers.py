@@ -1,0 +1,118 @@
+"""The workers of a file: who they are, and that they still are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from peewee import fn
+
+from litequeue.store.connection import Database
+from litequeue.store.models import Job, Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What proves that a supervisor is the one that wrote its row, and not its pid's next user.
+
+    ``boot`` is the kernel's boot id, ``namespace`` the inode of the pid namespace, ``start_time``
+    in the kernel's ticks; ``directory`` holds its lock and its slots, named by ``nonce``.
+    """
+
+    name: str
+    nonce: str
+    boot: str
+    namespace: str
+    pid: int
+    start_time: int
+    directory: str
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A registered worker; ``beats`` grows while it lives."""
+
+    id: int
+    identity: Identity
+    started: float
+    heartbeat: float
+    beats: int
+
+
+REGISTER: Final = """
+INSERT INTO litequeue_worker
+    (name, nonce, boot, namespace, pid, start_time, directory, concurrency, started, heartbeat)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (nonce) DO UPDATE SET heartbeat = excluded.heartbeat, beats = beats + 1
+RETURNING id
+"""
+
+
+def register(database: Database, identity: Identity, now: float) -> int:
+    """Store a worker, or find it again by its nonce; return its id, the owner of its leases."""
+    row = (
+        identity.name, identity.nonce, identity.boot, identity.namespace, identity.pid,
+        identity.start_time, identity.directory, identity.concurrency, now, now,
+    )  # fmt: skip
+    with database.write(durable=False) as connection:
+        return int(connection.execute(REGISTER, row).fetchall()[0][0])
+
+
+RENEW: Final = """
+UPDATE litequeue_worker SET heartbeat = ?, beats = beats + 1 WHERE id = ? AND nonce = ?
+"""
+
+
+def renew(
+    database: Database, owner: int, nonce: str, now: float, *, wait: float | None = None
+) -> bool:
+    """Extend all leases of a worker; False when it was declared dead and its row is gone."""
+    with database.write(durable=False, wait=wait) as connection:
+        return connection.execute(RENEW, (now, owner, nonce)).rowcount == 1
+
+
+OWNERS: Final = """
+SELECT id, started, heartbeat, beats,
+       name, nonce, boot, namespace, pid, start_time, directory, concurrency
+FROM litequeue_worker
+"""
+_FIELDS: Final = (
+    "name", "nonce", "boot", "namespace", "pid", "start_time", "directory", "concurrency",
+)  # fmt: skip
+
+
+def owners(database: Database) -> list[Owner]:
+    """Return all registered workers."""
+    with database.read() as connection:
+        rows: Sequence[Any] = connection.execute(OWNERS).fetchall()
+    return [
+        Owner(id, Identity(**dict(zip(_FIELDS, identity, strict=True))), started, heartbeat, beats)
+        for id, started, heartbeat, beats, *identity in rows
+    ]
+
+
+UNREGISTER: Final = """
+DELETE FROM litequeue_worker WHERE id = ?
+    AND NOT EXISTS (SELECT 1 FROM litequeue_job WHERE phase = 'leased' AND owner = ?)
+"""
+
+
+def unregister(database: Database, owner: int, *, wait: float | None = None) -> bool:
+    """Remove a worker that holds no lease any more; False while it still does."""
+    with database.write(durable=False, wait=wait) as connection:
+        return connection.execute(UNREGISTER, (owner, owner)).rowcount == 1
+
+
+def counts(database: Database) -> dict[str, int]:
+    """Return how many jobs are in each phase.  It counts rows: not for loops."""
+    with database.query() as peewee:
+        query = Job.select(Job.phase, fn.COUNT(Job.seq)).group_by(Job.phase).tuples()
+        return dict(query.execute(peewee))
+
+
+def names(database: Database) -> list[str]:
+    """Return the names of the registered workers."""
+    with database.query() as peewee:
+        return [row[0] for row in Worker.select(Worker.name).tuples().execute(peewee)]

@@ -1,0 +1,98 @@
+"""The leases that are out: every one is with a child, on the way to one, or missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from litequeue.job import Lease, Outcome
+from litequeue.worker.slots import Slots
+
+
+class Accounts:
+    """Books on the leases of this worker, by seq."""
+
+    AUDIT_DELAY: Final = 0.25
+    """Seconds that a lease may be nowhere: read by a child that has not written its slot yet."""
+
+    def __init__(self) -> None:
+        self._out: dict[int, Lease] = {}
+        self._marked: set[int] = set()
+        self._suspects: set[tuple[int, int]] = set()
+
+    def __len__(self) -> int:
+        """Return how many leases are out."""
+        return len(self._out)
+
+    def __iter__(self) -> Iterator[Lease]:
+        """Iterate over the leases that are out."""
+        return iter(self._out.values())
+
+    def take(self, lease: Lease) -> None:
+        """Enter a lease."""
+        self._out[lease.seq] = lease
+
+    def drop(self, seq: int) -> None:
+        """Strike a lease out."""
+        self._out.pop(seq, None)
+        self._marked.discard(seq)
+
+    def close(self, outcomes: Iterable[Outcome]) -> dict[int, Lease]:
+        """Strike out what has been settled; return those leases by seq."""
+        marked, out = self._marked, self._out
+        closed = {outcome.seq: out.pop(outcome.seq) for outcome in outcomes}
+        if marked:
+            marked.difference_update(closed)
+        return closed
+
+    def is_ours(self, seq: int, token: int) -> bool:
+        """Tell whether this very lease is out."""
+        lease = self._out.get(seq)
+        return lease is not None and lease.token == token
+
+    def find(self, seq: int, token: int, *, without: Sequence[Outcome]) -> Lease | None:
+        """Return the lease, unless its outcome has arrived."""
+        if not self.is_ours(seq, token) or any(outcome.seq == seq for outcome in without):
+            return None
+        return self._out[seq]
+
+    # Which of them run
+
+    def has_unmarked(self) -> bool:
+        """Tell whether some lease has not been seen running."""
+        return len(self._marked) < len(self._out)
+
+    def unmarked(self, slots: Slots) -> list[tuple[float, int, int, int]]:
+        """Return (start, pid, seq, token) of running jobs not reported before; report them now."""
+        rows = []
+        for index in range(slots.count):
+            running = slots.running(index)
+            if (
+                running is not None
+                and running.seq not in self._marked
+                and self.is_ours(running.seq, running.token)
+            ):
+                self._marked.add(running.seq)
+                rows.append((running.started, slots.child(index)[0], running.seq, running.token))
+        return rows
+
+    # Which of them are missing
+
+    def missing(
+        self, slots: Slots, unread: Sequence[Lease], outcomes: Sequence[Outcome]
+    ) -> list[Lease]:
+        """Return the leases that no child runs, none can still read, and nobody reported.
+
+        Only those that were missing the last time too: between reading a lease and writing its
+        slot a child has it in its hands.
+        """
+        found = {lease.seq for lease in unread} | {outcome.seq for outcome in outcomes}
+        found.update(slots.all_running())
+        nowhere = {(lease.seq, lease.token) for seq, lease in self._out.items() if seq not in found}
+        confirmed = nowhere & self._suspects
+        self._suspects = nowhere - confirmed
+        return [self._out[seq] for seq, _ in confirmed]
+
+    def has_suspects(self) -> bool:
+        """Tell whether a lease was missing the last time."""
+        return bool(self._suspects)

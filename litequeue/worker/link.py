@@ -1,0 +1,100 @@
+"""The few messages between supervisor and consumer, over a socket pair that keeps them whole.
+
+To the consumer:
+    ("manifest", fields)         what a worker knows of the app; claiming may begin
+    ("died", number, Death)      a child is dead; told again until acknowledged
+    ("stop",)                    claim no more, finish what runs, give back the rest
+    ("release",)                 every child is dead: give back whatever is left
+    ("exit",)                    leave
+To the supervisor:
+    ("opened",)                  the file is open and the worker registered
+    ("acknowledged", number)     a death has been dealt with
+    ("drained",)                 no lease is left
+    ("fatal", exit code, text)   this worker cannot go on
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+MANIFEST: Final = "manifest"
+DIED: Final = "died"
+STOP: Final = "stop"
+RELEASE: Final = "release"
+EXIT: Final = "exit"
+OPENED: Final = "opened"
+ACKNOWLEDGED: Final = "acknowledged"
+DRAINED: Final = "drained"
+FATAL: Final = "fatal"
+_LARGEST: Final = 190_000
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What the consumer knows of the app, as plain data.  Durations are seconds."""
+
+    tasks: tuple[str, ...]
+    max_deliveries: int
+    result_expires: float
+    result_failure_expires: float
+    visibility_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """The end of a child: what its slot said, how it ended, and whether its job is to blame."""
+
+    index: int
+    seq: int
+    token: int
+    reason: str
+    blame: bool
+
+
+class Link:
+    """One end."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.socket = end
+
+    def send(self, kind: str, *fields: Any) -> None:
+        """Send a message; a peer that is gone is noticed when reading."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.socket.send(marshal.dumps((kind, *fields)))
+
+    def receive(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the messages that have arrived; raises EOFError once the peer is gone."""
+        while True:
+            try:
+                message = self.socket.recv(_LARGEST, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                raise EOFError from None
+            if not message:
+                raise EOFError
+            yield marshal.loads(message)
+
+    def is_cut(self) -> bool:
+        """Tell whether the peer is gone, without reading anything."""
+        try:
+            return not self.socket.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
+
+    def close(self) -> None:
+        """Close this end."""
+        self.socket.close()
+
+
+def link_pair() -> tuple[Link, Link]:
+    """Return the supervisor's end and the consumer's."""
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return Link(one), Link(other)

@@ -1,0 +1,1 @@
+"""How jobs are run.  The prefork pool: processes that pull leases from one socket."""
