@@ -22,9 +22,9 @@ def console() -> Console:
 def verdict(row: Row, runs: Runs) -> bool | None:
     """Tell whether litequeue keeps all that is required; None if it cannot be told."""
     answers = [bound.holds(row, runs) for bound in row.required]
-    if not answers or None in answers:
-        return None
-    return all(answers)
+    if False in answers:
+        return False
+    return None if None in answers or not answers else True
 
 
 def comparison(rows: Sequence[Row], systems: Sequence[str], runs: Runs, *, judged: bool) -> Table:
@@ -72,9 +72,12 @@ def verdict_text(passed: bool | None, *, judged: bool) -> str:
 
 
 def calibrated(row: Row, runs: Runs) -> bool | None:
-    """Tell whether our limit comes close enough to the yardstick."""
+    """Tell whether our limit comes close enough to the yardstick; a better one is only harder."""
     ratio = row.ratio(runs, "limit", yardstick.NAME)
-    return None if ratio is None else abs(ratio - 1) <= yardstick.TOLERANCE
+    if ratio is None:
+        return None
+    loss = 1 - ratio if row.more_is_better else ratio - 1
+    return loss <= yardstick.TOLERANCE
 
 
 def calibration(rows: Sequence[Row], runs: Runs, *, judged: bool) -> Table:

@@ -17,6 +17,8 @@ from benchmarks.measures import Series
 
 NAME = "yardstick"
 TOLERANCE = 0.1
+RUNS = 3
+"""In each repetition, of which the median counts: one run moves by 10 % and more."""
 KEYS = {
     "enqueue": "enqueue_per_s",
     "bulk": "bulk_per_s",
@@ -33,6 +35,11 @@ def path() -> str | None:
 
 
 def samples(program: str, jobs: int, directory: Path) -> Series:
+    reports = [run(program, jobs, directory) for _ in range(RUNS)]
+    return {series: [report[key] for report in reports] for series, key in KEYS.items()}
+
+
+def run(program: str, jobs: int, directory: Path) -> dict[str, float]:
     os.sync()  # the disk owes nothing for the run before
     with tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as folder:
         answer = subprocess.run(
@@ -42,5 +49,5 @@ def samples(program: str, jobs: int, directory: Path) -> Series:
             text=True,
             check=True,
         )
-    figures = json.loads(answer.stdout)
-    return {series: [figures[key]] for series, key in KEYS.items()}
+    report: dict[str, float] = json.loads(answer.stdout)
+    return report

@@ -1,14 +1,14 @@
 """A job queue in one SQLite file: broker, result store, schedule and monitor, without a server.
 
-    from litequeue import LiteQueue
+from litequeue import LiteQueue
 
-    app = LiteQueue("jobs.sqlite")
+app = LiteQueue("jobs.sqlite")
 
-    @app.task
-    def add(x: int, y: int) -> int:
-        return x + y
+@app.task
+def add(x: int, y: int) -> int:
+    return x + y
 
-    add.delay(1, 2).get(timeout=10)      # with `litequeue worker jobs.sqlite -A module:app` running
+add.delay(1, 2).get(timeout=10)      # with `litequeue worker jobs.sqlite -A module:app` running
 """
 
 from __future__ import annotations

@@ -6,18 +6,19 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, Final, Literal, ParamSpec, TypeVar, overload
 
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings, settings_from_environment
 from litequeue.context import current_request, refuse_at_import
 from litequeue.exceptions import ImproperlyConfigured, NotRegistered
-from litequeue.job import Job, new_id
+from litequeue.job import Job, new_id, new_ids
 from litequeue.result import AsyncResult
 from litequeue.serialization import dumps_arguments
 from litequeue.store import Store
-from litequeue.task import BoundTaskDecorator, Call, Task, TaskDecorator, task_options
+from litequeue.task import BoundTaskDecorator, CallOptions, Task, TaskDecorator, task_options
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,11 +51,11 @@ class LiteQueue:
     def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
     @overload
     def task(
-        self, *, bind: Literal[True], name: str | None = None, **options: Any
+        self, function: None = None, /, *, bind: Literal[True], **options: Any
     ) -> BoundTaskDecorator: ...
     @overload
     def task(
-        self, *, bind: Literal[False] = False, name: str | None = None, **options: Any
+        self, function: None = None, /, *, bind: Literal[False] = False, **options: Any
     ) -> TaskDecorator: ...
     def task(self, function: Any = None, /, **options: Any) -> Any:
         """Register a function as a task: ``@app.task`` or ``@app.task(max_retries=5, ...)``.
@@ -70,9 +71,7 @@ class LiteQueue:
         def register(function: Callable[..., R]) -> Task[..., R]:
             if inspect.iscoroutinefunction(function):
                 raise NotImplementedError("async def tasks")
-            task = Task[..., R](
-                self, function, name=name or default_name(function), options=known
-            )
+            task = Task[..., R](self, function, name=name or default_name(function), options=known)
             present = self.tasks.get(task.name)
             if present is not None and present.run.__qualname__ != function.__qualname__:
                 raise ImproperlyConfigured(
@@ -83,31 +82,46 @@ class LiteQueue:
 
         return register if function is None else register(function)
 
-    def send(self, task: Task[Any, Any], call: Call) -> AsyncResult[Any]:
+    def send(
+        self,
+        task: Task[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: CallOptions,
+    ) -> AsyncResult[Any]:
         """Accept one call of ``task`` as a job.  `Task.delay` says what is raised."""
         refuse_at_import("delay()")
-        job = self._job(task, call)
+        job = self._job(task, args, kwargs, options, options.id or new_id(self.clock.now()))
         self.store.enqueue(job)
         return AsyncResult(job.id, self.store)
 
     def enqueue_many(
-        self, calls: Iterable[tuple[Any, ...]], **options: Any
+        self,
+        calls: Iterable[tuple[Any, ...]],
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+        eta: float | None = None,
+        expires: float | None = None,
     ) -> list[AsyncResult[Any]]:
         """Accept many calls in one transaction: all of them, or none.
 
-        ``calls`` are (task, args) or (task, args, kwargs); ``options`` (``queue``, ``priority``,
-        ``eta`` and ``expires`` in epoch seconds) hold for all.  Raises as `Task.delay` does.
+        ``calls`` are (task, args) or (task, args, kwargs); the options hold for all, with
+        ``eta`` and ``expires`` in epoch seconds.  Raises as `Task.delay` does.
         """
         refuse_at_import("enqueue_many()")
+        options = CallOptions(queue=queue, priority=priority, eta=eta, expires=expires)
+        listed = list(calls)
+        ids = new_ids(self.clock.now(), len(listed))
         jobs = []
-        for task, args, *rest in calls:
-            kwargs: Mapping[str, Any] = rest[0] if rest else {}
-            task._check_arguments(tuple(args), kwargs)
-            jobs.append(self._job(task, Call(args=tuple(args), kwargs=kwargs, **options)))
+        for id, (task, args, *rest) in zip(ids, listed, strict=True):
+            kwargs = rest[0] if rest else {}
+            task.check_arguments(args, kwargs)
+            jobs.append(self._job(task, args, kwargs, options, id))
         self.store.enqueue_many(jobs)
-        return [AsyncResult(job.id, self.store) for job in jobs]
+        return [AsyncResult(id, self.store) for id in ids]
 
-    def AsyncResult(self, id: str) -> AsyncResult[Any]:  # noqa: N802 - Celery's name
+    def AsyncResult(self, id: str) -> AsyncResult[Any]:
         """Return a handle on a job by its id."""
         return AsyncResult(id, self.store)
 
@@ -120,26 +134,32 @@ class LiteQueue:
         """Close the file; the next use opens it again."""
         self.store.close()
 
-    def _job(self, task: Task[Any, Any], call: Call) -> Job:
+    def _job(
+        self,
+        task: Task[Any, Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: CallOptions,
+        id: str,
+    ) -> Job:
         if task.name.startswith("__main__."):
             raise ImproperlyConfigured(
                 f"{task.name} is defined in an interactive session, which no worker can import; "
                 "put it into a file"
             )
-        conf, options = self.conf, task.options
+        conf, registered = self.conf, task.options
         request = current_request.get()
-        priority = options.priority if call.priority is None else call.priority
+        priority = registered.priority if options.priority is None else options.priority
         return Job(
-            id=call.id or new_id(self.clock.now()),
-            task=task.name,
-            body=dumps_arguments(
-                call.args, dict(call.kwargs), limit=conf.task_max_arguments_size
-            ),
-            queue=call.queue or options.queue or conf.task_default_queue,
-            priority=conf.task_default_priority if priority is None else priority,
-            eta=call.eta,
-            expires=call.expires,
-            parent=None if request is None else request.id,
+            id,
+            task.name,
+            dumps_arguments(args, kwargs, limit=conf.task_max_arguments_size),
+            options.queue or registered.queue or conf.task_default_queue,
+            conf.task_default_priority if priority is None else priority,
+            options.eta,
+            options.expires,
+            None,
+            None if request is None else request.id,
         )
 
 
@@ -167,7 +187,7 @@ def default_name(function: Callable[..., Any]) -> str:
         if spec is not None and spec.name != "__main__":
             module = spec.name.removesuffix(".__main__")
         elif file is not None:
-            module = os.path.splitext(os.path.basename(file))[0]
+            module = PurePath(file).stem
     return f"{module}.{function.__qualname__}"
 
 

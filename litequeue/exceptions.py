@@ -179,7 +179,7 @@ class TaskRevokedError(TaskError):
     """The job was revoked, or expired, before it ran."""
 
 
-class TaskPredicate(Exception):  # noqa: N818 - control flow, not an error; Celery's name
+class TaskPredicate(Exception):
     """Control flow of a task; never an error."""
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from random import SystemRandom
-from typing import Any
+from typing import Any, Final
 
-random_bits = SystemRandom().getrandbits
-_VARIANT = 0b10 << 62
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def new_id(now: float) -> str:
@@ -16,9 +15,19 @@ def new_id(now: float) -> str:
     Ids that grow keep the unique index warm: 4.9 µs and 0.8 kB of WAL per job at two million
     rows, against 13.5 µs and 6.0 kB for random ones.
     """
+    return new_ids(now, 1)[0]
+
+
+def new_ids(now: float, count: int) -> list[str]:
+    """Make ``count`` ids that share the moment ``now`` (epoch seconds)."""
     milliseconds, fraction = divmod(int(now * 4_096_000), 4096)
-    digits = f"{milliseconds:012x}7{fraction:03x}{_VARIANT | random_bits(62):016x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    stamp = f"{milliseconds:012x}"
+    head = f"{stamp[:8]}-{stamp[8:]}-7{fraction:03x}"
+    noise = os.urandom(8 * count).hex()
+    return [
+        f"{head}-{_VARIANT[noise[at]]}{noise[at + 1 : at + 4]}-{noise[at + 4 : at + 16]}"
+        for at in range(0, 16 * count, 16)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

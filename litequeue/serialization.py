@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from litequeue.exceptions import NotSerializable, PayloadTooLarge
@@ -20,13 +21,13 @@ _PLAIN: Final = frozenset({int, float, str, bool, type(None)})
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-def dumps(value: object) -> str:
-    """Return ``value`` as JSON text.
+def dumps(value: object, *, checked: bool = False) -> str:
+    """Return ``value`` as JSON text; ``checked`` says that it holds plain values only.
 
     Raises `NotSerializable` naming the first value that JSON cannot hold.
     """
     try:
-        if type(value) not in _PLAIN:
+        if not checked and type(value) not in _PLAIN:
             _check(value, "$", MAX_DEPTH)
         text = _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
@@ -46,12 +47,13 @@ def loads(text: str) -> Any:
         raise ValueError("JSON nested too deep") from error
 
 
-def dumps_arguments(args: tuple[Any, ...], kwargs: dict[str, Any], *, limit: int) -> str:
+def dumps_arguments(args: Sequence[Any], kwargs: Mapping[str, Any], *, limit: int) -> str:
     """Return the body of a job: ``[args, kwargs]`` as JSON.
 
     Raises `NotSerializable`, or `PayloadTooLarge` above ``limit`` bytes.
     """
-    body = dumps([args, kwargs])
+    plain = not kwargs and _PLAIN.issuperset(map(type, args))
+    body = dumps([args, kwargs], checked=plain)
     size = len(body) if body.isascii() else len(body.encode())
     if size > limit:
         raise PayloadTooLarge(
@@ -80,10 +82,7 @@ def _check(value: object, path: str, depth: int) -> None:
         raise NotSerializable(f"{path} is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict):
         for key, item in value.items():
-            if not isinstance(key, str):
-                raise NotSerializable(
-                    f"{path} has the key {key!r}; JSON keys are text, so it would come back as a str"
-                )
+            _check_key(key, path)
             if type(item) not in _PLAIN:
                 _check(item, f"{path}.{key}", depth - 1)
     elif isinstance(value, list | tuple):
@@ -94,4 +93,11 @@ def _check(value: object, path: str, depth: int) -> None:
         raise NotSerializable(
             f"{path} is a {type(value).__name__}, which JSON cannot hold; "
             "pass a number, text, list or dict"
+        )
+
+
+def _check_key(key: object, path: str) -> None:
+    if not isinstance(key, str):
+        raise NotSerializable(
+            f"{path} has the key {key!r}; JSON keys are text: it would come back as a str"
         )

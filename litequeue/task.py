@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, NoReturn, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar
 
 from litequeue.clock import Clock
 from litequeue.context import current_request
@@ -17,17 +17,19 @@ from litequeue.retry import RetryPolicy, is_spent
 P = ParamSpec("P")
 R = TypeVar("R")
 
-UNBUILT_TASK_OPTIONS: Final = frozenset(
+_UNBUILT_FOR_TASKS: Final = (
     "acks_late acks_on_failure acks_on_timeout base rate_limit reject_on_worker_lost "
     "retry_on_worker_lost resultrepr_maxsize send_events serializer soft_time_limit "
     "store_errors_even_if_ignored throws time_limit track_started trail typing unique "
-    "concurrency_key expires".split()
+    "concurrency_key expires"
 )
-UNBUILT_CALL_OPTIONS: Final = frozenset(
+UNBUILT_TASK_OPTIONS: Final = frozenset(_UNBUILT_FOR_TASKS.split())
+_UNBUILT_FOR_CALLS: Final = (
     "add_to_parent compression concurrency_key exchange headers idempotency_key ignore_result link "
     "link_error producer retry retry_policy routing_key serializer shadow soft_time_limit "
-    "time_limit unique".split()
+    "time_limit unique"
 )
+UNBUILT_CALL_OPTIONS: Final = frozenset(_UNBUILT_FOR_CALLS.split())
 
 
 class Sender(Protocol):
@@ -37,21 +39,28 @@ class Sender(Protocol):
     def clock(self) -> Clock:
         """Where the app reads the time."""
 
-    def send(self, task: Task[Any, Any], call: Call) -> AsyncResult[Any]:
+    def send(
+        self,
+        task: Task[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: CallOptions,
+    ) -> AsyncResult[Any]:
         """Accept one call as a job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call of a task that has not become a job yet.  Times are epoch seconds."""
+class CallOptions:
+    """How one call of a task becomes a job.  Times are epoch seconds."""
 
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
     id: str | None = None
     queue: str | None = None
     priority: int | None = None
     eta: float | None = None
     expires: float | None = None
+
+
+AS_REGISTERED: Final = CallOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +88,7 @@ class Task(Generic[P, R]):
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
         self.__wrapped__ = function
-        self._check_arguments = _argument_check(function, bound=options.bind)
+        self.check_arguments = _argument_check(function, bound=options.bind)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function in this process, without the queue."""
@@ -97,8 +106,8 @@ class Task(Generic[P, R]):
         Raises TypeError for arguments the function does not take, `NotSerializable`,
         `PayloadTooLarge`, `QueueBusy` and `QueueFull` (not accepted), `EnqueueUncertain`.
         """
-        self._check_arguments(args, kwargs)
-        return self.app.send(self, Call(args=args, kwargs=kwargs))
+        self.check_arguments(args, kwargs)
+        return self.app.send(self, args, kwargs, AS_REGISTERED)
 
     def apply_async(
         self,
@@ -125,20 +134,18 @@ class Task(Generic[P, R]):
         if countdown is not None and eta is not None:
             raise ImproperlyConfigured("give countdown or eta, not both")
         arguments, keywords = tuple(args or ()), dict(kwargs or {})
-        self._check_arguments(arguments, keywords)
+        self.check_arguments(arguments, keywords)
         now = self.app.clock.now()
-        call = Call(
-            args=arguments,
-            kwargs=keywords,
+        call = CallOptions(
             id=task_id,
             queue=queue,
             priority=priority,
             eta=now + countdown if countdown is not None else _moment(eta),
             expires=now + expires if isinstance(expires, int | float) else _moment(expires),
         )
-        return self.app.send(self, call)
+        return self.app.send(self, arguments, keywords, call)
 
-    def AsyncResult(self, id: str) -> AsyncResult[R]:  # noqa: N802 - Celery's name
+    def AsyncResult(self, id: str) -> AsyncResult[R]:
         """Return a handle on one of this task's jobs."""
         return self.app.AsyncResult(id)  # type: ignore[attr-defined, no-any-return]  # the app
 
@@ -156,7 +163,7 @@ class Task(Generic[P, R]):
         eta: datetime | float | None = None,
         countdown: float | None = None,
         max_retries: int | None = None,
-    ) -> Retry | NoReturn:
+    ) -> Retry:
         """Give up this attempt and run the job again later; does not return (Celery's `retry`).
 
         ``countdown`` is in seconds (default: the task's ``default_retry_delay``); ``args`` and
@@ -170,8 +177,12 @@ class Task(Generic[P, R]):
         if request.called_directly:
             raise exc or _being_handled() or Retry("retry of a task that was called directly")
         if is_spent(request.retries, limit):
-            raise exc or _being_handled() or MaxRetriesExceededError(
-                f"{self.name} [{request.id}] failed after {request.retries} retries"
+            raise (
+                exc
+                or _being_handled()
+                or MaxRetriesExceededError(
+                    f"{self.name} [{request.id}] failed after {request.retries} retries"
+                )
             )
         now = self.app.clock.now()
         when = _moment(eta)
@@ -215,10 +226,8 @@ class TaskDecorator(Protocol):
 class BoundTaskDecorator(Protocol):
     """What ``@app.task(bind=True)`` returns: the first parameter is the task itself."""
 
-    @overload
-    def __call__(self, function: Callable[..., R], /) -> Task[..., R]: ...
-    @overload
-    def __call__(self, function: Any, /) -> Any: ...
+    def __call__(self, function: Callable[Concatenate[Any, P], R], /) -> Task[P, R]:
+        """Register the function."""
 
 
 def task_options(options: dict[str, Any]) -> TaskOptions:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Final
 
 import click
@@ -55,8 +56,8 @@ def worker(
     refuse_namesake()
     path = normalise(db)
     os.environ[URL_VARIABLE] = path
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     settings = settings_from_environment()
     count = concurrency or settings.worker_concurrency or os.cpu_count() or 1
     wanted = tuple(part.strip() for part in queues.split(",") if part.strip())
@@ -91,7 +92,7 @@ def load_app(name: str, path: str, *, rebind: bool = False) -> LiteQueue:
         raise
     except ModuleNotFoundError as error:
         raise ImproperlyConfigured(
-            f"cannot import {name!r}: there is no module {error.name!r} in {os.getcwd()} "
+            f"cannot import {name!r}: there is no module {error.name!r} in {Path.cwd()} "
             f"or on the Python path; -A names it as MODULE:APP"
         ) from error
     except LiteQueueError as error:
@@ -137,6 +138,6 @@ def _say_hello(
     logger = logging.getLogger("litequeue.worker")
     logger.info("litequeue %s · %s · SQLite %s · worker pid %d", __version__, path,
                 sqlite3.sqlite_version, os.getpid())  # fmt: skip
-    logger.info("app %s · queues %s · prefork × %d · %s durability", name,
+    logger.info("app %s · queues %s · prefork x %d · %s durability", name,
                 ", ".join(queues) or "all", concurrency, app.conf.durability)  # fmt: skip
     logger.info("tasks %s", ", ".join(sorted(app.tasks)) or "none: is everything imported?")

@@ -77,6 +77,9 @@ class Store:
     def close(self) -> None:
         """Close the file and take the bell down; the next use opens both again."""
         self._results.close()
+        with self._ringing:
+            if self._ringer is not None:
+                self._ringer.close()
         self.database.close()
 
     def _ring(self) -> None:

@@ -139,8 +139,12 @@ class Database:
         """Return a number that changes when another connection has committed."""
         self._check_pid()
         with self._lock:
-            connection = self._writer or self._open()
-            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+            try:
+                connection = self._writer or self._open()
+                return int(connection.execute("PRAGMA data_version").fetchone()[0])
+            except (sqlite3.Error, peewee.PeeweeException) as error:
+                raise_translated(error, self.path)
+                raise
 
     def begin(self, synchronous: int, wait: float | None) -> sqlite3.Connection:
         """Take the thread lock and the write lock.  For `Transaction` only."""
@@ -208,8 +212,10 @@ class Database:
         shut, tries = False, 0
         try:
             while True:
-                pause = _jitter.uniform(0.00005, 0.0002) if tries < 5 or shut else (
-                    _jitter.uniform(0.0005, 0.002)
+                pause = (
+                    _jitter.uniform(0.00005, 0.0002)
+                    if tries < 5 or shut
+                    else (_jitter.uniform(0.0005, 0.002))
                 )
                 clock.sleep(pause)
                 tries += 1
@@ -280,7 +286,7 @@ class Database:
             if not self._create or self._identity is not None:
                 raise self._missing()
             filesystem.check(self.path)
-            filesystem.create_private(self.path)
+            self._make_file()
         elif self._identity is None:
             filesystem.check(self.path)
         before = self._stat()
@@ -302,6 +308,12 @@ class Database:
         directory = side_directory(self.path)
         self._gate = Gate(os.path.join(directory, "gate")) if directory else None
         return connection
+
+    def _make_file(self) -> None:
+        try:
+            filesystem.create_private(self.path)
+        except OSError as error:
+            raise StoreError(f"cannot make {self.path}: {error.strerror or error}") from error
 
     def _open_reader(self) -> None:
         with self._lock:
@@ -445,9 +457,7 @@ class Transaction:
 
     __slots__ = ("_connection", "_database", "_rows", "_synchronous", "_wait")
 
-    def __init__(
-        self, database: Database, synchronous: int, rows: int, wait: float | None
-    ) -> None:
+    def __init__(self, database: Database, synchronous: int, rows: int, wait: float | None) -> None:
         self._database = database
         self._synchronous = synchronous
         self._rows = rows

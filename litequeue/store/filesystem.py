@@ -14,18 +14,21 @@ from typing import Final
 from litequeue.exceptions import ImproperlyConfigured, UnsafeFilesystem
 
 MOUNTS: Final = "/proc/self/mountinfo"
-UNSAFE: Final = frozenset(
+_UNSAFE_NAMES: Final = (
     "9p afs beegfs ceph cifs coda davfs fuse.davfs2 fuse.gcsfuse fuse.glusterfs fuse.osxfs "
     "fuse.rclone fuse.s3fs fuse.sshfs fuse.vmhgfs-fuse fuse.grpcfuse glusterfs gpfs lustre nfs "
-    "nfs4 ocfs2 prl_fs smb3 smbfs vboxsf virtiofs".split()
+    "nfs4 ocfs2 prl_fs smb3 smbfs vboxsf virtiofs"
 )
+UNSAFE: Final = frozenset(_UNSAFE_NAMES.split())
 
 
 def normalise(path: str | os.PathLike[str]) -> str:
     """Return the absolute path; raises `ImproperlyConfigured` for what is not a file's path."""
     text = os.fspath(path)
     if not text:
-        raise ImproperlyConfigured('the path of the queue file is empty; give one, as "jobs.sqlite"')
+        raise ImproperlyConfigured(
+            'the path of the queue file is empty; give one, as "jobs.sqlite"'
+        )
     if text == ":memory:":
         raise ImproperlyConfigured(
             "a queue in :memory: would be seen by one process only; give a file, as jobs.sqlite"

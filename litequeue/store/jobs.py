@@ -169,7 +169,7 @@ UPDATE litequeue_job SET state = 'STARTED', started = ?, pid = ? WHERE seq = ? A
 """
 
 
-class _LeaseLost(Exception):  # noqa: N818 - never leaves this module
+class _LeaseLost(Exception):
     """Some outcome's lease was lost: the transaction is done again, row by row."""
 
 
@@ -193,7 +193,9 @@ def settle_and_claim(
     while True:
         try:
             with database.write(
-                durable=bool(outcomes), rows=len(outcomes) + (claim.limit if claim else 0), wait=wait
+                durable=bool(outcomes),
+                rows=len(outcomes) + (claim.limit if claim else 0),
+                wait=wait,
             ) as connection:
                 zombies = _settle(connection, outcomes, now, keep, careful=careful)
                 if started:
@@ -444,9 +446,7 @@ def is_unreadable(error: BaseException) -> bool:
     )
 
 
-def _quarantine(
-    connection: sqlite3.Connection, claim: Claim, now: float, keep: Keep
-) -> list[str]:
+def _quarantine(connection: sqlite3.Connection, claim: Claim, now: float, keep: Keep) -> list[str]:
     """Fail the unreadable rows among the next candidates, each with its reason."""
     ended: list[str] = []
     for (seq,) in connection.execute(CANDIDATES, (claim.queues, claim.limit)).fetchall():
@@ -541,7 +541,7 @@ def reap(
 
 REVOKE: Final = """
 UPDATE litequeue_job SET phase = 'done', state = 'REVOKED', finished = ?, keep_until = ?
-WHERE id = ? AND phase IN ('scheduled', 'ready', 'parked')
+WHERE id = ? AND phase <> 'done' AND phase <> 'leased'
 """
 
 

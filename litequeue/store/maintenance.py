@@ -31,7 +31,7 @@ def prune(database: Database, now: float, *, limit: int = PRUNE_AT_ONCE) -> int:
 EXPIRE: Final = """
 UPDATE litequeue_job SET phase = 'done', state = 'REVOKED', finished = ?, keep_until = ?
 WHERE seq IN (SELECT seq FROM litequeue_job
-              WHERE expires <= ? AND phase IN ('scheduled', 'ready', 'parked') LIMIT ?)
+              WHERE expires <= ? AND phase <> 'done' AND phase <> 'leased' LIMIT ?)
 RETURNING id
 """
 
@@ -46,7 +46,7 @@ def expire(
 
 HAS_EXPIRED: Final = """
 SELECT 1 FROM litequeue_job
-WHERE expires <= ? AND phase IN ('scheduled', 'ready', 'parked') LIMIT 1
+WHERE expires <= ? AND phase <> 'done' AND phase <> 'leased' LIMIT 1
 """
 
 

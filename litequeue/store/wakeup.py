@@ -162,6 +162,15 @@ class Ringer:
             if heard:
                 self._ring(name, struct.pack(f"={len(heard)}I", *heard))
 
+    def close(self) -> None:
+        """Let go of the socket and of the pages that were read."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        for name in [*self._workers, *self._waiters]:
+            self._drop(name)
+        self._seen_mtime = 0
+
     def _ring(self, name: str, message: bytes) -> None:
         if self._directory is None:
             return

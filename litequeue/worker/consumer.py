@@ -174,9 +174,9 @@ class Consumer:
 
     def _step(self) -> None:
         self._slots.beat()
-        self._gather(self._sleep_time())
-        now = self._clock.monotonic()
         try:
+            self._gather(self._sleep_time())
+            now = self._clock.monotonic()
             self._settle_deaths()
             self._audit(now)
             self._settle_and_claim(now)

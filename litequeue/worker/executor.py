@@ -80,9 +80,7 @@ class Executor:
             )
         return states.SUCCESS, result, None, True, None, None
 
-    def _classify(
-        self, error: BaseException, task: Task[..., Any], request: Request
-    ) -> Verdict:
+    def _classify(self, error: BaseException, task: Task[..., Any], request: Request) -> Verdict:
         """Say what an exception means for the job."""
         if isinstance(error, Retry):
             return self._retry_as_planned(error, request)

@@ -1,0 +1,214 @@
+"""The consumer as its supervisor sees it: start it, replace it when it dies or falls silent.
+
+It can be replaced alone: the leases belong to the supervisor's identity, the sockets and the
+slots outlive it, and whatever it had not acknowledged is told to the next one again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import select
+import signal
+from collections.abc import Callable
+from typing import Any, Final
+
+from litequeue.clock import Clock
+from litequeue.worker import link as messages
+from litequeue.worker.channel import Channel
+from litequeue.worker.consumer import Consumer, ConsumerOptions
+from litequeue.worker.link import Death, Link, Manifest, link_pair
+from litequeue.worker.os_signals import ignore_stop_signals
+from litequeue.worker.slots import Slots
+
+logger = logging.getLogger("litequeue.worker")
+
+SILENCE: Final = 10.0
+"""Seconds without a beat after which the consumer is replaced: it may hold the write lock."""
+HEALTHY: Final = 1.0
+LONGEST_PAUSE: Final = 10.0
+
+
+class ConsumerProcess:
+    """One consumer after another, and what each of them has to be told."""
+
+    def __init__(
+        self,
+        options: ConsumerOptions,
+        channel: Channel,
+        slots: Slots,
+        *,
+        poll: select.poll,
+        clock: Clock,
+        close_in_child: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._channel = channel
+        self._slots = slots
+        self._poll = poll
+        self._clock = clock
+        self._close_in_child = close_in_child
+        self._pid = 0
+        self._link: Link | None = None
+        self._manifest: Manifest | None = None
+        self._stopping = False
+        self._leaving = False
+        self._deaths: dict[int, Death] = {}
+        self._death_count = 0
+        self._release_told = False
+        self._started = 0.0
+        self._beats = (-1, 0.0)
+        self._pause = 0.0
+        self._due = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether there is a process."""
+        return bool(self._pid)
+
+    @property
+    def has_untold(self) -> bool:
+        """Tell whether a death has not been acknowledged."""
+        return bool(self._deaths)
+
+    # Telling it
+
+    def tell_manifest(self, manifest: Manifest) -> None:
+        """Say what the worker knows of the app."""
+        self._manifest = manifest
+        self._send(messages.MANIFEST, *dataclasses.astuple(manifest))
+
+    def tell_death(self, death: Death) -> None:
+        """Report a dead child, again to every next consumer until it is acknowledged."""
+        self._death_count += 1
+        self._deaths[self._death_count] = death
+        self._send(messages.DIED, self._death_count, *dataclasses.astuple(death))
+
+    def tell_stop(self) -> None:
+        """Ask it to claim no more."""
+        self._stopping = True
+        self._send(messages.STOP)
+
+    def tell_release(self) -> None:
+        """Ask it, once, to give back all leases: no child is left."""
+        if not self._release_told and self._link is not None:
+            self._release_told = True
+            self._send(messages.RELEASE)
+
+    def tell_exit(self) -> None:
+        """Ask it to leave; it will not be replaced any more."""
+        self._leaving = True
+        self._send(messages.EXIT)
+
+    def listen(self) -> list[tuple[Any, ...]]:
+        """Return the messages for the supervisor that have arrived."""
+        heard: list[tuple[Any, ...]] = []
+        if self._link is None:
+            return heard
+        try:
+            for kind, *fields in self._link.receive():
+                if kind == messages.ACKNOWLEDGED:
+                    self._deaths.pop(fields[0], None)
+                else:
+                    heard.append((kind, *fields))
+        except EOFError:
+            self._cut_link()  # its death is noticed by waiting for it
+        return heard
+
+    def close_in_child(self) -> None:
+        """Close our end of the link in a forked child, or the consumer would never see its end."""
+        if self._link is not None:
+            self._link.close()
+
+    # Keeping it alive
+
+    def start(self) -> None:
+        """Fork a consumer."""
+        ours, theirs = link_pair()
+        pid = os.fork()
+        if pid == 0:
+            self._become_consumer(ours, theirs)
+        theirs.close()
+        self._pid, self._link = pid, ours
+        self._started = self._clock.monotonic()
+        self._beats = (self._slots.beats(), self._started)
+        self._poll.register(ours.socket, select.POLLIN)
+
+    def look_after(self) -> None:
+        """Notice a death or a silence, and start the next consumer when it is due."""
+        if self._pid and os.waitpid(self._pid, os.WNOHANG)[0]:
+            self._pid = 0
+            self._cut_link()
+            if not self._leaving:
+                self._plan_next()
+        if self._pid:
+            self._watch_beats()
+        elif not self._leaving and self._clock.monotonic() >= self._due:
+            self._start_next()
+
+    def time_left(self) -> float | None:
+        """Return the seconds until the next consumer is due, None while there is one."""
+        if self._pid or self._leaving:
+            return None
+        return max(0.0, self._due - self._clock.monotonic())
+
+    def end(self, patience: float) -> None:
+        """See it leave, by force after ``patience`` seconds."""
+        deadline = self._clock.monotonic() + patience
+        while self._pid and not os.waitpid(self._pid, os.WNOHANG)[0]:
+            if self._clock.monotonic() > deadline:
+                os.kill(self._pid, signal.SIGKILL)
+            self._clock.sleep(0.002)
+        self._pid = 0
+        self._cut_link()
+
+    def _plan_next(self) -> None:
+        now = self._clock.monotonic()
+        quick = now - self._started < HEALTHY
+        self._pause = min(LONGEST_PAUSE, self._pause * 2 or 0.1) if quick else 0.0
+        self._due = now + self._pause
+        logger.error("the consumer died; another one takes over in %g s", self._pause)
+
+    def _start_next(self) -> None:
+        self.start()
+        if self._manifest is not None:
+            self._send(messages.MANIFEST, *dataclasses.astuple(self._manifest))
+        for number, death in self._deaths.items():
+            self._send(messages.DIED, number, *dataclasses.astuple(death))
+        self._release_told = False
+        if self._stopping:
+            self._send(messages.STOP)
+
+    def _watch_beats(self) -> None:
+        now, beats = self._clock.monotonic(), self._slots.beats()
+        if beats != self._beats[0]:
+            self._beats = (beats, now)
+        elif now - self._beats[1] > SILENCE:
+            logger.error("the consumer has been silent for %g s; it is replaced", SILENCE)
+            os.kill(self._pid, signal.SIGKILL)
+            self._beats = (beats, now)
+
+    def _send(self, kind: str, *fields: Any) -> None:
+        if self._link is not None:
+            self._link.send(kind, *fields)
+
+    def _cut_link(self) -> None:
+        if self._link is not None:
+            self._poll.unregister(self._link.socket)
+            self._link.close()
+            self._link = None
+
+    def _become_consumer(self, ours: Link, theirs: Link) -> None:
+        code = 1
+        try:
+            ours.close()
+            self._close_in_child()
+            ignore_stop_signals()
+            Consumer(self._options, theirs, self._channel, self._slots, self._clock).run()
+            code = 0
+        except BaseException:
+            logger.exception("the consumer failed")
+        finally:
+            logging.shutdown()
+            os._exit(code)

@@ -1,0 +1,95 @@
+"""What many tests share: a queue file, an app on it, a clock moved by hand, a wait for a fact."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from litequeue import LiteQueue
+from litequeue.config import ENVIRONMENT_PREFIX
+
+T = TypeVar("T")
+
+# A shared machine is slow at times, and a failure must not hide behind "flaky".
+settings.register_profile(
+    "litequeue", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("litequeue")
+
+
+class FakeClock:
+    """A clock that a test moves.  `sleep` moves it too, so nothing ever waits."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.wall = now
+        self.steady = 1_000.0
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.steady
+
+    def boottime(self) -> float:
+        return self.steady
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.wall += seconds
+        self.steady += seconds
+
+    def set_wall(self, now: float) -> None:
+        """Have somebody set the machine's clock: only the wall clock jumps."""
+        self.wall = now
+
+
+def wait_until(fact: Callable[[], T], timeout: float = 10.0, *, every: float = 0.005) -> T:
+    """Return the first true value of ``fact()``; fail when there is none in ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = fact()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail(f"not so after {timeout:g} s: {getattr(fact, '__qualname__', fact)}")
+        time.sleep(every)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _nobodys_environment() -> Iterator[None]:
+    """Whoever runs the tests may use litequeue too; those settings are not ours."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture
+def queue_path(tmp_path: Path) -> Path:
+    """The path of a queue file that does not exist yet."""
+    return tmp_path / "jobs.sqlite"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still until the test moves it."""
+    return FakeClock()
+
+
+@pytest.fixture
+def app(queue_path: Path) -> Iterator[LiteQueue]:
+    """An app on the queue file."""
+    app = LiteQueue(queue_path)
+    yield app
+    app.close()

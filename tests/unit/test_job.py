@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import marshal
+import uuid
+from dataclasses import fields
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from litequeue.job import (
+    Failure,
+    Lease,
+    Outcome,
+    lease_to_wire,
+    new_id,
+    outcome_from_wire,
+    outcome_to_wire,
+)
+
+NOW = 1_700_000_000.0
+TIMES = st.floats(0, 4_000_000_000)
+
+
+@given(TIMES)
+def test_an_id_is_a_uuid_of_version_7_and_the_variant_of_the_rfc(now: float) -> None:
+    text = new_id(now)
+    parsed = uuid.UUID(text)
+    assert str(parsed) == text
+    assert parsed.version == 7
+    assert parsed.variant == uuid.RFC_4122
+
+
+@given(TIMES)
+def test_its_first_48_bits_are_the_milliseconds(now: float) -> None:
+    milliseconds = uuid.UUID(new_id(now)).int >> 80
+    assert 0 <= now * 1000 - milliseconds < 1.001
+
+
+@given(TIMES, st.floats(0.001, 1e6))
+def test_ids_sort_by_time(now: float, later: float) -> None:
+    assert new_id(now) < new_id(now + later)
+
+
+def test_ids_sort_by_time_even_within_a_millisecond() -> None:
+    ids = [new_id(NOW + step / 2_000_000) for step in range(2_000)]
+    assert ids == sorted(ids)
+
+
+def test_ids_of_one_instant_differ() -> None:
+    assert len({new_id(NOW) for _ in range(20_000)}) == 20_000
+
+
+def test_the_random_part_uses_all_62_bits() -> None:
+    seen_one = seen_zero = 0
+    for _ in range(200):
+        bits = uuid.UUID(new_id(NOW)).int & ((1 << 62) - 1)
+        seen_one |= bits
+        seen_zero |= ~bits
+    assert seen_one & seen_zero & ((1 << 62) - 1) == (1 << 62) - 1
+
+
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
+TEXTS = st.text()
+MAYBE_TEXT = st.none() | TEXTS
+MAYBE_TIME = st.none() | st.floats(allow_nan=False)
+FAILURES = st.builds(Failure, TEXTS, TEXTS, MAYBE_TEXT, TEXTS)
+OUTCOMES = st.builds(
+    Outcome,
+    INTEGERS,
+    INTEGERS,
+    INTEGERS,
+    TEXTS,
+    MAYBE_TEXT,
+    st.floats(allow_nan=False),
+    st.floats(allow_nan=False),
+    MAYBE_TIME,
+    st.booleans(),
+    MAYBE_TEXT,
+    st.none() | FAILURES,
+)
+LEASES = st.builds(
+    Lease,
+    *(INTEGERS, INTEGERS, INTEGERS, TEXTS, TEXTS, TEXTS, MAYBE_TEXT, TEXTS),
+    *(INTEGERS, INTEGERS, INTEGERS, MAYBE_TIME, MAYBE_TIME, MAYBE_TEXT),
+)
+
+
+@given(OUTCOMES)
+def test_an_outcome_survives_the_wire(outcome: Outcome) -> None:
+    assert outcome_from_wire(marshal.loads(marshal.dumps(outcome_to_wire(outcome)))) == outcome
+
+
+@given(LEASES)
+def test_a_lease_survives_the_wire(lease: Lease) -> None:
+    assert Lease(*marshal.loads(marshal.dumps(lease_to_wire(lease)))) == lease
+
+
+def test_the_wire_carries_every_field() -> None:
+    lease = Lease(1, 2, 3, "id", "task", "[]", None, "q", 4, 5, 6, 7.0, 8.0, "parent")
+    assert lease_to_wire(lease) == tuple(getattr(lease, field.name) for field in fields(Lease))
+    assert len(outcome_to_wire(Outcome(1, 2, 3, "SUCCESS"))) == len(fields(Outcome))
