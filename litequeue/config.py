@@ -44,8 +44,8 @@ class Settings:
             )
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, int | float) and value < 0 and field.name != _MAY_BE_NEGATIVE:
-                raise ImproperlyConfigured(f"{field.name} cannot be negative, and is {value}")
+            if isinstance(value, int | float) and not value >= 0 and field.name != _MAY_BE_NEGATIVE:
+                raise ImproperlyConfigured(f"{field.name} is zero or more, not {value}")
         if self.task_max_deliveries < 1:
             raise ImproperlyConfigured("task_max_deliveries is at least 1")
 
@@ -80,7 +80,11 @@ def settings_from_environment(**given: Any) -> Settings:
 
 def _convert(name: str, value: Any) -> Any:
     kind = {"int": int, "float": float, "str": str}[_TYPES[name]]
-    if isinstance(value, bool) or (kind is str and not isinstance(value, str)):
+    if (
+        isinstance(value, bool)
+        or (kind is str and not isinstance(value, str))
+        or (kind is int and isinstance(value, float) and not value.is_integer())
+    ):
         raise ImproperlyConfigured(f"{name} is a {kind.__name__}, not {value!r}")
     try:
         return kind(value)

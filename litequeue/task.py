@@ -276,6 +276,12 @@ def _being_handled() -> BaseException | None:
     return sys.exc_info()[1]
 
 
+_TAKES_ONE: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+)
+
+
 def _argument_check(
     function: Callable[..., Any], *, bound: bool
 ) -> Callable[[tuple[Any, ...], Mapping[str, Any]], None]:
@@ -285,7 +291,7 @@ def _argument_check(
     """
     signature = inspect.signature(function)
     parameters = list(signature.parameters.values())
-    if bound:
+    if bound and parameters and parameters[0].kind in _TAKES_ONE:
         parameters = parameters[1:]
         signature = signature.replace(parameters=parameters)
     kinds = {parameter.kind for parameter in parameters}

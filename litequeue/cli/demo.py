@@ -14,7 +14,7 @@ from rich.table import Table
 from litequeue.config import ENVIRONMENT_PREFIX
 
 if TYPE_CHECKING:
-    from litequeue.demo import Report
+    from litequeue.demo.play import Report
 
 
 @click.command()
@@ -31,7 +31,7 @@ def demo(seconds: float | None, concurrency: int | None) -> int:
     # The demo shows the defaults: what is set here is meant for somebody's real queue.
     for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
         del os.environ[name]
-    from litequeue import demo as play
+    from litequeue.demo import play
 
     console = Console(highlight=False)
     with Stage(console) as stage:

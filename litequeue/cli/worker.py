@@ -59,12 +59,11 @@ def worker(
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     settings = settings_from_environment()
-    count = concurrency or settings.worker_concurrency or os.cpu_count() or 1
     wanted = tuple(part.strip() for part in queues.split(",") if part.strip())
 
     def load() -> LiteQueue:
         app = load_app(app_name, path, rebind=rebind)
-        _say_hello(app, app_name, path, count, wanted)
+        _say_hello(app, app_name, path, wanted)
         return app
 
     options = WorkerOptions(
@@ -72,7 +71,7 @@ def worker(
         app_name=app_name,
         load=load,
         settings=settings,
-        concurrency=count,
+        concurrency=concurrency,
         queues=wanted,
         name=name,
         start_method=start_method,
@@ -128,16 +127,13 @@ def refuse_namesake() -> None:
     )
 
 
-def _say_hello(
-    app: LiteQueue, name: str, path: str, concurrency: int, queues: tuple[str, ...]
-) -> None:
-    import sqlite3
-
+def _say_hello(app: LiteQueue, name: str, path: str, queues: tuple[str, ...]) -> None:
     from litequeue import __version__
+    from litequeue.store import driver
 
     logger = logging.getLogger("litequeue.worker")
     logger.info("litequeue %s · %s · SQLite %s · worker pid %d", __version__, path,
-                sqlite3.sqlite_version, os.getpid())  # fmt: skip
-    logger.info("app %s · queues %s · prefork x %d · %s durability", name,
-                ", ".join(queues) or "all", concurrency, app.conf.durability)  # fmt: skip
+                driver.VERSION, os.getpid())  # fmt: skip
+    logger.info("app %s · queues %s · %s durability", name, ", ".join(queues) or "all",
+                app.conf.durability)  # fmt: skip
     logger.info("tasks %s", ", ".join(sorted(app.tasks)) or "none: is everything imported?")

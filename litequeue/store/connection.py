@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import random
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -31,6 +30,7 @@ from litequeue.exceptions import (
 )
 from litequeue.locks import Gate
 from litequeue.store import filesystem, fork_gate, migrations
+from litequeue.store.driver import sqlite3
 from litequeue.store.filesystem import side_directory
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Database:
         self.clock = clock
         self.keep_waiting: Callable[[], bool] = lambda: True
         self._create = create
-        self._full = _FULL if durability == "full" else _NORMAL
+        self.set_durability(durability)
         self._lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._pid = os.getpid()
@@ -100,6 +100,10 @@ class Database:
         self._commits = 0
         self._checkpointed = (0, 0)
         fork_gate.guard(self)
+
+    def set_durability(self, durability: str) -> None:
+        """Choose what a durable transaction is: "full" (synced) or "process"."""
+        self._full = _FULL if durability == "full" else _NORMAL
 
     # Transactions
 

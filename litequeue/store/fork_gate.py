@@ -9,6 +9,7 @@ afterwards parent and child open their own when they next need one.
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from typing import Final, Protocol
 
@@ -30,7 +31,7 @@ class Closable(Protocol):
 
 
 _handles: weakref.WeakSet[Closable] = weakref.WeakSet()
-_closed: list[tuple[Closable, bool]] = []
+_forking = threading.local()  # of the thread that forks: others may fork right after it
 _installed = False
 
 
@@ -44,17 +45,15 @@ def guard(handle: Closable) -> None:
 
 
 def _before() -> None:
-    _closed.extend((handle, handle.close_for_fork(FORK_PATIENCE)) for handle in list(_handles))
+    _forking.closed = [(handle, handle.close_for_fork(FORK_PATIENCE)) for handle in list(_handles)]
 
 
 def _parent() -> None:
-    while _closed:
-        handle, clean = _closed.pop()
+    for handle, clean in _forking.__dict__.pop("closed", ()):
         if clean:
             handle.resume_in_parent()
 
 
 def _child() -> None:
-    while _closed:
-        handle, clean = _closed.pop()
+    for handle, clean in _forking.__dict__.pop("closed", ()):
         handle.resume_in_child(clean)

@@ -7,7 +7,6 @@ token of its lease; where no row matches, the writer has lost the lease and chan
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +15,7 @@ from litequeue import states
 from litequeue.exceptions import DuplicateJob, EnqueueUncertain
 from litequeue.job import Failure, Job, Lease, Outcome
 from litequeue.store.connection import Database, IOFailure, sqlite_error
+from litequeue.store.driver import sqlite3
 
 PROMOTE_AT_ONCE: Final = 500
 """Due jobs made ready per transaction (6 µs each)."""

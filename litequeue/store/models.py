@@ -122,7 +122,6 @@ class Worker(Model):
     pid = IntegerField()
     start_time = IntegerField()
     directory = TextField()
-    concurrency = IntegerField()
     started = FloatField()
     heartbeat = FloatField()
     beats = IntegerField(constraints=[SQL("DEFAULT 0")])

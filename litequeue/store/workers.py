@@ -27,7 +27,6 @@ class Identity:
     pid: int
     start_time: int
     directory: str
-    concurrency: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,8 @@ class Owner:
 
 REGISTER: Final = """
 INSERT INTO litequeue_worker
-    (name, nonce, boot, namespace, pid, start_time, directory, concurrency, started, heartbeat)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (name, nonce, boot, namespace, pid, start_time, directory, started, heartbeat)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (nonce) DO UPDATE SET heartbeat = excluded.heartbeat, beats = beats + 1
 RETURNING id
 """
@@ -54,7 +53,7 @@ def register(database: Database, identity: Identity, now: float) -> int:
     """Store a worker, or find it again by its nonce; return its id, the owner of its leases."""
     row = (
         identity.name, identity.nonce, identity.boot, identity.namespace, identity.pid,
-        identity.start_time, identity.directory, identity.concurrency, now, now,
+        identity.start_time, identity.directory, now, now,
     )  # fmt: skip
     with database.write(durable=False) as connection:
         return int(connection.execute(REGISTER, row).fetchall()[0][0])
@@ -75,11 +74,11 @@ def renew(
 
 OWNERS: Final = """
 SELECT id, started, heartbeat, beats,
-       name, nonce, boot, namespace, pid, start_time, directory, concurrency
+       name, nonce, boot, namespace, pid, start_time, directory
 FROM litequeue_worker
 """
 _FIELDS: Final = (
-    "name", "nonce", "boot", "namespace", "pid", "start_time", "directory", "concurrency",
+    "name", "nonce", "boot", "namespace", "pid", "start_time", "directory",
 )  # fmt: skip
 
 

@@ -409,6 +409,7 @@ class Consumer:
             self.keep = Keep(
                 success=self.manifest.result_expires, failure=self.manifest.result_failure_expires
             )
+            self.database.set_durability(self.manifest.durability)
             self._duties.set_manifest(self.manifest, self.keep)
             self.hungry = True
         elif kind == messages.DIED:

@@ -16,7 +16,7 @@ from litequeue.store.jobs import Lost
 from litequeue.store.wakeup import Ringer
 from litequeue.store.workers import Identity, Owner
 from litequeue.worker.link import Manifest
-from litequeue.worker.liveness import Life, base_path, judge, kill_orphans
+from litequeue.worker.liveness import Life, base_path, can_see, judge, kill_orphans
 from litequeue.worker.slots import Slots
 
 logger = logging.getLogger("litequeue.worker")
@@ -182,8 +182,9 @@ def _end_processes(identity: Identity, clock: Clock) -> dict[int, int]:
         slots = Slots(base_path(identity) + ".slots")
     except (OSError, ValueError):
         return {}
-    children = [slots.child(index) for index in range(slots.count)]
-    kill_orphans(children, identity.nonce, slots.path, clock)
+    if can_see(identity):
+        children = [slots.child(index) for index in range(slots.count)]
+        kill_orphans(children, identity.nonce, slots.path, clock)
     return {seq: running.token for seq, running in slots.all_running().items()}
 
 

@@ -70,11 +70,12 @@ class Executor:
             result = serialization.dumps(value)
         except LiteQueueError as error:
             return _failed(Failure("NotSerializable", f"the return value is {error}"))
-        if len(result) > self._conf.result_max_size:
+        size = len(result) if result.isascii() else len(result.encode())
+        if size > self._conf.result_max_size:
             return _failed(
                 Failure(
                     "ResultTooLarge",
-                    f"the return value takes {len(result):,} bytes and result_max_size is "
+                    f"the return value takes {size:,} bytes and result_max_size is "
                     f"{self._conf.result_max_size:,}",
                 )
             )
@@ -158,9 +159,12 @@ _OUR_FRAMES: Final = (__name__, "litequeue.task")
 
 def _arguments(error: BaseException) -> str:
     try:
-        return serialization.dumps(list(error.args))
+        arguments = serialization.dumps(list(error.args))
     except LiteQueueError:
-        return json.dumps([_clean(repr_safely(error))])
+        arguments = ""
+    if arguments and len(arguments) <= MESSAGE_LIMIT:
+        return arguments
+    return json.dumps([_clean(repr_safely(error))])
 
 
 def repr_safely(value: object) -> str:

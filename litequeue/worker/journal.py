@@ -34,9 +34,7 @@ class Journal:
             failed = outcome.failure is not None
             if (failed or informs) and (failed or self._may_speak()):
                 lease = leases[outcome.seq]
-                logger.log(
-                    _level(outcome), "%s[%s] %s", safe(lease.task), lease.id, _words(outcome)
-                )
+                self.event(lease, _level(outcome), _words(outcome))
 
     def event(self, lease: Lease, level: int, words: str) -> None:
         """Log something else that happened to a job."""

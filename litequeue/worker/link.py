@@ -43,6 +43,7 @@ class Manifest:
     result_expires: float
     result_failure_expires: float
     visibility_timeout: float
+    durability: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Life(enum.Enum):
     UNSEEN = "unseen"
 
 
-def own_identity(directory: str, name: str | None, concurrency: int) -> Identity:
+def own_identity(directory: str, name: str | None) -> Identity:
     """Describe this process as a supervisor.  ``directory`` is where its files are."""
     nonce = secrets.token_hex(8)
     return Identity(
@@ -46,7 +46,6 @@ def own_identity(directory: str, name: str | None, concurrency: int) -> Identity
         pid=os.getpid(),
         start_time=start_time(os.getpid()) or 0,
         directory=directory,
-        concurrency=concurrency,
     )
 
 
@@ -60,11 +59,16 @@ def judge(owner: Identity) -> Life:
     boot = _boot_id()
     if boot and owner.boot and owner.boot != boot:
         return Life.DEAD
-    if owner.namespace == _pid_namespace():
+    if can_see(owner):
         life = _judge_pid(owner.pid, owner.start_time)
         if life is not Life.UNSEEN:
             return life
     return Life.DEAD if is_free(base_path(owner) + ".lock") else Life.UNSEEN
+
+
+def can_see(owner: Identity) -> bool:
+    """Tell whether the worker's pids mean the same processes here."""
+    return owner.namespace == _pid_namespace()
 
 
 def _judge_pid(pid: int, started: int) -> Life:

@@ -14,7 +14,12 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+from litequeue.exceptions import ImproperlyConfigured
+
+CAPACITY: Final = 1000
 _HEADER: Final = struct.Struct("=QQ")  # the consumer's beats, number of slots
+_BEATS: Final = struct.Struct("=Q")
+_COUNT: Final = struct.Struct("=Q")
 _CHILD: Final = struct.Struct("=qqq")  # pid, start time in ticks, READY once it listens
 _RUN: Final = struct.Struct("=qdq")  # seq, start (epoch seconds), token; seq 0: idle
 _SIZE: Final = 64
@@ -33,24 +38,33 @@ class Running:
 class Slots:
     """The slots of one worker.  One process writes each line; everybody may read all."""
 
-    def __init__(self, path: str, count: int = 0) -> None:
-        """Create the file for ``count`` children; with 0, open an existing one."""
+    def __init__(self, path: str, *, capacity: int = 0) -> None:
+        """Create the file for up to ``capacity`` children; with 0, open an existing one."""
         self.path = path
         flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
-        fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if count else 0), 0o600)
+        fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if capacity else 0), 0o600)
         try:
-            if count:
-                os.ftruncate(fd, _SIZE * (count + 1))
+            if capacity:
+                os.ftruncate(fd, _SIZE * (capacity + 1))
             self._memory = mmap.mmap(fd, 0)
         finally:
             os.close(fd)
-        if count:
-            _HEADER.pack_into(self._memory, 0, 0, count)
-        self.count: int = min(_HEADER.unpack_from(self._memory)[1], len(self._memory) // _SIZE - 1)
+        self._capacity = len(self._memory) // _SIZE - 1
+
+    @property
+    def count(self) -> int:
+        """How many children there are to be; only the supervisor changes it."""
+        return min(int(_HEADER.unpack_from(self._memory)[1]), self._capacity)
+
+    @count.setter
+    def count(self, count: int) -> None:
+        if count > self._capacity:
+            raise ImproperlyConfigured(f"a worker has at most {self._capacity} children")
+        _COUNT.pack_into(self._memory, _BEATS.size, count)
 
     def beat(self) -> None:
         """Show that the consumer is alive."""
-        _HEADER.pack_into(self._memory, 0, self.beats() + 1, self.count)
+        _BEATS.pack_into(self._memory, 0, self.beats() + 1)
 
     def beats(self) -> int:
         """Return the number of beats so far."""

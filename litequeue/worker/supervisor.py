@@ -32,7 +32,7 @@ from litequeue.worker.link import Manifest
 from litequeue.worker.liveness import base_path, own_identity
 from litequeue.worker.os_signals import STOP_SIGNALS, WakePipe
 from litequeue.worker.pools.prefork import PoolOptions, Prefork
-from litequeue.worker.slots import Slots
+from litequeue.worker.slots import CAPACITY, Slots
 
 logger = logging.getLogger("litequeue.worker")
 
@@ -51,7 +51,7 @@ class WorkerOptions:
     app_name: str
     load: Callable[[], LiteQueue]
     settings: Settings
-    concurrency: int
+    concurrency: int | None = None
     queues: tuple[str, ...] = ()
     name: str | None = None
     start_method: str | None = None
@@ -74,10 +74,10 @@ class Supervisor:
         self._options = options
         self._clock = clock
         self._began = clock.monotonic()
-        self._identity = own_identity(_directory(options.path), options.name, options.concurrency)
+        self._identity = own_identity(_directory(options.path), options.name)
         base = base_path(self._identity)
         self._lock = HeldLock(base + ".lock")
-        self._slots = Slots(base + ".slots", options.concurrency)
+        self._slots = Slots(base + ".slots", capacity=CAPACITY)
         self._channel = Channel(base)
         self._signals = WakePipe((*STOP_SIGNALS, signal.SIGCHLD))
         self._poll = select.poll()
@@ -98,6 +98,7 @@ class Supervisor:
         self._pool: Prefork | None = None
         self._phase = Phase.RUNNING
         self._exit_code = 0
+        self._grace = 0.0
         self._interrupts = 0
         self._deadline: float | None = None
         self._opened = False
@@ -108,6 +109,10 @@ class Supervisor:
         try:
             self._consumer.start()
             app = self._options.load()
+            self._grace = app.conf.worker_grace
+            self._slots.count = (
+                self._options.concurrency or app.conf.worker_concurrency or os.cpu_count() or 1
+            )
             self._consumer.tell_manifest(_manifest(app))
             self._pool = Prefork(
                 app, self._pool_options(app), self._channel, self._slots, self._clock
@@ -216,10 +221,11 @@ class Supervisor:
     def _stop_warm(self) -> None:
         if self._phase is not Phase.RUNNING:
             return
-        grace = self._options.settings.worker_grace
-        logger.info("stopping: running jobs have %g s to finish (Ctrl-C again: stop now)", grace)
+        logger.info(
+            "stopping: running jobs have %g s to finish (Ctrl-C again: stop now)", self._grace
+        )
         self._phase = Phase.WARM
-        self._deadline = self._clock.monotonic() + grace
+        self._deadline = self._clock.monotonic() + self._grace
         self._consumer.tell_stop()
 
     def _stop_cold(self, why: str) -> None:
@@ -236,7 +242,11 @@ class Supervisor:
         """Say when the worker is ready, and take the next step of a stop once it is due."""
         if not self._ready and self._opened and self._pool is not None and self._pool.is_ready():
             self._ready = True
-            logger.info("Ready in %.2f s", self._clock.monotonic() - self._began)
+            logger.info(
+                "Ready in %.2f s: %d children",
+                self._clock.monotonic() - self._began,
+                len(self._pool),
+            )
         due = self._deadline is not None and self._clock.monotonic() >= self._deadline
         if self._phase is Phase.WARM and due:
             self._stop_cold("some jobs did not finish in time")
@@ -304,6 +314,7 @@ def _manifest(app: LiteQueue) -> Manifest:
         result_expires=conf.result_expires,
         result_failure_expires=conf.result_failure_expires,
         visibility_timeout=conf.visibility_timeout,
+        durability=conf.durability,
     )
 
 

@@ -13,6 +13,7 @@ from litequeue.job import (
     Outcome,
     lease_to_wire,
     new_id,
+    new_ids,
     outcome_from_wire,
     outcome_to_wire,
 )
@@ -47,7 +48,15 @@ def test_ids_sort_by_time_even_within_a_millisecond() -> None:
 
 
 def test_ids_of_one_instant_differ() -> None:
-    assert len({new_id(NOW) for _ in range(20_000)}) == 20_000
+    assert len({new_id(NOW) for _ in range(2_000)} | set(new_ids(NOW, 20_000))) == 22_000
+
+
+def test_many_ids_are_made_like_one() -> None:
+    assert new_ids(NOW, 0) == []
+    for text in new_ids(NOW, 50):
+        parsed = uuid.UUID(text)
+        assert (str(parsed), parsed.version, parsed.variant) == (text, 7, uuid.RFC_4122)
+        assert text[:18] == new_id(NOW)[:18]
 
 
 def test_the_random_part_uses_all_62_bits() -> None:

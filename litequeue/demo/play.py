@@ -1,70 +1,28 @@
-"""`litequeue demo`: real jobs, real kills, and every result held against plain Python.
-
-The worker imports this module for its task.  What happens is decided here; `litequeue.cli.demo`
-shows it.
-"""
+"""What `litequeue demo` does: real jobs, real kills, every result held against plain Python."""
 
 from __future__ import annotations
 
-import ast
-import contextlib
 import math
 import os
-import subprocess
 import sys
 import sysconfig
 import tempfile
-import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from litequeue.app import URL_VARIABLE, LiteQueue
 from litequeue.clock import SYSTEM, Clock
+from litequeue.demo import app, count, measure
+from litequeue.demo.victim import LOOK, PATIENCE, Kill, WorkerProcess
 from litequeue.exceptions import LiteQueueError
 from litequeue.store import audit
-from litequeue.worker.slots import Slots
 
 KILL_CHILD_AT: Final = 0.3
 KILL_WORKER_AT: Final = 0.6
 LONGEST_PASS: Final = 25.0
 """Seconds that one pass over all files may take; on a slower machine only every n-th is read."""
-PATIENCE: Final = 20.0
-"""Seconds without a new result after which the demo gives up."""
-FAREWELL: Final = 5.0
-"""Seconds that the rest of a killed worker has to leave."""
-_SAMPLE: Final = 0.75
-_LOOK: Final = 0.02
-
-# A worker sets the variable before it imports this.  Nothing is opened until the file is needed.
-app = LiteQueue(os.environ.get(URL_VARIABLE) or "litequeue-demo.sqlite")
-
-
-@app.task
-def measure(path: str) -> dict[str, Any]:
-    """Parse one file of Python and count what is in it."""
-    return count(path)
-
-
-def count(path: str) -> dict[str, Any]:
-    """Return the counts of a file, or the words of its syntax error: some files have one."""
-    source = Path(path).read_bytes()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source, path)
-    except (SyntaxError, ValueError, RecursionError) as error:
-        return {"lines": source.count(b"\n"), "error": f"{type(error).__name__}: {error}"}
-    found = Counter(type(node).__name__ for node in ast.walk(tree))
-    return {
-        "lines": source.count(b"\n"),
-        "functions": found["FunctionDef"] + found["AsyncFunctionDef"],
-        "classes": found["ClassDef"],
-        "imports": found["Import"] + found["ImportFrom"],
-        "calls": found["Call"],
-    }
+SAMPLE: Final = 0.75
 
 
 class Watcher(Protocol):
@@ -116,7 +74,7 @@ def seconds_per_file(files: Sequence[str], clock: Clock = SYSTEM) -> float:
     for index in _spread(len(files)):
         count(files[index])
         done += 1
-        if clock.monotonic() - began > _SAMPLE:
+        if clock.monotonic() - began > SAMPLE:
             break
     return (clock.monotonic() - began) / done
 
@@ -146,14 +104,6 @@ def plan(files: Sequence[str], each: float, *, wanted: float | None, lanes: int)
 
 
 # Doing it
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """A SIGKILL: of what, and when (epoch seconds)."""
-
-    what: str
-    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,128 +281,5 @@ class Progress:
                 )
             if self._worker.is_gone():
                 raise LiteQueueError(f"the worker ended by itself: {self._worker.last_words()}")
-            self._clock.sleep(_LOOK)
+            self._clock.sleep(LOOK)
         self._watcher.reached(done)
-
-
-class WorkerProcess:
-    """`litequeue worker` as a program of its own.  Only it and what it starts are ever killed."""
-
-    def __init__(self, path: str, lanes: int, clock: Clock) -> None:
-        self._path = Path(path)
-        self._lanes = lanes
-        self._clock = clock
-        self._log = self._path.with_suffix(".log")
-        self._seen: set[Any] = set()
-        self.start()
-
-    def start(self) -> None:
-        """Start the worker."""
-        command = [
-            *(sys.executable, "-m", "litequeue", "worker", str(self._path)),
-            *("-A", f"{__name__}:app", "-c", str(self._lanes), "-l", "WARNING"),
-        ]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
-
-    def is_gone(self) -> bool:
-        """Tell whether the worker has ended."""
-        return self._process.poll() is not None
-
-    def last_words(self) -> str:
-        """Return the end of the worker's log."""
-        said = self._log.read_text("utf-8", "replace")
-        return said[-2000:].strip() or "it said nothing"
-
-    def kill_child(self) -> Kill:
-        """SIGKILL a child that runs a job: it is stopped first, so that it surely does."""
-        import psutil
-
-        deadline = self._clock.monotonic() + PATIENCE
-        while self._clock.monotonic() < deadline:
-            children = {child.pid: child for child in self._look()}
-            for slots in self._slots():
-                for index in range(slots.count):
-                    child = children.get(slots.child(index)[0])
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        if child is not None and self._is_caught(child, slots, index):
-                            kill = Kill("a child", self._clock.now())
-                            child.kill()
-                            return kill
-            self._clock.sleep(0.001)
-        raise LiteQueueError(f"no child was seen at work: {self.last_words()}")
-
-    def _is_caught(self, child: Any, slots: Slots, index: int) -> bool:
-        """Stop a child; let it go on unless it is in the middle of a job."""
-        child.suspend()
-        deadline = self._clock.monotonic() + 1.0
-        while child.status() != "stopped" and self._clock.monotonic() < deadline:
-            self._clock.sleep(0.0005)
-        if slots.running(index) is not None:
-            return True
-        child.resume()
-        return False
-
-    def kill(self) -> Kill:
-        """SIGKILL the worker's supervisor: the rest of it has to notice."""
-        self._look()
-        kill = Kill("the worker", self._clock.now())
-        self._process.kill()
-        self._process.wait()
-        return kill
-
-    def stop(self) -> int:
-        """Ask the worker to stop; return its exit code."""
-        self._look()
-        self._process.terminate()
-        try:
-            return self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            raise LiteQueueError(f"the worker did not stop: {self.last_words()}") from None
-
-    def end(self) -> list[str]:
-        """See that every process is gone, by force if need be; return those that had to be forced.
-
-        The consumer of a killed worker lives on for a moment, to give the jobs back.
-        """
-        import psutil
-
-        self._look()
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        deadline = self._clock.monotonic() + FAREWELL
-        while alive := [process for process in self._seen if _is_alive(process)]:
-            if self._clock.monotonic() > deadline:
-                break
-            self._clock.sleep(_LOOK)
-        for process in alive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        return [f"process {process.pid}" for process in alive]
-
-    def _look(self) -> list[Any]:
-        """Return the worker's processes, and remember them."""
-        import psutil
-
-        try:
-            found = psutil.Process(self._process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
-        self._seen.update(found)
-        return found
-
-    def _slots(self) -> Iterator[Slots]:
-        for path in Path(f"{self._path}.bell").glob("worker-*.slots"):
-            with contextlib.suppress(OSError, ValueError):
-                yield Slots(str(path))
-
-
-def _is_alive(process: Any) -> bool:
-    """Tell whether a process runs; one that only waits to be reaped by PID 1 does not."""
-    import psutil
-
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
