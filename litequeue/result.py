@@ -173,7 +173,8 @@ def rebuild(failure: Failure | None, state: str) -> BaseException:
         kind = getattr(builtins, failure.type, None)
     if isinstance(kind, type) and issubclass(kind, Exception):
         try:
-            return kind(*serialization.loads(failure.args))
+            # What a worker decided has a message and no arguments.
+            return kind(*(serialization.loads(failure.args) or filter(None, [failure.message])))
         except (TypeError, ValueError):
             pass  # its arguments did not survive: its text did
     return exceptions.RemoteError(failure.type, failure.message, failure.traceback)

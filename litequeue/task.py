@@ -244,9 +244,10 @@ def task_options(options: dict[str, Any]) -> TaskOptions:
     for name in ("autoretry_for", "dont_autoretry_for"):
         if name in retry:
             retry[name] = tuple(retry[name])
-    if retry.get("retry_kwargs"):
-        retry |= {name: retry["retry_kwargs"][name] for name in ("max_retries",)
-                  if name in retry["retry_kwargs"]}  # fmt: skip
+    for name, value in (retry.get("retry_kwargs") or {}).items():
+        if name != "max_retries":
+            raise NotImplementedError(f"retry_kwargs option {name!r}")
+        retry["max_retries"] = value
     retry["retry_backoff"] = float(retry.get("retry_backoff", 0))
     own = {name: options[name] for name in _OWN_OPTIONS if name in options}
     return TaskOptions(**own, retry=RetryPolicy(**retry))

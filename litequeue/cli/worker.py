@@ -132,8 +132,9 @@ def _say_hello(app: LiteQueue, name: str, path: str, queues: tuple[str, ...]) ->
     from litequeue.store import driver
 
     logger = logging.getLogger("litequeue.worker")
-    logger.info("litequeue %s · %s · SQLite %s · worker pid %d", __version__, path,
-                driver.VERSION, os.getpid())  # fmt: skip
+    guarded = " (WAL-reset bug guarded)" if driver.has_wal_reset_bug() else ""
+    logger.info("litequeue %s · %s · SQLite %s%s · worker pid %d", __version__, path,
+                driver.VERSION, guarded, os.getpid())  # fmt: skip
     logger.info("app %s · queues %s · %s durability", name, ", ".join(queues) or "all",
                 app.conf.durability)  # fmt: skip
     logger.info("tasks %s", ", ".join(sorted(app.tasks)) or "none: is everything imported?")

@@ -245,6 +245,8 @@ class Database:
         try:
             connection.execute("ROLLBACK")
             self._checkpoint(connection)
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
         finally:
             self._release()
 
@@ -320,12 +322,16 @@ class Database:
             raise StoreError(f"cannot make {self.path}: {error.strerror or error}") from error
 
     def _open_reader(self) -> None:
-        with self._lock:
-            if self._writer is None:
-                self._open()
-            with self._read_lock:
-                if self._reader is None:
-                    self._connect_reader()
+        try:
+            with self._lock:
+                if self._writer is None:
+                    self._open()
+                with self._read_lock:
+                    if self._reader is None:
+                        self._connect_reader()
+        except (sqlite3.Error, peewee.PeeweeException) as error:
+            raise_translated(error, self.path)
+            raise
 
     def _connect_reader(self) -> sqlite3.Connection:
         database, connection = self._connect(_READ_BUSY)

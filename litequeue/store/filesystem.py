@@ -42,7 +42,7 @@ def normalise(path: str | os.PathLike[str]) -> str:
 
 def check(path: str) -> None:
     """Raise `UnsafeFilesystem` when SQLite's locks cannot be trusted where ``path`` is."""
-    kind = filesystem_of(os.path.dirname(path))
+    kind = filesystem_of(path, MOUNTS)
     if kind in UNSAFE:
         raise UnsafeFilesystem(
             f"{path} is on {kind}, where SQLite's locks do not hold and jobs would be lost; "
@@ -50,14 +50,17 @@ def check(path: str) -> None:
         )
 
 
-def filesystem_of(directory: str, mounts: str = MOUNTS) -> str | None:
-    """Return the type of the filesystem that holds ``directory``; None where it is unknown."""
+def filesystem_of(path: str, mounts: str) -> str | None:
+    """Return the type of the filesystem that holds ``path``, links followed; None if unknown.
+
+    The file itself may be a mount point: a container can be given a single file.
+    """
     try:
         with open(mounts, encoding="utf-8", errors="surrogateescape") as lines:
             table = [line.split(" ") for line in lines]
     except OSError:
         return None
-    real = os.path.realpath(directory)
+    real = os.path.realpath(path)
     best, kind = -1, None
     for fields in table:
         point = _unescape(fields[4])

@@ -202,10 +202,12 @@ def settle_and_claim(
                     connection.executemany(MARK_STARTED, started)
                 if claim is None:
                     return _nothing_claimed(zombies)
-                quarantined = [] if not readable else _quarantine(connection, claim, now, keep)
-                settled = _claim(connection, claim, now, keep)
+                next_due = _promote(connection, now)
+                ended = _quarantine(connection, claim, now, keep) if readable else []
+                if ended:  # behind them stand others, of which some may be unreadable too
+                    return _nothing_claimed(zombies, ended, next_due)
+                settled = _claim(connection, claim, now, keep, next_due)
                 settled.zombies.extend(zombies)
-                settled.ended.extend(quarantined)
                 return settled
         except _LeaseLost:
             careful = True
@@ -215,8 +217,17 @@ def settle_and_claim(
             readable = True
 
 
-def _nothing_claimed(zombies: list[int]) -> Settled:
-    return Settled(leases=[], zombies=zombies, ended=[], parked=[], more=False, next_due=None)
+def _nothing_claimed(
+    zombies: list[int], ended: Sequence[str] = (), next_due: float | None = None
+) -> Settled:
+    return Settled(
+        leases=[],
+        zombies=zombies,
+        ended=list(ended),
+        parked=[],
+        more=bool(ended),
+        next_due=next_due,
+    )
 
 
 def _settle(
@@ -311,11 +322,18 @@ CLAIM_FROM: Final = CLAIM.replace(
 )
 
 
-def _claim(connection: sqlite3.Connection, claim: Claim, now: float, keep: Keep) -> Settled:
+def _promote(connection: sqlite3.Connection, now: float) -> float | None:
+    """Make due jobs ready; return when the next one is due."""
     next_due = _next_due(connection)
     if next_due is not None and next_due <= now:
         connection.execute(PROMOTE, (now, PROMOTE_AT_ONCE))
         next_due = _next_due(connection)
+    return next_due
+
+
+def _claim(
+    connection: sqlite3.Connection, claim: Claim, now: float, keep: Keep, next_due: float | None
+) -> Settled:
     if claim.queues is None:
         rows = connection.execute(CLAIM, (claim.owner, claim.limit)).fetchall()
     else:
@@ -411,11 +429,15 @@ def _end(
     *,
     now: float,
     keep: Keep,
-) -> None:
+) -> list[Lease]:
+    """End jobs with one verdict; return those whose lease still held."""
+    ended: list[Lease] = []
     for lease in leases:
         outcome = Outcome(lease.seq, lease.token, lease.claim, state, failure=failure)
         if connection.execute(SETTLE, _end_row(outcome, now, keep)).rowcount:
             connection.execute(ADD_ERROR, _error_row(outcome, failure, now))
+            ended.append(lease)
+    return ended
 
 
 # A row that Python cannot read must not stop the others (invalid UTF-8, a value too long).
@@ -526,8 +548,7 @@ def reap(
             lease = item.lease
             if item.ran and lease.deaths + 1 >= max_deliveries:
                 failure = Failure("WorkerLostError", f"{item.reason}, {lease.deaths + 1} times")
-                _end(connection, [lease], states.FAILURE, failure, now=now, keep=keep)
-                given_up.append(lease)
+                given_up += _end(connection, [lease], states.FAILURE, failure, now=now, keep=keep)
                 continue
             row = (int(item.ran), lease.seq, lease.token)
             if connection.execute(RELEASE, row).rowcount and item.ran:

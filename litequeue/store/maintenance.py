@@ -32,7 +32,7 @@ EXPIRE: Final = """
 UPDATE litequeue_job SET phase = 'done', state = 'REVOKED', finished = ?, keep_until = ?
 WHERE seq IN (SELECT seq FROM litequeue_job
               WHERE expires <= ? AND phase <> 'done' AND phase <> 'leased' LIMIT ?)
-RETURNING id
+RETURNING CAST(id AS BLOB)
 """
 
 
@@ -41,7 +41,8 @@ def expire(
 ) -> list[str]:
     """End waiting jobs that are too late as REVOKED; return their ids."""
     with database.write(durable=False) as connection:
-        return [row[0] for row in connection.execute(EXPIRE, (now, keep_until, now, limit))]
+        rows = connection.execute(EXPIRE, (now, keep_until, now, limit)).fetchall()
+    return [bytes(row[0]).decode("utf-8", "replace") for row in rows]
 
 
 HAS_EXPIRED: Final = """
@@ -54,6 +55,37 @@ def has_expired(database: Database, now: float) -> bool:
     """Tell whether a waiting job is too late."""
     with database.read() as connection:
         return connection.execute(HAS_EXPIRED, (now,)).fetchone() is not None
+
+
+HAS_PRUNABLE: Final = """
+SELECT 1 FROM litequeue_job WHERE phase = 'done' AND keep_until <= ? LIMIT 1
+"""
+
+
+def has_prunable(database: Database, now: float) -> bool:
+    """Tell whether a finished job has been kept long enough."""
+    with database.read() as connection:
+        return connection.execute(HAS_PRUNABLE, (now,)).fetchone() is not None
+
+
+NEXT_EXPIRY: Final = """
+SELECT expires FROM litequeue_job
+WHERE expires IS NOT NULL AND phase <> 'done' AND phase <> 'leased' ORDER BY expires LIMIT 1
+"""
+NEXT_PRUNE: Final = """
+SELECT keep_until FROM litequeue_job WHERE phase = 'done' ORDER BY keep_until LIMIT 1
+"""
+
+
+def next_moment(database: Database) -> float | None:
+    """Return when the next job expires or may be pruned, in epoch seconds; None for never."""
+    with database.read() as connection:
+        found = [
+            row[0]
+            for statement in (NEXT_EXPIRY, NEXT_PRUNE)
+            if (row := connection.execute(statement).fetchone()) is not None
+        ]
+    return min((moment for moment in found if moment is not None), default=None)
 
 
 def give_back_pages(database: Database) -> None:

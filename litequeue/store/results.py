@@ -13,7 +13,8 @@ FETCH: Final = """
 SELECT phase, state, result, retries, task, queue, finished, seq FROM litequeue_job WHERE id = ?
 """
 LAST_ERROR: Final = """
-SELECT type, message, traceback, args FROM litequeue_error WHERE job = ? ORDER BY claim DESC LIMIT 1
+SELECT type, message, traceback, args FROM litequeue_error WHERE job = ? AND state = ?
+ORDER BY claim DESC LIMIT 1
 """
 
 
@@ -44,7 +45,7 @@ def fetch(database: Database, id: str) -> Record | None:
             return None
         failure: tuple[Any, ...] | None = None
         if row[1] not in (states.SUCCESS, states.PENDING, states.RECEIVED, states.STARTED):
-            failure = connection.execute(LAST_ERROR, (row[7],)).fetchone()
+            failure = connection.execute(LAST_ERROR, (row[7], row[1])).fetchone()
     return Record(*(*row[:7], None if failure is None else Failure(*failure)))
 
 

@@ -68,6 +68,10 @@ class Bell:
             return
         self.socket = bell
 
+    def fileno(self) -> int:
+        """Return the descriptor to wait on, -1 without one."""
+        return -1 if self.socket is None else self.socket.fileno()
+
     def asleep(self, sleeping: bool) -> None:
         """Say whether a ring is wanted.  Set it, look at the file once more, then sleep."""
         if self._page is not None:

@@ -20,20 +20,26 @@ from litequeue.job import Lease, Outcome
 from litequeue.store import Database, Keep, jobs, workers
 from litequeue.store.connection import IOFailure
 from litequeue.store.jobs import Claim, Lost
+from litequeue.store.stirring import Stirring
 from litequeue.store.wakeup import NET, Bell, Ringer
 from litequeue.store.workers import Identity
 from litequeue.worker import link as messages
 from litequeue.worker.accounts import Accounts
 from litequeue.worker.channel import Channel
-from litequeue.worker.duties import Duties, remove_files
+from litequeue.worker.duties import LOOK_EVERY, Duties
 from litequeue.worker.journal import Journal
 from litequeue.worker.link import Death, Link, Manifest
 from litequeue.worker.liveness import kill_orphans
+from litequeue.worker.neighbours import Neighbours, remove_files
 from litequeue.worker.pace import Pace
 from litequeue.worker.slots import Slots
 
 logger = logging.getLogger("litequeue.worker")
 
+CALM: Final = 4.0
+"""Seconds between two looks at a file to which nobody writes."""
+STIRRED: Final = 1.0
+"""Seconds after a write to the file during which its commit is looked for every `NET` seconds."""
 STALL: Final = 0.05
 """Seconds without an outcome after which unread leases are given back to the file."""
 PATIENCE: Final = 0.5
@@ -89,6 +95,8 @@ class Consumer:
         self._journal = Journal(clock)
         self._next_due: float | None = None
         self._version = -1
+        self._peeked = 0.0
+        self._stirred = 0.0
         self._last_outcome = 0.0
         self._audit_at: float | None = None
         self._mark_at: float | None = None
@@ -115,9 +123,15 @@ class Consumer:
         self._bell = Bell(self._options.path, "worker", self._options.identity.nonce)
         self._ringer = Ringer(self._options.path, self._clock)
         self._register()
-        for source in (self._link.socket, self._channel.outcomes_out, self._bell.socket):
-            if source is not None:
-                self._poll.register(source, select.POLLIN)
+        self._stirring = Stirring(self.database.path)
+        sources = [self._link.socket, self._channel.outcomes_out]
+        for fd in (
+            *(source.fileno() for source in sources),
+            self._bell.fileno(),
+            self._stirring.fd,
+        ):
+            if fd >= 0:
+                self._poll.register(fd, select.POLLIN)
         self._adopt()
         self._link.send(messages.OPENED)
 
@@ -135,8 +149,16 @@ class Consumer:
         self._duties = Duties(
             self.database,
             self._ringer,
-            self._options.identity,
+            Neighbours(
+                self.database,
+                self._ringer,
+                owner=self.owner,
+                poll=self._poll,
+                clock=self._clock,
+                changed=self._look_again,
+            ),
             owner=self.owner,
+            nonce=self._options.identity.nonce,
             clock=self._clock,
             changed=self._look_again,
             outlawed=self._start_over,
@@ -168,6 +190,7 @@ class Consumer:
     def _close(self) -> None:
         if hasattr(self, "_bell"):
             self._bell.close()
+            self._stirring.close()
         self.database.close()
 
     # The loop
@@ -177,12 +200,14 @@ class Consumer:
         try:
             self._gather(self._sleep_time())
             now = self._clock.monotonic()
+            if now - self._peeked > LOOK_EVERY:
+                self._peek(now)
             self._settle_deaths()
             self._audit(now)
             self._settle_and_claim(now)
             self._hand_out()
             self._unstall(now)
-            self._duties.run(now)
+            self._duties.run(now, self._version)
             if self.stopping:
                 self._drain()
         except (QueueBusy, QueueFull, IOFailure) as error:
@@ -206,21 +231,19 @@ class Consumer:
         """Return how long to sleep; 0 when there is something to do."""
         if self._outcomes or self._deaths:
             return 0.0
-        wait = NET
+        now = self._clock.monotonic()
+        calm = self._stirring.fd >= 0 and now - self._stirred > STIRRED
+        wait = CALM if calm else NET
         if self._room() > 0:
             if self.hungry:
                 return 0.0
             # Ask to be rung, then look once more: a commit is either seen here or rings.
             self._bell.asleep(True)
-            version = self.database.data_version()
-            if version != self._version:
-                self._version = version
-                self.hungry = True
-                self._bell.asleep(False)
+            if self._peek(now):
                 return 0.0
             if self._next_due is not None:
                 wait = min(wait, self._next_due - self._clock.now())
-        now = self._clock.monotonic()
+        wait = min(wait, self._duties.time_left(now, self._version))
         if self._mark_at is not None:
             wait = min(wait, self._mark_at - now)
         if len(self._accounts) > self._slots.count:
@@ -229,16 +252,32 @@ class Consumer:
             wait = min(wait, self._audit_at - now)
         return max(0.0, wait)
 
+    def _peek(self, now: float) -> bool:
+        """Tell whether others have committed since the last time."""
+        self._peeked = now
+        version = self.database.data_version()
+        if version == self._version:
+            return False
+        self._version = version
+        self.hungry = True
+        return True
+
     def _gather(self, timeout: float) -> None:
         """Read everything that has arrived."""
-        ready = {fd for fd, _ in self._poll.poll(timeout * 1000)}
+        ready = [fd for fd, _ in self._poll.poll(timeout * 1000)]
         self._bell.asleep(False)
-        if self._bell.socket is not None and self._bell.socket.fileno() in ready:
-            self._bell.read()
-            self.hungry = True
-        if self._link.socket.fileno() in ready:
-            for message in self._link.receive():
-                self._obey(*message)
+        for fd in ready:
+            if fd == self._link.socket.fileno():
+                for message in self._link.receive():
+                    self._obey(*message)
+            elif fd == self._bell.fileno():
+                self._bell.read()
+                self.hungry = True
+            elif fd == self._stirring.fd:
+                self._stirring.read()
+                self._stirred = self._clock.monotonic()
+            elif fd != self._channel.outcomes_out.fileno():
+                self._duties.watch()  # a neighbour died
         if self._next_due is not None and self._next_due <= self._clock.now():
             self.hungry = True
         self._gather_outcomes()

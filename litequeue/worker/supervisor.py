@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import gc
+import json
 import logging
 import os
 import select
@@ -27,18 +28,20 @@ from litequeue.worker import link as messages
 from litequeue.worker.channel import Channel
 from litequeue.worker.consumer import ConsumerOptions
 from litequeue.worker.consumer_process import ConsumerProcess
-from litequeue.worker.duties import queues_as_json, remove_files
 from litequeue.worker.link import Manifest
 from litequeue.worker.liveness import base_path, own_identity
+from litequeue.worker.neighbours import remove_files
 from litequeue.worker.os_signals import STOP_SIGNALS, WakePipe
 from litequeue.worker.pools.prefork import PoolOptions, Prefork
 from litequeue.worker.slots import CAPACITY, Slots
 
 logger = logging.getLogger("litequeue.worker")
 
-LOOK_AROUND: Final = 2.0
+LOOK_AROUND: Final = 4.0
 """Seconds between two looks at what makes no noise: a consumer or a child that hangs."""
 STARTING: Final = 0.01
+PARTING: Final = 2.0
+"""Seconds that a consumer has to leave once it was told to."""
 FAREWELL: Final = 10.0
 """Seconds that the consumer has to give the last leases back."""
 
@@ -87,7 +90,7 @@ class Supervisor:
                 path=options.path,
                 settings=options.settings,
                 identity=self._identity,
-                queues=queues_as_json(options.queues),
+                queues=json.dumps(options.queues) if options.queues else None,
             ),
             self._channel,
             self._slots,
@@ -287,7 +290,7 @@ class Supervisor:
                     pass
                 self._clock.sleep(0.001)
         self._consumer.tell_exit()
-        self._consumer.end(LOOK_AROUND)
+        self._consumer.end(PARTING)
         self._channel.close()
         self._lock.close()
         remove_files(self._identity)

@@ -120,9 +120,8 @@ class Campaign:
         self.producers = [self._producer(index) for index in range(self.plan.producers)]
 
     def _worker(self) -> Worker:
-        return self.site.worker(
-            "-l", "WARNING", app=APP, children=self.plan.children, ready=False
-        )  # fmt: skip
+        children = self.plan.children
+        return self.site.worker("-l", "WARNING", app=APP, children=children, ready=False)
 
     def _producer(self, index: int) -> subprocess.Popen[bytes]:
         plan = self.plan
@@ -167,7 +166,11 @@ class Campaign:
     def _choose(self, role: str, blind: bool) -> tuple[int, tuple[int, ...]] | None:
         """Return a process of the role, and those that may run a job whose fate hangs on it."""
         if role == "producer":
-            alive = [each.pid for each in self.producers if each.poll() is None]
+            alive = [
+                producer.pid
+                for producer, journal in zip(self.producers, self.journals, strict=True)
+                if producer.poll() is None and (blind or is_sending(journal))
+            ]
             return (self.random.choice(alive), ()) if alive else None
         worker = self.random.choice(self.crew)
         try:
@@ -290,6 +293,16 @@ class Campaign:
         return file
 
 
+def is_sending(journal: Path) -> bool:
+    """Tell whether a producer has begun to send a job, and does not yet know its fate."""
+    if not journal.exists():
+        return False
+    with journal.open("rb") as file:
+        file.seek(max(0, journal.stat().st_size - 200))
+        lines = file.read().splitlines()
+    return bool(lines) and lines[-1].startswith(b"?")
+
+
 def show(report: Report, console: Console) -> None:
     """Print a table of what happened and what was broken, and one line of JSON."""
     table = Table(title=f"campaign, seed {report.seed}, {report.seconds:.0f} s")
@@ -297,7 +310,9 @@ def show(report: Report, console: Console) -> None:
     table.add_column("found", justify="right")
     table.add_column("verdict")
     for name, value in report.figures.items():
-        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        shown = (
+            ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        )
         table.add_row(name, f"{shown:,}" if isinstance(shown, int) else str(shown), "")
     for name, found in report.breaches.items():
         verdict = f"[red]broken[/]: {', '.join(found[:3])}" if found else "[green]none[/]"

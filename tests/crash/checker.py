@@ -11,6 +11,7 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -120,7 +121,7 @@ def judge_runs(attempts: Iterable[Attempt], sent: Mapping[str, Sent]) -> dict[st
     by_id: defaultdict[str, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         by_id[attempt.id].append(attempt)
-    pairs = {id: list(zip(runs, runs[1:], strict=False)) for id, runs in by_id.items()}
+    pairs = {id: list(pairwise(runs)) for id, runs in by_id.items()}
     return {
         "never ran": [id for id, job in sent.items() if job.accepted and id not in by_id],
         "ran in two processes at once": [

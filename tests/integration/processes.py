@@ -20,6 +20,7 @@ APP: Final = "tests.integration.tasks:app"
 MARK: Final = "LITEQUEUE_TEST_SITE"
 """Set in everything that a site starts, and inherited by what those start: how leftovers show."""
 READY: Final = "Ready in"
+UNSHARE: Final = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,7 @@ class Site:
             capture_output=True,
             text=True,
             timeout=30,
+            check=False,
         )
 
     def worker(
@@ -206,14 +208,21 @@ class Site:
         app: str = APP,
         children: int = 2,
         ready: bool = True,
-        prefix: Sequence[str] = (),
+        program: Sequence[str] = ("-m", "litequeue"),
+        namespace: bool = False,
         **env: str,
     ) -> Worker:
-        """Start a worker on the site's file; with ``ready`` wait until it is."""
+        """Start a worker on the site's file; with ``ready`` wait until it is.
+
+        With ``namespace`` it is process 1 of a pid namespace of its own, as in a container.
+        """
         log = self.folder / f"worker-{len(self.workers)}.log"
-        command = [*prefix, sys.executable, "-m", "litequeue", "worker", str(self.path), "-A", app]
-        process = self.start([*command, "-c", str(children), *options], log=log, **env)
+        command = [*(UNSHARE if namespace else ()), sys.executable, *program]
+        command += ["worker", str(self.path), "-A", app, "-c", str(children), *options]
+        process = self.start(command, log=log, **env)
         worker = Worker(process, log, self.path)
+        if namespace:
+            worker.supervisor = wait_until(lambda: children_of(process.pid))[0]
         self.workers.append(worker)
         if ready:
             worker.wait_until_ready()
@@ -242,6 +251,9 @@ class Site:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                kill(worker.supervisor, signal.SIGQUIT)
         for process in self._started:
             try:
                 process.wait(5)
@@ -259,7 +271,9 @@ class Site:
 
 def children_of(pid: int) -> list[int]:
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
     except (FileNotFoundError, ProcessLookupError):
         return []
 
@@ -270,7 +284,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def all_pids() -> Iterable[int]:
-    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return (int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit())
 
 
 def state_of(pid: int) -> str:
@@ -340,4 +354,3 @@ def read_line(process: subprocess.Popen[bytes]) -> str:
     """Wait for the next line that a started program prints."""
     assert process.stdout is not None
     return process.stdout.readline().decode().strip()
-

@@ -26,9 +26,8 @@ def failure(type: str, *args: object) -> Failure:
         ("ValueError", ["no"], ValueError("no")),
         ("KeyError", ["k"], KeyError("k")),
         ("OSError", [2, "no file"], FileNotFoundError(2, "no file")),
-        ("ZeroDivisionError", [], ZeroDivisionError()),
         ("WorkerLostError", ["died"], exceptions.WorkerLostError("died")),
-        ("MaxRetriesExceededError", [], exceptions.MaxRetriesExceededError()),
+        ("MaxRetriesExceededError", [], exceptions.MaxRetriesExceededError("its text")),
         ("TaskRevokedError", ["late"], exceptions.TaskRevokedError("late")),
     ],
 )
@@ -38,6 +37,11 @@ def test_builtin_types_and_our_own_come_back(
     error = rebuild(failure(type, *args), "FAILURE")
     assert error.__class__ is expected.__class__
     assert error.args == expected.args
+
+
+def test_an_exception_without_words_comes_back_without() -> None:
+    error = rebuild(Failure("ZeroDivisionError", "", None, "[]"), "FAILURE")
+    assert (type(error), error.args) == (ZeroDivisionError, ())
 
 
 @pytest.mark.parametrize(

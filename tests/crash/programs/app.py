@@ -1,4 +1,4 @@
-"""The app of the campaign: one task whose result can be computed again, and a journal of its runs."""
+"""The app of the campaign: a task whose result can be computed again, and a journal of its runs."""
 
 from __future__ import annotations
 

@@ -1,0 +1,216 @@
+"""The reference is complete: what can be set, typed, called or caught has its line there."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import fields
+from urllib.parse import urlsplit
+
+import click
+import pytest
+
+import litequeue
+from litequeue import AsyncResult, LiteQueue, Task, exceptions, states
+from litequeue.cli import exit_code, root
+from litequeue.config import Settings
+from litequeue.store.models import ENQUEUE_VIEW, ERRORS_VIEW, JOBS_VIEW
+from litequeue.task import (
+    _KNOWN_TASK_OPTIONS,
+    UNBUILT_CALL_OPTIONS,
+    UNBUILT_TASK_OPTIONS,
+)
+from litequeue.worker import link
+from litequeue.worker.request import Request
+from tests.docs.pages import DOCS, LINKED, ROOT, Page, anchor_of, code_words, read, reference
+
+TREE = [
+    kind
+    for _, kind in inspect.getmembers(exceptions, inspect.isclass)
+    if kind.__module__ == exceptions.__name__ and issubclass(kind, BaseException)
+]
+
+
+def public_members(kind: type) -> set[str]:
+    return {name for name in vars(kind) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("setting", fields(Settings), ids=lambda setting: setting.name)
+def test_every_setting_has_a_row_with_its_default(setting: object) -> None:
+    name, default = setting.name, setting.default  # type: ignore[attr-defined]  # a Field
+    shown = f'"{default}"' if isinstance(default, str) else repr(default)
+    assert f"| `{name}` | `{shown}` |" in reference("settings").text
+
+
+def test_no_setting_is_invented() -> None:
+    told = re.findall(r"^\| `(\w+)` \|", reference("settings").text, re.MULTILINE)
+    assert told == [setting.name for setting in fields(Settings)]
+
+
+def commands() -> dict[str, click.Command]:
+    context = click.Context(root)
+    found = {name: root.get_command(context, name) for name in root.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_has_a_section_with_all_its_options(name: str) -> None:
+    section = reference("command-line").section(f"litequeue {name}")
+    for parameter in commands()[name].params:
+        if isinstance(parameter, click.Option):
+            told = re.search(
+                rf"^\| {', '.join(f'`{o}`' for o in parameter.opts)} \|", section, re.M
+            )
+            assert told, f"{name} {parameter.opts}"
+
+
+def test_no_command_or_option_is_invented() -> None:
+    page = reference("command-line")
+    assert set(re.findall(r"^## `litequeue (\w+)`$", page.text, re.M)) == commands().keys()
+    for name, command in commands().items():
+        real = {option for parameter in command.params for option in parameter.opts}
+        told = re.findall(r"^\| ((?:`-[^`]+`(?:, )?)+) \|", page.section(f"litequeue {name}"), re.M)
+        assert {option for row in told for option in re.findall(r"`([^`]+)`", row)} <= real
+
+
+def test_the_options_of_all_commands_are_told() -> None:
+    words = code_words(reference("command-line").text)
+    for parameter in root.params:
+        assert any(option in words for option in parameter.opts), parameter.opts
+
+
+@pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
+def test_every_exception_has_a_row(kind: type[BaseException]) -> None:
+    assert f"| `{kind.__name__}` |" in reference("exceptions").text
+
+
+def test_no_exception_is_invented() -> None:
+    told = re.findall(r"^\| `(\w+)` \|", reference("exceptions").text, re.MULTILINE)
+    assert sorted(told) == sorted(kind.__name__ for kind in TREE)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (exceptions.QueueNotFound(), 3),
+        (exceptions.QueueBusy(), 3),
+        (exceptions.ImproperlyConfigured(), 4),
+        (exceptions.NotRegistered(), 4),
+        (exceptions.LiteQueueError(), 1),
+    ],
+)
+def test_the_exit_codes_are_those_of_the_table(error: exceptions.LiteQueueError, code: int) -> None:
+    assert exit_code(error) == code
+    assert f"\n| {code} |" in reference("command-line").text
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    told = set().union(*(code_words(read(page).text) for page in (DOCS / "reference").glob("*.md")))
+    assert set(litequeue.__all__) - {"__version__"} <= told
+
+
+@pytest.mark.parametrize("kind", [LiteQueue, Task])
+def test_every_member_of_apps_and_tasks_is_told(kind: type) -> None:
+    inner = {"send", "call", "check_arguments", "run"}  # how the parts speak with each other
+    assert public_members(kind) - inner <= code_words(reference("tasks").text)
+
+
+def test_every_member_of_a_result_is_told() -> None:
+    assert public_members(AsyncResult) <= code_words(reference("results").text)
+
+
+def test_every_option_of_a_task_is_told() -> None:
+    page = reference("tasks")
+    assert _KNOWN_TASK_OPTIONS | {"name"} <= code_words(page.section("@app.task"))
+    call = {*inspect.signature(Task.apply_async).parameters} - {"self", "options"}
+    assert call <= code_words(page.section("Sending"))
+    for option in Request.__dataclass_fields__.keys() - {"retry_plan"}:
+        assert option in code_words(page.section("Inside a task"))
+
+
+def test_every_option_that_is_not_built_is_told() -> None:
+    section = reference("tasks").section("Not built yet")
+    for_tasks, for_calls = section.split("For `apply_async`")
+    assert set(re.findall(r"`(\w+)`", for_tasks)) == UNBUILT_TASK_OPTIONS
+    assert set(re.findall(r"`(\w+)`[,.]", for_calls.split("\n")[0])) == UNBUILT_CALL_OPTIONS
+
+
+def test_every_state_and_phase_is_told() -> None:
+    text = (DOCS / "explanation" / "state-machine.md").read_text("utf-8")
+    drawing, table = text.split("| phase | state |")
+    assert all(re.search(rf"\b{state}\b", table) for state in states.ALL_STATES)
+    assert all(re.search(rf"\b{phase}\b", drawing) for phase in states.PHASES)
+
+
+@pytest.mark.parametrize(
+    ("view", "title"), [(JOBS_VIEW, "litequeue_jobs"), (ERRORS_VIEW, "litequeue_errors")]
+)
+def test_every_column_of_a_view_is_told(view: str, title: str) -> None:
+    selected = re.search(r"SELECT\s(.*?)\sFROM", view, re.DOTALL)
+    assert selected
+    flat = re.sub(r"\([^()]*\)", "", selected[1])
+    columns = {part.split()[-1].rpartition(".")[2] for part in flat.split(",")}
+    section = reference("file-format").section(title)
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", section, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == columns
+
+
+def test_every_column_of_the_enqueue_view_is_told() -> None:
+    selected = re.search(r"SELECT\s(.*?)\sFROM", ENQUEUE_VIEW, re.DOTALL)
+    assert selected
+    columns = {part.split()[-1] for part in selected[1].split(",")}
+    page = read(DOCS / "how-to" / "enqueue-from-other-languages.md")
+    assert set(re.findall(r"^\| `(\w+)` \|", page.text, re.MULTILINE)) == columns
+
+
+def test_every_message_between_supervisor_and_consumer_is_in_the_architecture() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    kinds = [
+        value for name, value in vars(link).items() if name.isupper() and isinstance(value, str)
+    ]
+    assert len(kinds) == 9
+    assert [kind for kind in kinds if f"`{kind}`" not in text] == []
+
+
+def broken_links(page: Page) -> list[str]:
+    broken = []
+    for link in page.links:
+        parts = urlsplit(link)
+        if parts.scheme:
+            continue
+        target = (page.path.parent / parts.path).resolve() if parts.path else page.path
+        if not target.is_file() or not target.is_relative_to(ROOT):
+            broken.append(link)
+        elif parts.fragment and parts.fragment not in read(target).anchors:
+            broken.append(link)
+    return broken
+
+
+@pytest.mark.parametrize("path", LINKED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: object) -> None:
+    assert broken_links(read(path)) == []  # type: ignore[arg-type]  # a Path
+
+
+def test_a_broken_link_is_caught() -> None:
+    text = "[a](no.md) [b](README.md#no) [c](README.md) [d](https://example.org/no)"
+    assert broken_links(Page(ROOT / "x.md", text)) == ["no.md", "README.md#no"]
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    seen: set[str] = set()
+    rest = [DOCS / "index.md"]
+    while rest:
+        page = read(rest.pop())
+        for link in page.links:
+            target = (page.path.parent / link.partition("#")[0]).resolve()
+            if target.suffix == ".md" and target.is_relative_to(DOCS) and str(target) not in seen:
+                seen.add(str(target))
+                rest.append(target)
+    assert {str(path) for path in DOCS.rglob("*.md")} - {str(DOCS / "index.md")} <= seen
+
+
+def test_anchors_are_made_as_github_makes_them() -> None:
+    assert anchor_of("`get()`") == "get"
+    assert anchor_of("A dead worker's job runs again at once") == (
+        "a-dead-workers-job-runs-again-at-once"
+    )

@@ -1,0 +1,124 @@
+"""The verbs of the store with everything filled in that a test does not care about."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from litequeue.job import Failure, Job, Lease, Outcome
+from litequeue.store import Database, jobs
+from litequeue.store.jobs import Claim, Keep, Lost, Settled
+
+NOW = 1_700_000_000.0
+KEEP = Keep(success=100.0, failure=1_000.0)
+TASKS = frozenset({"t"})
+_numbers = count(1)
+
+
+def job(id: str | None = None, **fields: Any) -> Job:
+    values: dict[str, Any] = {"task": "t", "body": "[[],{}]", "queue": "default"}
+    return Job(id or f"job-{next(_numbers):06}", **(values | fields))
+
+
+def put(database: Database, *ids: str, now: float = NOW, **fields: Any) -> None:
+    """Enqueue jobs of these ids, one by one."""
+    for id in ids:
+        jobs.enqueue(database, job(id, **fields), now)
+
+
+def step(
+    database: Database,
+    *outcomes: Outcome,
+    limit: int = 0,
+    now: float = NOW,
+    owner: int = 1,
+    tasks: frozenset[str] = TASKS,
+    queues: str | None = None,
+    **more: Any,
+) -> Settled:
+    """Settle ``outcomes`` and claim ``limit`` jobs."""
+    claim = Claim(owner=owner, limit=limit, tasks=tasks, queues=queues) if limit else None
+    return jobs.settle_and_claim(
+        database, now=now, keep=KEEP, outcomes=outcomes, claim=claim, **more
+    )
+
+
+def claim(database: Database, limit: int = 1, **more: Any) -> list[Lease]:
+    return step(database, limit=limit, **more).leases
+
+
+def claim_one(database: Database, **more: Any) -> Lease:
+    (lease,) = claim(database, 1, **more)
+    return lease
+
+
+def success(lease: Lease, result: str | None = None, **more: Any) -> Outcome:
+    return Outcome(lease.seq, lease.token, lease.claim, "SUCCESS", result, **more)
+
+
+def failure(lease: Lease, message: str = "no") -> Outcome:
+    return Outcome(
+        lease.seq, lease.token, lease.claim, "FAILURE", failure=Failure("ValueError", message)
+    )
+
+
+def retry(lease: Lease, eta: float | None = None, **more: Any) -> Outcome:
+    more.setdefault("failure", Failure("OSError", "again"))
+    return Outcome(lease.seq, lease.token, lease.claim, "RETRY", eta=eta, **more)
+
+
+def reap(
+    database: Database, *leases: Lease, ran: bool = True, most: int = 3, now: float = NOW
+) -> list[Lease]:
+    lost = [Lost(lease=lease, ran=ran, reason="worker w died") for lease in leases]
+    return jobs.reap(database, lost, now=now, keep=KEEP, max_deliveries=most)
+
+
+def rows(path: str | Path, query: str, *values: Any) -> list[Any]:
+    """Ask the file as somebody else would."""
+    with closing(sqlite3.connect(path, timeout=5)) as connection:
+        return connection.execute(query, values).fetchall()
+
+
+def phases(path: str | Path) -> dict[str, str]:
+    return dict(rows(path, "SELECT id, phase FROM litequeue_job"))
+
+
+def row_of(path: str | Path, id: str) -> dict[str, Any]:
+    with closing(sqlite3.connect(path, timeout=5)) as connection:
+        connection.row_factory = sqlite3.Row
+        found = connection.execute("SELECT * FROM litequeue_job WHERE id = ?", (id,)).fetchone()
+    return dict(found)
+
+
+def problems(path: str | Path) -> list[str]:
+    """Return what is wrong with the file, by SQLite's eyes and by ours."""
+    found = [row[0] for row in rows(path, "PRAGMA integrity_check") if row[0] != "ok"]
+    for words, query in _RULES.items():
+        found += [f"{words}: {row}" for row in rows(path, query)]
+    return found
+
+
+_RULES = {
+    "a job without its payload": """
+        SELECT id FROM litequeue_job WHERE seq NOT IN (SELECT seq FROM litequeue_payload)""",
+    "a payload without its job": """
+        SELECT seq FROM litequeue_payload WHERE seq NOT IN (SELECT seq FROM litequeue_job)""",
+    "an error without its job": """
+        SELECT job FROM litequeue_error WHERE job NOT IN (SELECT seq FROM litequeue_job)""",
+    "a queue that no claim looks into": """
+        SELECT id FROM litequeue_job WHERE queue NOT IN (SELECT name FROM litequeue_queue)""",
+    "phase and state do not agree": """
+        SELECT id, phase, state FROM litequeue_job WHERE NOT CASE phase
+            WHEN 'leased' THEN state IN ('RECEIVED', 'STARTED')
+            WHEN 'done' THEN state IN ('SUCCESS', 'FAILURE', 'REVOKED', 'REJECTED', 'IGNORED')
+            ELSE state IN ('PENDING', 'RETRY') END""",
+    "a lease and its owner do not agree": """
+        SELECT id, phase, owner, token FROM litequeue_job
+        WHERE (phase = 'leased') <> (owner IS NOT NULL AND token IS NOT NULL) AND phase <> 'done'""",
+    "a finished job that is kept for ever": """
+        SELECT id FROM litequeue_job WHERE (phase = 'done') <> (keep_until IS NOT NULL)""",
+}

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from litequeue.exceptions import ImproperlyConfigured
+from litequeue.worker.slots import Running, Slots
+
+
+@pytest.fixture
+def slots(tmp_path: Path) -> Iterator[Slots]:
+    slots = Slots(str(tmp_path / "w.slots"), capacity=4)
+    slots.count = 3
+    yield slots
+    slots.unlink()
+
+
+def test_new_slots_are_idle(slots: Slots) -> None:
+    assert slots.count == 3
+    assert [slots.running(index) for index in range(3)] == [None] * 3
+    assert [slots.child(index) for index in range(3)] == [(0, 0)] * 3
+    assert not any(slots.listens(index) for index in range(3))
+    assert slots.all_running() == {}
+
+
+def test_what_a_child_runs_is_told_and_ends(slots: Slots) -> None:
+    token = -(2**63)
+    slots.begin(1, 2**62, 1_700_000_000.25, token)
+    assert slots.running(1) == Running(2**62, 1_700_000_000.25, token)
+    assert slots.all_running() == {2**62: slots.running(1)}
+    slots.end(1)
+    assert slots.all_running() == {}
+
+
+def test_a_new_child_starts_idle_and_deaf(slots: Slots) -> None:
+    slots.assign(0, 10, 20)
+    slots.listen(0)
+    slots.begin(0, 5, 1.0, 6)
+    assert slots.listens(0)
+    slots.assign(0, 11, 21)
+    assert slots.child(0) == (11, 21)
+    assert slots.running(0) is None
+    assert not slots.listens(0)
+
+
+def test_listening_changes_nothing_else(slots: Slots) -> None:
+    slots.assign(2, 10, 20)
+    slots.begin(2, 5, 1.0, 6)
+    slots.listen(2)
+    assert slots.child(2) == (10, 20)
+    assert slots.running(2) == Running(5, 1.0, 6)
+
+
+def test_lines_do_not_touch_each_other(slots: Slots) -> None:
+    for index in range(3):
+        slots.assign(index, 2**40 + index, 2**41 + index)
+        slots.begin(index, 2**42 + index, float(index), 2**43 + index)
+    slots.beat()
+    for index in range(3):
+        assert slots.child(index) == (2**40 + index, 2**41 + index)
+        assert slots.running(index) == Running(2**42 + index, float(index), 2**43 + index)
+
+
+def test_beats_are_counted_and_keep_the_count(slots: Slots) -> None:
+    for _ in range(3):
+        slots.beat()
+    assert slots.beats() == 3
+    assert Slots(slots.path).count == 3
+
+
+def test_another_process_reads_the_same_lines(slots: Slots) -> None:
+    reader = Slots(slots.path)
+    slots.begin(0, 5, 1.0, 6)
+    assert reader.running(0) == Running(5, 1.0, 6)
+
+
+def test_the_file_is_private_new_and_no_link(slots: Slots, tmp_path: Path) -> None:
+    assert stat.S_IMODE(Path(slots.path).stat().st_mode) == 0o600
+    with pytest.raises(FileExistsError):
+        Slots(slots.path, capacity=3)
+    link = tmp_path / "link.slots"
+    link.symlink_to(slots.path)
+    with pytest.raises(OSError, match="symbolic links"):
+        Slots(str(link))
+
+
+def test_the_count_moves_within_the_capacity(slots: Slots) -> None:
+    reader = Slots(slots.path)
+    slots.count = 4
+    slots.begin(3, 5, 1.0, 6)
+    assert reader.count == 4
+    assert reader.all_running() == {5: Running(5, 1.0, 6)}
+    slots.count = 0
+    assert reader.all_running() == {}
+    with pytest.raises(ImproperlyConfigured, match="at most 4 children"):
+        slots.count = 5
+    assert reader.count == 0
+
+
+def test_a_file_that_claims_more_lines_than_it_has_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "cut.slots"
+    path.write_bytes((0).to_bytes(8, "little") + (1000).to_bytes(8, "little") + bytes(112))
+    assert Slots(str(path)).count == 1
+
+
+def test_what_is_not_there_or_empty_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Slots(str(tmp_path / "nosuch"))
+    (tmp_path / "empty").touch()
+    with pytest.raises(ValueError, match="empty"):
+        Slots(str(tmp_path / "empty"))
+
+
+def test_unlinking_twice_is_fine(slots: Slots) -> None:
+    slots.unlink()
+    slots.unlink()
+    assert not Path(slots.path).exists()
