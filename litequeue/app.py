@@ -198,6 +198,10 @@ def find_app(name: str) -> LiteQueue:
     something that is no app.
     """
     module_name, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise ImproperlyConfigured(
+            f"{name!r} names no module; say -A MODULE:APP, as myapp.tasks:app"
+        )
     module = importlib.import_module(module_name)
     if not attribute:
         apps = {key: value for key, value in vars(module).items() if isinstance(value, LiteQueue)}

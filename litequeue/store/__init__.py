@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
 from litequeue.job import Job
-from litequeue.store import jobs, results
+from litequeue.store import fork_gate, jobs, results
 from litequeue.store.connection import Database
 from litequeue.store.jobs import Keep
 from litequeue.store.results import Record
@@ -43,6 +43,7 @@ class Store:
         self._ringing = threading.Lock()
         self._results = ResultBell(self.path)
         _stores.add(self)
+        fork_gate.guard(self)
 
     def enqueue(self, job: Job) -> None:
         """Accept one job, and wake a worker."""
@@ -81,6 +82,21 @@ class Store:
             if self._ringer is not None:
                 self._ringer.close()
         self.database.close()
+
+    # The fork gate: locks that other threads held at the fork would stay shut in the child.
+
+    def close_for_fork(self, patience: float) -> bool:
+        """Have nothing to close: the database closes itself."""
+        return True
+
+    def resume_in_parent(self) -> None:
+        """Have nothing to open."""
+
+    def resume_in_child(self, clean: bool) -> None:
+        """Start with bells of our own."""
+        self._ringing = threading.Lock()
+        self._ringer = None
+        self._results = ResultBell(self.path)
 
     def _ring(self) -> None:
         with self._ringing:

@@ -503,9 +503,8 @@ def is_busy(error: BaseException | None) -> bool:
 
 def sqlite_error(error: BaseException) -> sqlite3.Error | None:
     """Return SQLite's own error, also from the wrapper that peewee puts around it."""
-    if isinstance(error, peewee.PeeweeException) and error.args:
-        error = error.args[0]
-    return error if isinstance(error, sqlite3.Error) else None
+    cause = getattr(error, "orig", error) if isinstance(error, peewee.PeeweeException) else error
+    return cause if isinstance(cause, sqlite3.Error) else None
 
 
 def raise_translated(error: BaseException, path: str) -> None:

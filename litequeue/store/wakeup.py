@@ -56,7 +56,10 @@ class Bell:
 
     def _open(self, directory: str) -> None:
         self._base = os.path.join(directory, self.name)
-        bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        except OSError:
+            return
         bell.setblocking(False)
         try:
             self._page = _map_page(self._base + ".page", create=True)
@@ -115,13 +118,6 @@ class Bell:
             self.socket = None
         self._unlink()
 
-    def abandon(self) -> None:
-        """Let go of a bell that belongs to the parent of a fork."""
-        if self.socket is not None:
-            self.socket.close()
-            self.socket = None
-        self._page = None
-
     def _unlink(self) -> None:
         if self._page is not None:
             self._page.close()
@@ -135,7 +131,6 @@ class Ringer:
     def __init__(self, path: str, clock: Clock = SYSTEM) -> None:
         self._directory = side_directory(path)
         self._clock = clock
-        self._pid = os.getpid()
         self._seen_mtime = 0
         self._workers: dict[str, mmap.mmap] = {}
         self._waiters: dict[str, mmap.mmap] = {}
@@ -178,27 +173,25 @@ class Ringer:
     def _ring(self, name: str, message: bytes) -> None:
         if self._directory is None:
             return
-        if self._socket is None:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._socket.setblocking(False)
         try:
+            if self._socket is None:
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._socket.setblocking(False)
             with _address(self._directory, name + ".sock") as address:
                 self._socket.sendto(message, address)
-        except BlockingIOError:
-            return  # its queue is full, so it has been rung
-        except OSError:  # nobody listens any more
+        except (ConnectionRefusedError, FileNotFoundError):  # nobody listens any more
             self._drop(name)
             remove_bell(os.path.join(self._directory, name))
+        except OSError:
+            return  # full, so rung already; or we are out of descriptors: the sleeper looks itself
 
     def _look(self) -> None:
         """List the directory again when it may have changed."""
         if self._directory is None or not hasattr(socket, "AF_UNIX"):
             return
-        if self._pid != os.getpid():
-            self._pid, self._socket = os.getpid(), None
         try:
             mtime = os.stat(self._directory).st_mtime_ns
-        except FileNotFoundError:
+        except OSError:
             mtime = 0
         if mtime == self._seen_mtime:
             return
@@ -229,14 +222,14 @@ class Ringer:
 class ResultBell:
     """Lets any number of threads of a process wait for results on one socket.
 
-    One of them listens; the others sleep on events that the listener sets.
+    One of them listens; the others sleep on events that the listener sets.  A forked child
+    makes its own.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._bell: Bell | None = None
-        self._pid = 0
         self._awaited: dict[int, list[threading.Event]] = {}
         self._listening = False
 
@@ -244,8 +237,8 @@ class ResultBell:
         """Announce that this thread waits for ``id``; look at the file after this, then wait."""
         waiting = Waiting(self, mark(id))
         with self._lock:
-            if self._pid != os.getpid():
-                self._restart()
+            if self._bell is None:
+                self._bell = Bell(self._path, "waiter")
             self._awaited.setdefault(waiting.mark, []).append(waiting.event)
             self._publish()
         return waiting
@@ -280,18 +273,9 @@ class ResultBell:
     def close(self) -> None:
         """Take the bell down."""
         with self._lock:
-            if self._bell is not None and self._pid == os.getpid():
+            if self._bell is not None:
                 self._bell.close()
             self._bell = None
-            self._pid = 0
-
-    def _restart(self) -> None:
-        if self._bell is not None:
-            self._bell.abandon()
-        self._bell = Bell(self._path, "waiter")
-        self._pid = os.getpid()
-        self._awaited = {}
-        self._listening = False
 
     def _publish(self) -> None:
         if self._bell is not None:
@@ -343,7 +327,7 @@ def remove_bell(base: str) -> None:
 def _names(directory: str) -> set[str]:
     try:
         return {name[:-5] for name in os.listdir(directory) if name.endswith(".sock")}
-    except FileNotFoundError:
+    except OSError:
         return set()
 
 

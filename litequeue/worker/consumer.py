@@ -188,9 +188,9 @@ class Consumer:
             self._audit_at = self._clock.monotonic()
 
     def _close(self) -> None:
-        if hasattr(self, "_bell"):
-            self._bell.close()
-            self._stirring.close()
+        for name in ("_bell", "_stirring"):  # as far as opening got
+            if hasattr(self, name):
+                getattr(self, name).close()
         self.database.close()
 
     # The loop

@@ -81,8 +81,8 @@ class Neighbours:
             life = judge(neighbour.owner.identity)
             silent = self._clock.boottime() - neighbour.silent_since > timeout
             if life is Life.DEAD or (life is Life.UNSEEN and silent):
-                self._bury(neighbour.owner, keep, max_deliveries)
-                self._forget(id)
+                if self._bury(neighbour.owner, keep, max_deliveries):
+                    self._forget(id)
 
     def give_everyone_time(self) -> None:
         """We slept, or nobody could write: the silence of others proves nothing."""
@@ -106,8 +106,11 @@ class Neighbours:
             self._poll.unregister(neighbour.pidfd)
             os.close(neighbour.pidfd)
 
-    def _bury(self, owner: Owner, keep: Keep, max_deliveries: int) -> None:
-        """End what a dead worker left running, take its leases back, remove its traces."""
+    def _bury(self, owner: Owner, keep: Keep, max_deliveries: int) -> bool:
+        """End what a dead worker left running, take its leases back, remove its traces.
+
+        False when somebody else is at it, or it was not so dead: look again.
+        """
         running = _end_processes(owner.identity, self._clock)
         lost = [
             Lost(
@@ -129,12 +132,15 @@ class Neighbours:
             )
             self._changed()
             self._ringer.ring_waiters([lease.id for lease in given_up])
+        if jobs.leases_of(self._database, owner.id):
+            return False
         if workers.unregister(self._database, owner.id, wait=WAIT):
             remove_files(owner.identity)
             logger.warning(
                 "worker %s is dead: %d job(s) taken back, %d of them given up",
                 owner.identity.name, len(lost), len(given_up),
             )  # fmt: skip
+        return True
 
 
 def _pidfd(identity: Identity) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -14,7 +16,7 @@ import litequeue
 from litequeue import AsyncResult, LiteQueue, Task, exceptions, states
 from litequeue.cli import exit_code, root
 from litequeue.config import Settings
-from litequeue.store.models import ENQUEUE_VIEW, ERRORS_VIEW, JOBS_VIEW
+from litequeue.store.models import ENQUEUE_VIEW, ERRORS_VIEW, JOBS_VIEW, TABLES
 from litequeue.task import (
     _KNOWN_TASK_OPTIONS,
     UNBUILT_CALL_OPTIONS,
@@ -36,8 +38,8 @@ def public_members(kind: type) -> set[str]:
 
 
 @pytest.mark.parametrize("setting", fields(Settings), ids=lambda setting: setting.name)
-def test_every_setting_has_a_row_with_its_default(setting: object) -> None:
-    name, default = setting.name, setting.default  # type: ignore[attr-defined]  # a Field
+def test_every_setting_has_a_row_with_its_default(setting: Any) -> None:
+    name, default = setting.name, setting.default
     shown = f'"{default}"' if isinstance(default, str) else repr(default)
     assert f"| `{name}` | `{shown}` |" in reference("settings").text
 
@@ -172,23 +174,34 @@ def test_every_message_between_supervisor_and_consumer_is_in_the_architecture() 
     assert [kind for kind in kinds if f"`{kind}`" not in text] == []
 
 
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table._meta.table_name)
+def test_the_architecture_draws_every_column(table: Any) -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    drawn = re.search(rf"^    {table._meta.table_name} {{\n(.*?)^    }}", text, re.M | re.S)
+    assert drawn
+    columns = [line.split()[1] for line in drawn[1].splitlines()]
+    assert columns == [field.column_name for field in table._meta.sorted_fields]
+
+
 def broken_links(page: Page) -> list[str]:
     broken = []
-    for link in page.links:
-        parts = urlsplit(link)
+    for address in page.links:
+        parts = urlsplit(address)
         if parts.scheme:
             continue
         target = (page.path.parent / parts.path).resolve() if parts.path else page.path
-        if not target.is_file() or not target.is_relative_to(ROOT):
-            broken.append(link)
-        elif parts.fragment and parts.fragment not in read(target).anchors:
-            broken.append(link)
+        if (
+            not target.is_file()
+            or not target.is_relative_to(ROOT)
+            or (parts.fragment and parts.fragment not in read(target).anchors)
+        ):
+            broken.append(address)
     return broken
 
 
 @pytest.mark.parametrize("path", LINKED, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(path: object) -> None:
-    assert broken_links(read(path)) == []  # type: ignore[arg-type]  # a Path
+def test_links_lead_somewhere(path: Path) -> None:
+    assert broken_links(read(path)) == []
 
 
 def test_a_broken_link_is_caught() -> None:
@@ -201,8 +214,8 @@ def test_every_page_can_be_reached_from_the_index() -> None:
     rest = [DOCS / "index.md"]
     while rest:
         page = read(rest.pop())
-        for link in page.links:
-            target = (page.path.parent / link.partition("#")[0]).resolve()
+        for address in page.links:
+            target = (page.path.parent / address.partition("#")[0]).resolve()
             if target.suffix == ".md" and target.is_relative_to(DOCS) and str(target) not in seen:
                 seen.add(str(target))
                 rest.append(target)

@@ -125,7 +125,7 @@ class Prefork:
     def _plan_restart(self, index: int, child: Child) -> None:
         """Start again at once, but ever later while children die before they listen."""
         now = self._clock.monotonic()
-        if self._slots.listens(index) or now - child.started > HEALTHY:
+        if child.doomed or self._slots.listens(index) or now - child.started > HEALTHY:
             self._pause[index] = 0.0
         else:
             self._pause[index] = min(LONGEST_PAUSE, self._pause[index] * 2 or 0.5)

@@ -1,0 +1,194 @@
+"""`litequeue worker` as a command: how children are made, and what it says to mistakes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import wait_until
+from tests.integration.processes import APP, Site
+from tests.integration.tasks import add, hold
+
+MODULES = {
+    "broken.py": "def f(:\n",
+    "raising.py": "raise ValueError('no configuration here')\n",
+    "no_app.py": "app = 42\n",
+    "half.py": "import a_module_that_is_not_there\n",
+    "bound.py": "from litequeue import LiteQueue\napp = LiteQueue('elsewhere.sqlite')\n",
+    "two_apps.py": (
+        "from litequeue import LiteQueue\none = LiteQueue('jobs.sqlite')\n"
+        "two = LiteQueue('jobs.sqlite')\n"
+    ),
+    "eager.py": (
+        "from litequeue import LiteQueue\napp = LiteQueue('jobs.sqlite')\n\n"
+        "@app.task\ndef f() -> None: ...\n\nf.delay()\n"
+    ),
+    "impatient.py": (
+        "from litequeue import LiteQueue\napp = LiteQueue('jobs.sqlite')\n\n"
+        "app.AsyncResult('some-id').get()\n"
+    ),
+    "leaving.py": "raise SystemExit('bye')\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("app", "words"),
+    [
+        ("missing:app", ["missing", "-A"]),
+        ("missing.deeper:app", ["missing", "-A"]),
+        ("tests.integration.tasks:nothing", ["nothing", "tests.integration.tasks"]),
+        ("tests.integration.tasks:add", ["Task"]),
+        ("no_app:app", ["int", "no_app"]),
+        ("no_app", ["no_app", "which app"]),
+        ("two_apps", ["two_apps:one", "two_apps:two"]),
+        ("broken:app", ["SyntaxError", "broken.py"]),
+        ("raising:app", ["ValueError", "no configuration here", "raising.py:1"]),
+        ("half:app", ["a_module_that_is_not_there"]),
+        ("bound:app", ["elsewhere.sqlite", "--rebind"]),
+        ("eager:app", ["delay()", "eager.py:7", "__main__"]),
+        ("impatient:app", ["get()", "impatient.py:4", "__main__"]),
+        (":app", ["-A"]),
+        ("..:app", ["-A"]),
+    ],
+)
+def test_a_wrong_app_is_told_in_one_sentence(site: Site, app: str, words: list[str]) -> None:
+    for name, text in MODULES.items():
+        site.write(name, text)
+    said = refuse(site, str(site.path), "-A", app, code=4)
+    assert [word for word in words if word not in said] == []
+    site.wait_until_empty()
+
+
+def refuse(site: Site, *arguments: str, code: int, **env: str) -> str:
+    """Run a worker that refuses to start; return its one sentence."""
+    done = site.run("-m", "litequeue", "worker", *arguments, **env)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert "Traceback" not in done.stderr
+    log = done.stderr.splitlines()
+    sentences = [line for line in log if line.startswith("litequeue: ") or " ERROR " in line]
+    assert len(sentences) == 1, done.stderr
+    return sentences[0]
+
+
+def test_the_traceback_of_a_broken_app_is_there_for_who_asks(site: Site) -> None:
+    site.write("raising.py", MODULES["raising.py"])
+    done = site.run("-m", "litequeue", "-v", "worker", str(site.path), "-A", "raising:app")
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+    assert "no configuration here" in done.stderr
+
+
+def test_rebind_uses_the_file_it_is_told(site: Site) -> None:
+    site.write("bound.py", MODULES["bound.py"])
+    worker = site.worker("--rebind", app="bound:app")
+    assert worker.stop() == 0
+    assert site.path.exists()
+    assert not (site.folder / "elsewhere.sqlite").exists()
+
+
+def test_a_file_that_cannot_be_a_queue_is_exit_3(site: Site) -> None:
+    text = site.write("notes.txt", "these are my notes, and no database\n" * 50)
+    said = refuse(site, str(text), "-A", APP, code=3)
+    assert str(text) in said
+    assert text.read_text().startswith("these are my notes")
+
+
+def test_the_database_of_something_else_is_exit_3_and_left_alone(site: Site) -> None:
+    other = site.folder / "shop.sqlite"
+    with closing(sqlite3.connect(other)) as file:
+        file.execute("CREATE TABLE customer (name TEXT)")
+        file.commit()
+    before = other.read_bytes()
+    said = refuse(site, str(other), "-A", APP, code=3)
+    assert "customer" in said
+    assert other.read_bytes() == before
+
+
+def test_an_absent_directory_is_exit_3(site: Site) -> None:
+    said = refuse(site, str(site.folder / "no" / "such" / "jobs.sqlite"), "-A", APP, code=3)
+    assert "no/such" in said
+
+
+@pytest.mark.parametrize("path", ["", ":memory:", "file:jobs.sqlite?mode=rwc"])
+def test_a_path_that_names_no_file_is_refused(site: Site, path: str) -> None:
+    refuse(site, path, "-A", APP, code=4)
+
+
+def test_a_directory_is_no_database(site: Site) -> None:
+    done = site.run("-m", "litequeue", "worker", str(site.folder), "-A", APP)
+    assert done.returncode == 2
+    assert "directory" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--colour"], ["-c", "0"], ["-c", "many"], ["-l", "LOUD"], ["--start-method", "magic"]],
+)
+def test_an_unknown_option_is_exit_2(site: Site, arguments: list[str]) -> None:
+    done = site.run("-m", "litequeue", "worker", str(site.path), "-A", APP, *arguments)
+    assert done.returncode == 2
+    assert arguments[0] in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_unrelated_distribution_of_our_name_is_recognised(site: Site) -> None:
+    """Both put a folder `litequeue` into the environment, and one overwrites the other."""
+    info = site.folder / "litequeue-0.9.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: litequeue\nVersion: 0.9\n")
+    said = refuse(site, str(site.path), "-A", APP, code=4)
+    assert "litequeue 0.9" in said
+    assert "litequeue-jobs" in said
+
+
+def test_a_wrong_setting_in_the_environment_is_named(site: Site) -> None:
+    said = refuse(site, str(site.path), "-A", APP, code=4, LITEQUEUE_WORKER_GRACE="soon")
+    assert "worker_grace" in said
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_children_are_made_by_either_method(site: Site, method: str) -> None:
+    worker = site.worker("--start-method", method)
+    assert add.delay(20, 22).get(timeout=10) == 42
+    assert programs(worker.children()) == ({"spawned"} if method == "spawn" else {"forked"})
+    hold.delay("job")
+    first = site.journal.wait_for_start("job")
+    before = set(worker.children())
+    os.kill(first.pid, signal.SIGKILL)
+    site.journal.wait_for_start("job", 2)
+    wait_until(lambda: len(set(worker.children()) - before) == 1)
+    site.open_gate("job")
+    assert worker.stop() == 0
+    site.wait_until_empty()
+
+
+def programs(pids: list[int]) -> set[str]:
+    """Tell which processes were started as programs of their own."""
+    lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
+    return {"spawned" if b"pools.child" in line else "forked" for line in lines}
+
+
+LEFT_BEHIND = {
+    "ticker": "from threading import Event, Thread\n"
+    "Thread(target=Event().wait, daemon=True, name='ticker').start()\n",
+    "jobs.sqlite": "file = open('jobs.sqlite', 'rb')\n",
+}
+
+
+@pytest.mark.parametrize("warning", sorted(LEFT_BEHIND))
+def test_an_app_that_makes_forking_unsafe_has_its_children_spawned(
+    site: Site, warning: str
+) -> None:
+    add.delay(0, 0)  # the file is there
+    site.write("careless.py", f"from tests.integration.tasks import app\n{LEFT_BEHIND[warning]}")
+    worker = site.worker(app="careless:app")
+    assert warning in worker.said()
+    assert "new programs" in worker.said()
+    assert programs(worker.children()) == {"spawned"}
+    assert add.delay(20, 22).get(timeout=10) == 42
+    assert worker.stop() == 0
