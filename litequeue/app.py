@@ -7,7 +7,6 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import PurePath
 from typing import Any, Final, Literal, ParamSpec, TypeVar, overload
 
 from litequeue.clock import SYSTEM, Clock
@@ -187,7 +186,8 @@ def default_name(function: Callable[..., Any]) -> str:
         if spec is not None and spec.name != "__main__":
             module = spec.name.removesuffix(".__main__")
         elif file is not None:
-            module = PurePath(file).stem
+            name = os.path.basename(file)  # noqa: PTH119 - pathlib takes 5 ms to import
+            module = name.removesuffix(".py")
     return f"{module}.{function.__qualname__}"
 
 

@@ -165,9 +165,11 @@ class Database:
                 self._synchronous = synchronous
             if not _try_begin(connection, self._gate):
                 self._wait_for_begin(connection, deadline, timeout)
-            self._check_identity(connection)
+            self._check_identity()
             return connection
         except BaseException as error:
+            if self._writer is not None and self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
             self._release()
             raise_translated(error, self.path)
             raise
@@ -408,10 +410,9 @@ class Database:
             f"or by `litequeue migrate {self.path}`"
         )
 
-    def _check_identity(self, connection: sqlite3.Connection) -> None:
+    def _check_identity(self) -> None:
         """Raise `QueueFileReplaced` when writes would go to a file nobody can find any more."""
         if self._stat() != self._identity:
-            connection.execute("ROLLBACK")
             raise QueueFileReplaced(_replaced(self.path))
 
     def _close(self) -> None:

@@ -121,7 +121,6 @@ class Worker(Model):
     namespace = TextField()
     pid = IntegerField()
     start_time = IntegerField()
-    directory = TextField()
     started = FloatField()
     heartbeat = FloatField()
     beats = IntegerField(constraints=[SQL("DEFAULT 0")])

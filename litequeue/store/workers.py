@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from peewee import fn
 
 from litequeue.store.connection import Database
+from litequeue.store.filesystem import side_directory
 from litequeue.store.models import Job, Worker
 
 
@@ -17,7 +17,8 @@ class Identity:
     """What proves that a supervisor is the one that wrote its row, and not its pid's next user.
 
     ``boot`` is the kernel's boot id, ``namespace`` the inode of the pid namespace, ``start_time``
-    in the kernel's ticks; ``directory`` holds its lock and its slots, named by ``nonce``.
+    in the kernel's ticks.  ``directory`` holds its lock and its slots, named by ``nonce``; it is
+    not stored, because the same directory has other paths in other containers.
     """
 
     name: str
@@ -42,8 +43,8 @@ class Owner:
 
 REGISTER: Final = """
 INSERT INTO litequeue_worker
-    (name, nonce, boot, namespace, pid, start_time, directory, started, heartbeat)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (name, nonce, boot, namespace, pid, start_time, started, heartbeat)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (nonce) DO UPDATE SET heartbeat = excluded.heartbeat, beats = beats + 1
 RETURNING id
 """
@@ -53,7 +54,7 @@ def register(database: Database, identity: Identity, now: float) -> int:
     """Store a worker, or find it again by its nonce; return its id, the owner of its leases."""
     row = (
         identity.name, identity.nonce, identity.boot, identity.namespace, identity.pid,
-        identity.start_time, identity.directory, now, now,
+        identity.start_time, now, now,
     )  # fmt: skip
     with database.write(durable=False) as connection:
         return int(connection.execute(REGISTER, row).fetchall()[0][0])
@@ -74,21 +75,33 @@ def renew(
 
 OWNERS: Final = """
 SELECT id, started, heartbeat, beats,
-       name, nonce, boot, namespace, pid, start_time, directory
+       name, nonce, boot, namespace, pid, start_time
 FROM litequeue_worker
 """
-_FIELDS: Final = (
-    "name", "nonce", "boot", "namespace", "pid", "start_time", "directory",
-)  # fmt: skip
 
 
 def owners(database: Database) -> list[Owner]:
     """Return all registered workers."""
+    directory = side_directory(database.path) or ""
     with database.read() as connection:
-        rows: Sequence[Any] = connection.execute(OWNERS).fetchall()
+        rows = connection.execute(OWNERS).fetchall()
     return [
-        Owner(id, Identity(**dict(zip(_FIELDS, identity, strict=True))), started, heartbeat, beats)
-        for id, started, heartbeat, beats, *identity in rows
+        Owner(
+            id,
+            Identity(
+                name=name,
+                nonce=nonce,
+                boot=boot,
+                namespace=namespace,
+                pid=pid,
+                start_time=start_time,
+                directory=directory,
+            ),
+            started,
+            heartbeat,
+            beats,
+        )
+        for id, started, heartbeat, beats, name, nonce, boot, namespace, pid, start_time in rows
     ]
 
 

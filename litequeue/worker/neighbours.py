@@ -80,9 +80,9 @@ class Neighbours:
         for id, neighbour in list(self._known.items()):
             life = judge(neighbour.owner.identity)
             silent = self._clock.boottime() - neighbour.silent_since > timeout
-            if life is Life.DEAD or (life is Life.UNSEEN and silent):
-                if self._bury(neighbour.owner, keep, max_deliveries):
-                    self._forget(id)
+            dead = life is Life.DEAD or (life is Life.UNSEEN and silent)
+            if dead and self._bury(neighbour.owner, keep, max_deliveries):
+                self._forget(id)
 
     def give_everyone_time(self) -> None:
         """We slept, or nobody could write: the silence of others proves nothing."""

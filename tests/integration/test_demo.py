@@ -37,8 +37,12 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setenv(MARK, str(tmp_path))
     yield folder
-    assert Site(tmp_path).leftovers() == []
-    assert list(folder.iterdir()) == []
+    site = Site(tmp_path)
+    try:
+        assert site.leftovers() == []
+        assert list(folder.iterdir()) == []
+    finally:
+        site.close()
 
 
 class Silence:
@@ -104,7 +108,7 @@ class TestTheWholeDemo:
             start_new_session=True,
         )
         wait_until(lambda: list(shelf.glob("*/jobs.sqlite.bell/*.slots")), 20)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        process.send_signal(signal.SIGINT)  # to it alone: the worker is for the demo to end
         _, errors = process.communicate(timeout=20)
         assert process.returncode == 130, errors.decode()
 
