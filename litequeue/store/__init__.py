@@ -17,8 +17,8 @@ from litequeue.config import Settings
 from litequeue.job import Job
 from litequeue.store import fork_gate, jobs, results
 from litequeue.store.connection import Database
-from litequeue.store.jobs import Keep
 from litequeue.store.results import Record
+from litequeue.store.settle import Keep
 from litequeue.store.wakeup import ResultBell, Ringer, Waiting
 
 __all__ = ["Database", "Keep", "Record", "Store", "Waiting"]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import random
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -23,7 +22,6 @@ from litequeue.exceptions import (
     ForkedMidTransaction,
     QueueBusy,
     QueueFileReplaced,
-    QueueFull,
     QueueNotFound,
     SchemaMismatch,
     StoreError,
@@ -31,16 +29,14 @@ from litequeue.exceptions import (
 from litequeue.locks import Gate
 from litequeue.store import filesystem, fork_gate, migrations
 from litequeue.store.driver import sqlite3
+from litequeue.store.errors import is_busy, raise_translated, sqlite_error, translate
+from litequeue.store.fair_wait import pause, try_begin, wait_for_begin
 from litequeue.store.filesystem import side_directory
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-STARVING: Final = 0.03
-"""Seconds of waiting after which a writer shuts the gate on the others."""
-GATE_PATIENCE: Final = 0.5
-"""Seconds that a shut gate is respected: its holder may have been stopped."""
 CHECKPOINT_EVERY: Final = 1000
 """Rows written by this process between two checkpoints; 4 times more or fewer cost 10 %."""
 LENGTH_LIMIT: Final = 64 << 20
@@ -61,7 +57,6 @@ _PRAGMAS: Final = (
 )
 _FULL: Final = 2
 _NORMAL: Final = 1
-_jitter = random.Random()  # noqa: S311 - spreads waiters, guards nothing
 
 
 class Database:
@@ -82,7 +77,7 @@ class Database:
         self.path = filesystem.normalise(path)
         self.busy_timeout = busy_timeout
         self.clock = clock
-        self.keep_waiting: Callable[[], bool] = lambda: True
+        self.while_waiting: Callable[[], None] = lambda: None
         self._create = create
         self.set_durability(durability)
         self._lock = threading.Lock()
@@ -140,11 +135,16 @@ class Database:
             yield self._peewee[1]
 
     def data_version(self) -> int:
-        """Return a number that changes when another connection has committed."""
+        """Return a number that changes when another connection has committed.
+
+        Raises `QueueFileReplaced` when it never will again, because the file is another one.
+        """
         self._check_pid()
         with self._lock:
             try:
                 connection = self._writer or self._open()
+                if self._stat() != self._identity:
+                    raise QueueFileReplaced(_replaced(self.path))
                 return int(connection.execute("PRAGMA data_version").fetchone()[0])
             except (sqlite3.Error, peewee.PeeweeException) as error:
                 raise_translated(error, self.path)
@@ -163,8 +163,14 @@ class Database:
             if self._synchronous != synchronous:
                 connection.execute(f"PRAGMA synchronous = {synchronous}")
                 self._synchronous = synchronous
-            if not _try_begin(connection, self._gate):
-                self._wait_for_begin(connection, deadline, timeout)
+            if not try_begin(connection, self._gate) and not wait_for_begin(
+                connection,
+                self._gate,
+                deadline=deadline,
+                clock=self.clock,
+                while_waiting=self.while_waiting,
+            ):
+                raise _busy(self.path, timeout)
             self._check_identity()
             return connection
         except BaseException as error:
@@ -209,36 +215,6 @@ class Database:
         self._holder = 0
         self._lock.release()
 
-    def _wait_for_begin(
-        self, connection: sqlite3.Connection, deadline: float, timeout: float
-    ) -> None:
-        """Retry with jitter; whoever starves shuts the gate on those who just came."""
-        clock, gate = self.clock, self._gate
-        started = clock.monotonic()
-        shut, tries = False, 0
-        try:
-            while True:
-                pause = (
-                    _jitter.uniform(0.00005, 0.0002)
-                    if tries < 5 or shut
-                    else (_jitter.uniform(0.0005, 0.002))
-                )
-                clock.sleep(pause)
-                tries += 1
-                waited = clock.monotonic() - started
-                if shut or waited > GATE_PATIENCE:
-                    if _try_begin(connection, None):
-                        return
-                elif _try_begin(connection, gate):
-                    return
-                if not shut and waited > STARVING and gate is not None:
-                    shut = gate.shut()
-                if clock.monotonic() > deadline or not self.keep_waiting():
-                    raise _busy(self.path, timeout)
-        finally:
-            if shut and gate is not None:
-                gate.open()
-
     # Checkpoints
 
     def checkpoint(self, wait: float | None = None) -> None:
@@ -272,7 +248,7 @@ class Database:
         Busy is no reason to wait: the next checkpoint takes up what this one left.
         """
         self._rows = 0
-        if not _try_begin(connection, None):
+        if not try_begin(connection, None):
             return
         try:
             with self._read_lock:
@@ -393,7 +369,7 @@ class Database:
             except (sqlite3.OperationalError, peewee.OperationalError) as error:
                 if not is_busy(sqlite_error(error)) or self.clock.monotonic() > deadline:
                     raise
-            self.clock.sleep(_jitter.uniform(0.0005, 0.005))
+            self.clock.sleep(pause(quick=False))
 
     def _stat(self) -> tuple[int, int]:
         try:
@@ -494,62 +470,6 @@ class Transaction:
             return
         self._database.rollback(self._connection)
         raise_translated(error, self._database.path)
-
-
-def is_busy(error: BaseException | None) -> bool:
-    """Tell whether SQLite only asked to try again."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def sqlite_error(error: BaseException) -> sqlite3.Error | None:
-    """Return SQLite's own error, also from the wrapper that peewee puts around it."""
-    cause = getattr(error, "orig", error) if isinstance(error, peewee.PeeweeException) else error
-    return cause if isinstance(cause, sqlite3.Error) else None
-
-
-def raise_translated(error: BaseException, path: str) -> None:
-    """Raise our error for one of SQLite's, wrapped by peewee or not; do nothing for others."""
-    cause = sqlite_error(error)
-    if cause is not None:
-        raise translate(cause, path) from error
-
-
-def translate(error: sqlite3.Error, path: str) -> StoreError:
-    """Say in our words what SQLite refused."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-        return QueueFull(
-            f"no space left for {path}; nothing was accepted: free some space, then send again"
-        )
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return QueueBusy(f"{path} is locked by another process; nothing was accepted, send again")
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return NotReadable(f"{path} is damaged, or no SQLite file ({error}); restore a backup")
-    if code == sqlite3.SQLITE_READONLY:
-        return StoreError(f"{path} cannot be written by this user ({error})")
-    failure = IOFailure if code == sqlite3.SQLITE_IOERR else StoreError
-    return failure(f"SQLite could not use {path}: {error}")
-
-
-class IOFailure(StoreError):
-    """A read or a write of the file failed; whether a commit happened is not known."""
-
-
-class NotReadable(StoreError):
-    """The file is damaged, or is no SQLite database."""
-
-
-def _try_begin(connection: sqlite3.Connection, gate: Gate | None) -> bool:
-    if gate is not None and not gate.is_open():
-        return False
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
-        if is_busy(error):
-            return False
-        raise
-    return True
 
 
 def _busy(path: str, timeout: float) -> QueueBusy:

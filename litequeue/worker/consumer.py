@@ -17,9 +17,10 @@ from litequeue.clock import Clock
 from litequeue.config import Settings
 from litequeue.exceptions import QueueBusy, QueueFull, StoreError
 from litequeue.job import Lease, Outcome
-from litequeue.store import Database, Keep, jobs, workers
-from litequeue.store.connection import IOFailure
-from litequeue.store.jobs import Claim, Lost
+from litequeue.store import Database, Keep, jobs, leases, workers
+from litequeue.store.claim import Claim, Settled
+from litequeue.store.errors import IOFailure
+from litequeue.store.leases import Lost
 from litequeue.store.stirring import Stirring
 from litequeue.store.wakeup import NET, Bell, Ringer
 from litequeue.store.workers import Identity
@@ -78,7 +79,7 @@ class Consumer:
             create=True,
             clock=clock,
         )
-        self.database.keep_waiting = self._beat_while_waiting
+        self.database.while_waiting = slots.beat
         self.keep = Keep(success=settings.result_expires, failure=settings.result_failure_expires)
         self.owner = 0
         self.manifest: Manifest | None = None
@@ -182,7 +183,7 @@ class Consumer:
 
     def _adopt(self) -> None:
         """Take over the leases of a consumer that died: most of their jobs still run."""
-        for lease in jobs.leases_of(self.database, self.owner):
+        for lease in leases.leases_of(self.database, self.owner):
             self._accounts.take(lease)
         if self._accounts:
             self._audit_at = self._clock.monotonic()
@@ -318,7 +319,7 @@ class Consumer:
         )
         self._after_commit(settled, claim)
 
-    def _after_commit(self, settled: jobs.Settled, claim: Claim | None) -> None:
+    def _after_commit(self, settled: Settled, claim: Claim | None) -> None:
         """Tell who waits, forget what is settled, queue what was claimed."""
         if claim is not None:
             self.hungry = settled.more
@@ -376,14 +377,14 @@ class Consumer:
         self._unsent.clear()
         return [lease for lease in unread if self._accounts.is_ours(lease.seq, lease.token)]
 
-    def _give_back(self, leases: Iterable[Lease]) -> None:
+    def _give_back(self, unharmed: Iterable[Lease]) -> None:
         """Release leases, unharmed and uncounted."""
-        held = [(lease.seq, lease.token) for lease in leases]
+        held = [(lease.seq, lease.token) for lease in unharmed]
         if not held:
             return
         self.hungry = True
         try:
-            jobs.release(self.database, held, wait=PATIENCE)
+            leases.release(self.database, held, wait=PATIENCE)
         except StoreError:
             self._audit_at = self._clock.monotonic()  # the audit finds them and tries again
             raise
@@ -405,7 +406,7 @@ class Consumer:
             self._audit_at = self._clock.monotonic()
 
     def _reap(self, lost: list[Lost]) -> None:
-        given_up = jobs.reap(
+        given_up = leases.reap(
             self.database,
             lost,
             now=self._clock.now(),
@@ -489,10 +490,6 @@ class Consumer:
                     return
         except EOFError:
             return
-
-    def _beat_while_waiting(self) -> bool:
-        self._slots.beat()
-        return True
 
     # The supervisor died
 

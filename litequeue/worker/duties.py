@@ -12,7 +12,7 @@ from typing import Final
 from litequeue import states
 from litequeue.clock import Clock
 from litequeue.exceptions import QueueBusy
-from litequeue.store import Database, Keep, jobs, maintenance, workers
+from litequeue.store import Database, Keep, claim, maintenance, workers
 from litequeue.store.wakeup import Ringer
 from litequeue.worker.link import Manifest
 from litequeue.worker.neighbours import WAIT, WATCH_EVERY, Neighbours
@@ -126,8 +126,8 @@ class Duties:
         self._checkpoint_at = min(self._checkpoint_at, now + CHECKPOINT_AFTER)
         self._neighbours.meet()
         self.watch()
-        if jobs.has_parked(self._database, manifest.tasks):
-            jobs.unpark(self._database, manifest.tasks)
+        if claim.has_parked(self._database, manifest.tasks):
+            claim.unpark(self._database, manifest.tasks)
             self._changed()
 
     def _tidy(self, now: float) -> None:

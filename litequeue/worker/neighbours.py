@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from litequeue.clock import Clock
-from litequeue.store import Database, Keep, jobs, workers
-from litequeue.store.jobs import Lost
+from litequeue.store import Database, Keep, leases, workers
+from litequeue.store.leases import Lost
 from litequeue.store.wakeup import Ringer
 from litequeue.store.workers import Identity, Owner
 from litequeue.worker.liveness import Life, base_path, can_see, judge, kill_orphans
@@ -118,11 +118,11 @@ class Neighbours:
                 ran=running.get(lease.seq) == lease.token,
                 reason=f"worker {owner.identity.name} died while running it",
             )
-            for lease in jobs.leases_of(self._database, owner.id)
+            for lease in leases.leases_of(self._database, owner.id)
         ]
         given_up = []
         if lost:
-            given_up = jobs.reap(
+            given_up = leases.reap(
                 self._database,
                 lost,
                 now=self._clock.now(),
@@ -132,7 +132,7 @@ class Neighbours:
             )
             self._changed()
             self._ringer.ring_waiters([lease.id for lease in given_up])
-        if jobs.leases_of(self._database, owner.id):
+        if leases.leases_of(self._database, owner.id):
             return False
         if workers.unregister(self._database, owner.id, wait=WAIT):
             remove_files(owner.identity)

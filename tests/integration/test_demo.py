@@ -23,7 +23,7 @@ from litequeue.demo.play import Kill, Report, Rescue
 from litequeue.exceptions import LiteQueueError
 from litequeue.store import audit
 from tests.conftest import wait_until
-from tests.integration.processes import MARK, ROOT, Site
+from tests.integration.processes import ROOT, all_pids, is_alive, kill
 
 KILL = Kill("a child", 1_700_000_000.0)
 
@@ -35,14 +35,25 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setenv(MARK, str(tmp_path))
     yield folder
-    site = Site(tmp_path)
-    try:
-        assert site.leftovers() == []
-        assert list(folder.iterdir()) == []
-    finally:
-        site.close()
+    left = processes_on(folder)
+    for pid in left:
+        kill(pid)
+    assert left == []
+    assert list(folder.iterdir()) == []
+
+
+def processes_on(folder: Path) -> list[int]:
+    """Return the processes whose command line names something in the folder: a demo's worker."""
+    found = []
+    for pid in all_pids():
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if f"{folder}/".encode() in command and is_alive(pid):
+            found.append(pid)
+    return found
 
 
 class Silence:
@@ -108,6 +119,7 @@ class TestTheWholeDemo:
             start_new_session=True,
         )
         wait_until(lambda: list(shelf.glob("*/jobs.sqlite.bell/*.slots")), 20)
+        assert processes_on(shelf)
         process.send_signal(signal.SIGINT)  # to it alone: the worker is for the demo to end
         _, errors = process.communicate(timeout=20)
         assert process.returncode == 130, errors.decode()

@@ -49,7 +49,7 @@ from litequeue.store import jobs
 
 consumer_process.SILENCE = 1.0
 supervisor.LOOK_AROUND = 0.2
-claim = jobs._claim
+claim = jobs.take
 
 def stop_inside(*arguments):
     settled = claim(*arguments)
@@ -58,7 +58,7 @@ def stop_inside(*arguments):
         os.kill(os.getpid(), signal.SIGSTOP)
     return settled
 
-jobs._claim = stop_inside
+jobs.take = stop_inside
 main()
 """
 

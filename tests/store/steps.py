@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from litequeue.job import Failure, Job, Lease, Outcome
-from litequeue.store import Database, jobs
-from litequeue.store.jobs import Claim, Keep, Lost, Settled
+from litequeue.store import Database, Keep, jobs
+from litequeue.store import leases as held
+from litequeue.store.claim import Claim, Settled
+from litequeue.store.leases import Lost
 
 NOW = 1_700_000_000.0
 KEEP = Keep(success=100.0, failure=1_000.0)
@@ -74,7 +76,7 @@ def reap(
     database: Database, *leases: Lease, ran: bool = True, most: int = 3, now: float = NOW
 ) -> list[Lease]:
     lost = [Lost(lease=lease, ran=ran, reason="worker w died") for lease in leases]
-    return jobs.reap(database, lost, now=now, keep=KEEP, max_deliveries=most)
+    return held.reap(database, lost, now=now, keep=KEEP, max_deliveries=most)
 
 
 def rows(path: str | Path, query: str, *values: Any) -> list[Any]:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from litequeue.store import Database, jobs, results
-from litequeue.store.jobs import PROMOTE_AT_ONCE, has_parked, unpark
+from litequeue.store.claim import PROMOTE_AT_ONCE, has_parked, unpark
+from litequeue.store.leases import release
 from tests.store.steps import (
     KEEP,
     NOW,
@@ -48,7 +49,7 @@ def test_tokens_are_random_and_never_come_back(database: Database) -> None:
     for _ in range(3):
         leases = claim(database, 200)
         tokens |= {lease.token for lease in leases}
-        jobs.release(database, [(lease.seq, lease.token) for lease in leases])
+        release(database, [(lease.seq, lease.token) for lease in leases])
     assert len(tokens) == 600
     assert max(tokens).bit_length() > 55
     assert min(tokens) < 0

@@ -25,6 +25,7 @@ from litequeue.exceptions import (
     UnsafeFilesystem,
 )
 from litequeue.store import Database, connection, filesystem, jobs, results
+from litequeue.store.errors import IOFailure
 from litequeue.store.maintenance import prune
 from tests.conftest import FakeClock, wait_until
 from tests.store.steps import KEEP, NOW, claim, claim_one, job, phases, problems, put, rows, step
@@ -267,25 +268,14 @@ def test_who_waits_gets_through_once_the_lock_is_free(
     clock = FakeClock()
     database.clock = clock
 
-    def release_later() -> bool:
+    def release_later() -> None:
         if len(clock.slept) == 100:
             hold.execute("COMMIT")
-        return True
 
-    database.keep_waiting = release_later
+    database.while_waiting = release_later
     put(database, "a")
     assert len(clock.slept) >= 100
     assert sorted(phases(database.path)) == ["a", "before"]
-
-
-def test_who_need_not_wait_any_longer_stops_at_once(
-    database: Database, hold: sqlite3.Connection
-) -> None:
-    database.clock = clock = FakeClock()
-    database.keep_waiting = lambda: False
-    with pytest.raises(QueueBusy):
-        put(database, "a")
-    assert len(clock.slept) == 1
 
 
 def test_readers_do_not_wait_for_a_writer(database: Database, hold: sqlite3.Connection) -> None:
@@ -304,12 +294,11 @@ def test_a_starving_writer_shuts_the_gate_and_opens_it_again(
         step(other, limit=1, wait=0)  # opens its gate
     gate_open: list[bool] = []
 
-    def look() -> bool:
+    def look() -> None:
         assert other._gate is not None
         gate_open.append(other._gate.is_open())
-        return True
 
-    database.keep_waiting = look
+    database.while_waiting = look
     with pytest.raises(QueueBusy):
         put(database, "a")
     assert gate_open[0]
@@ -439,7 +428,7 @@ def test_an_outcome_after_an_io_error_is_written_once(database: Database) -> Non
     genuine = database._writer
     assert genuine is not None
     database._writer = Broken(genuine, "COMMIT", after=True, code=IOERR_FSYNC)  # type: ignore[assignment]  # enough of one
-    with pytest.raises(connection.IOFailure):
+    with pytest.raises(IOFailure):
         step(database, succeed(lease, "1"))
     database.forget_connections()
     assert step(database, succeed(lease, "2")).zombies == [lease.seq]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from litequeue.exceptions import DuplicateJob, StoreError
-from litequeue.store import Database, jobs
+from litequeue.store import Database, Keep, jobs
 from tests.store.steps import NOW, claim, job, phases, put, row_of, rows
 
 
@@ -59,7 +59,7 @@ def test_a_refused_job_leaves_no_queue_behind(database: Database) -> None:
 
 def test_the_same_id_is_refused_even_after_the_job_is_done(database: Database) -> None:
     put(database, "a")
-    assert jobs.revoke(database, "a", now=NOW, keep=jobs.Keep(success=1, failure=1))
+    assert jobs.revoke(database, "a", now=NOW, keep=Keep(success=1, failure=1))
     assert not jobs.enqueue(database, job("a"), NOW)
     assert phases(database.path) == {"a": "done"}
 

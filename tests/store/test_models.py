@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 
 from litequeue.store import Database
-from tests.store.steps import NOW, claim, claim_one, failure, put, retry, row_of, rows, step, success
+from tests.store.steps import (
+    NOW,
+    claim,
+    claim_one,
+    failure,
+    put,
+    retry,
+    row_of,
+    rows,
+    step,
+    success,
+)
 
 JOB: dict[str, Any] = {
     "id": "x", "task": "t", "queue": "default", "phase": "ready", "created": NOW,

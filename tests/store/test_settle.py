@@ -4,7 +4,8 @@ import pytest
 
 from litequeue.job import Failure, Outcome
 from litequeue.store import Database, jobs, results
-from litequeue.store.jobs import leases_of, release, revoke
+from litequeue.store.jobs import revoke
+from litequeue.store.leases import leases_of, release
 from tests.store.steps import (
     KEEP,
     NOW,

@@ -1,0 +1,219 @@
+"""Claiming: leases on the jobs that are due, known, and first in line.
+
+A claim steps over nothing: rows that are not due, not known or finished stand under other
+indexes.  What it should not have taken (too late, unknown, unreadable) it puts where it belongs,
+in the same transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from litequeue import states
+from litequeue.job import Failure, Lease, Outcome
+from litequeue.store.connection import Database
+from litequeue.store.driver import sqlite3
+from litequeue.store.errors import sqlite_error
+from litequeue.store.settle import ADD_ERROR, Keep, end, error_row
+
+PROMOTE_AT_ONCE: Final = 500
+"""Due jobs made ready per transaction (6 µs each)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a worker asks for: at most ``limit`` jobs of ``queues`` (None: all) that it knows."""
+
+    owner: int
+    limit: int
+    tasks: frozenset[str]
+    queues: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What `settle_and_claim` did.
+
+    ``zombies`` are the seqs of outcomes whose lease was lost; ``ended`` the ids of other jobs
+    that ended here (expired, unreadable); ``more`` tells that a claim found all it asked for;
+    ``next_due`` is when the next scheduled job is due.
+    """
+
+    leases: list[Lease]
+    zombies: list[int]
+    ended: list[str]
+    parked: list[Lease]
+    more: bool
+    next_due: float | None
+
+
+NEXT_DUE: Final = """
+SELECT eta FROM litequeue_job WHERE phase = 'scheduled' ORDER BY eta LIMIT 1
+"""
+PROMOTE: Final = """
+UPDATE litequeue_job SET phase = 'ready'
+WHERE seq IN (SELECT seq FROM litequeue_job WHERE phase = 'scheduled' AND eta <= ?
+              ORDER BY eta LIMIT ?)
+"""
+# RETURNING gives the rows in the order of their seq, so the caller sorts by priority.
+CLAIM: Final = """
+UPDATE litequeue_job
+SET phase = 'leased', state = 'RECEIVED', owner = ?, token = random(), claims = claims + 1
+WHERE seq IN (
+    SELECT seq FROM litequeue_job
+    WHERE phase = 'ready'
+      AND queue IN (SELECT name FROM litequeue_queue)
+    ORDER BY priority DESC, seq LIMIT ?)
+RETURNING seq, token, claims, id, task,
+    (SELECT body FROM litequeue_payload AS payload WHERE payload.seq = litequeue_job.seq),
+    (SELECT options FROM litequeue_payload AS payload WHERE payload.seq = litequeue_job.seq),
+    queue, priority, retries, deaths, eta, expires, parent
+"""
+CLAIM_FROM: Final = CLAIM.replace(
+    "(SELECT name FROM litequeue_queue)", "(SELECT value FROM json_each(?))"
+)
+
+
+def promote(connection: sqlite3.Connection, now: float) -> float | None:
+    """Make due jobs ready; return when the next one is due."""
+    next_due = _next_due(connection)
+    if next_due is not None and next_due <= now:
+        connection.execute(PROMOTE, (now, PROMOTE_AT_ONCE))
+        next_due = _next_due(connection)
+    return next_due
+
+
+def take(
+    connection: sqlite3.Connection, claim: Claim, now: float, keep: Keep, next_due: float | None
+) -> Settled:
+    """Lease up to ``claim.limit`` ready jobs; park the unknown and end the late among them."""
+    if claim.queues is None:
+        rows = connection.execute(CLAIM, (claim.owner, claim.limit)).fetchall()
+    else:
+        rows = connection.execute(CLAIM_FROM, (claim.owner, claim.queues, claim.limit)).fetchall()
+    rows.sort(key=_order)
+    leases = [Lease(*row) for row in rows]
+    parked: list[Lease] = []
+    ended: list[str] = []
+    if any(lease.expires is not None or lease.task not in claim.tasks for lease in leases):
+        leases, parked, expired = _sift(leases, claim, now)
+        connection.executemany(PARK, [(lease.seq, lease.token) for lease in parked])
+        end(connection, expired, states.REVOKED, EXPIRED, now=now, keep=keep)
+        ended = [lease.id for lease in expired]
+    return Settled(
+        leases=leases,
+        zombies=[],
+        ended=ended,
+        parked=parked,
+        more=len(rows) == claim.limit,
+        next_due=next_due,
+    )
+
+
+def _next_due(connection: sqlite3.Connection) -> float | None:
+    row = connection.execute(NEXT_DUE).fetchone()
+    return None if row is None else float(row[0])
+
+
+def _order(row: tuple[Any, ...]) -> tuple[int, int]:
+    return -row[8], row[0]
+
+
+def _sift(
+    leases: list[Lease], claim: Claim, now: float
+) -> tuple[list[Lease], list[Lease], list[Lease]]:
+    """Split what was claimed into what may run, what nobody here knows, and what came too late."""
+    may_run: list[Lease] = []
+    unknown: list[Lease] = []
+    expired: list[Lease] = []
+    for lease in leases:
+        if lease.expires is not None and lease.expires <= now:
+            expired.append(lease)
+        elif lease.task not in claim.tasks:
+            unknown.append(lease)
+        else:
+            may_run.append(lease)
+    return may_run, unknown, expired
+
+
+PARK: Final = """
+UPDATE litequeue_job
+SET phase = 'parked', state = CASE WHEN retries THEN 'RETRY' ELSE 'PENDING' END,
+    owner = NULL, token = NULL
+WHERE seq = ? AND token = ?
+"""
+UNPARK: Final = """
+UPDATE litequeue_job SET phase = 'ready'
+WHERE seq IN (SELECT seq FROM litequeue_job
+              WHERE phase = 'parked' AND task IN (SELECT value FROM json_each(?)) LIMIT ?)
+"""
+
+
+def unpark(database: Database, tasks: Iterable[str], *, limit: int = PROMOTE_AT_ONCE) -> int:
+    """Make at most ``limit`` parked jobs of ``tasks`` ready: a worker that knows them is here."""
+    with database.write(durable=False) as connection:
+        return connection.execute(UNPARK, (json.dumps(sorted(tasks)), limit)).rowcount
+
+
+HAS_PARKED: Final = """
+SELECT 1 FROM litequeue_job
+WHERE phase = 'parked' AND task IN (SELECT value FROM json_each(?)) LIMIT 1
+"""
+
+
+def has_parked(database: Database, tasks: Iterable[str]) -> bool:
+    """Tell whether a job of one of ``tasks`` is parked."""
+    with database.read() as connection:
+        row = connection.execute(HAS_PARKED, (json.dumps(sorted(tasks)),)).fetchone()
+    return row is not None
+
+
+EXPIRED: Final = Failure("TaskRevokedError", "expired before it could run")
+UNREADABLE: Final = Failure("ValueError", "the row cannot be read")
+
+# A row that Python cannot read must not stop the others (invalid UTF-8, a value too long).
+
+CANDIDATES: Final = """
+SELECT seq FROM litequeue_job
+WHERE phase = 'ready'
+  AND queue IN (SELECT name FROM litequeue_queue WHERE ?1 IS NULL
+                UNION ALL SELECT value FROM json_each(coalesce(?1, '[]')))
+ORDER BY priority DESC, seq LIMIT ?2
+"""
+PROBE: Final = """
+SELECT job.id, job.task, job.queue, job.parent, payload.body, payload.options
+FROM litequeue_job AS job LEFT JOIN litequeue_payload AS payload ON payload.seq = job.seq
+WHERE job.seq = ?
+"""
+QUARANTINE: Final = """
+UPDATE litequeue_job SET phase = 'done', state = 'FAILURE', finished = ?, keep_until = ?
+WHERE seq = ? AND phase = 'ready'
+"""
+
+
+def is_unreadable(error: BaseException) -> bool:
+    """Tell whether ``error`` is about one row's content and not about the file."""
+    cause = sqlite_error(error.__cause__ or error)
+    return cause is not None and (
+        isinstance(cause, sqlite3.DataError) or "Could not decode to UTF-8" in str(cause)
+    )
+
+
+def quarantine(connection: sqlite3.Connection, claim: Claim, now: float, keep: Keep) -> list[str]:
+    """Fail the unreadable rows among the next candidates, each with its reason."""
+    ended: list[str] = []
+    for (seq,) in connection.execute(CANDIDATES, (claim.queues, claim.limit)).fetchall():
+        try:
+            connection.execute(PROBE, (seq,)).fetchall()
+        except (sqlite3.DataError, sqlite3.OperationalError) as error:
+            if not is_unreadable(error):
+                raise
+            outcome = Outcome(seq, 0, 0, states.FAILURE)
+            reason = Failure(UNREADABLE.type, f"{UNREADABLE.message}: {type(error).__name__}")
+            connection.execute(QUARANTINE, (now, keep.until(states.FAILURE, now), seq))
+            connection.execute(ADD_ERROR, error_row(outcome, reason, now))
+            ended.append(f"(row {seq})")
+    return ended

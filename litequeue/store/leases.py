@@ -1,0 +1,82 @@
+"""Giving leases back: unharmed by their worker, or taken from the dead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from litequeue import states
+from litequeue.job import Failure, Lease, Outcome
+from litequeue.store.connection import Database
+from litequeue.store.settle import ADD_ERROR, Keep, end, error_row
+
+RELEASE: Final = """
+UPDATE litequeue_job
+SET phase = 'ready', state = CASE WHEN retries THEN 'RETRY' ELSE 'PENDING' END, deaths = deaths + ?,
+    started = NULL, pid = NULL, owner = NULL, token = NULL
+WHERE seq = ? AND token = ?
+"""
+
+
+def release(
+    database: Database, leases: Iterable[tuple[int, int]], *, wait: float | None = None
+) -> int:
+    """Give (seq, token) leases back unharmed and uncounted; return how many were still ours."""
+    rows = [(0, seq, token) for seq, token in leases]
+    if not rows:
+        return 0
+    with database.write(durable=False, rows=len(rows), wait=wait) as connection:
+        return connection.executemany(RELEASE, rows).rowcount
+
+
+LEASES_OF: Final = """
+SELECT seq, token, claims, id, task, '', NULL, queue, priority, retries, deaths, eta, expires,
+       parent
+FROM litequeue_job WHERE phase = 'leased' AND owner = ?
+"""
+
+
+def leases_of(database: Database, owner: int) -> list[Lease]:
+    """Return the leases of a worker, without their payloads."""
+    with database.read() as connection:
+        return [Lease(*row) for row in connection.execute(LEASES_OF, (owner,)).fetchall()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """A lease whose worker or child died: did it run, and with what reason is it given up?"""
+
+    lease: Lease
+    ran: bool
+    reason: str
+
+
+def reap(
+    database: Database,
+    lost: Sequence[Lost],
+    *,
+    now: float,
+    keep: Keep,
+    max_deliveries: int,
+    wait: float | None = None,
+) -> list[Lease]:
+    """Take leases back from the dead; return those that were given up as poison.
+
+    Only a job that was running is blamed.  One that killed its worker ``max_deliveries`` times
+    ends as FAILURE with `WorkerLostError`; the others are ready again.
+    """
+    given_up: list[Lease] = []
+    with database.write(durable=True, rows=len(lost), wait=wait) as connection:
+        for item in lost:
+            lease = item.lease
+            if item.ran and lease.deaths + 1 >= max_deliveries:
+                failure = Failure("WorkerLostError", f"{item.reason}, {lease.deaths + 1} times")
+                given_up += end(connection, [lease], states.FAILURE, failure, now=now, keep=keep)
+                continue
+            row = (int(item.ran), lease.seq, lease.token)
+            if connection.execute(RELEASE, row).rowcount and item.ran:
+                outcome = Outcome(lease.seq, lease.token, lease.claim, states.RETRY)
+                failure = Failure("WorkerLostError", item.reason)
+                connection.execute(ADD_ERROR, error_row(outcome, failure, now))
+    return given_up
