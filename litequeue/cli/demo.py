@@ -102,9 +102,15 @@ def table_of(report: Report) -> Table:
     table.add_row("jobs that ran twice because of the kills", f"{len(report.rescues):,}")
     for kill in report.kills:
         times = [r.seconds for r in report.rescues if r.kill is kill and r.seconds is not None]
-        found = ", ".join(f"{seconds:.3f} s" for seconds in sorted(times)) or "it hit no job"
-        table.add_row(f"{kill.what} killed: its jobs ran again after", found)
+        table.add_row(f"{kill.what} killed: its jobs ran again after", _range(times))
     table.add_row("SQLite's integrity_check", report.damage[0] if report.damage else "ok")
     table.add_row("processes and files left behind", f"{len(report.left_behind)}")
     table.add_row("time in all", f"{report.seconds:.1f} s")
     return table
+
+
+def _range(times: list[float]) -> str:
+    if not times:
+        return "it hit no job"
+    least, most = f"{min(times):.3f} s", f"{max(times):.3f} s"
+    return least if len(times) == 1 else f"{least} to {most}"

@@ -237,7 +237,8 @@ def _take_stock(report: Report) -> None:
     report.judged_once = sum(ending.verdicts == 1 for ending in endings.values())
     report.attempts = sum(ending.claims for ending in endings.values())
     for loss in audit.losses(app.store.database):
-        kill = next(kill for kill in reversed(report.kills) if kill.at <= loss.at)
+        earlier = (kill for kill in reversed(report.kills) if kill.at <= loss.at)
+        kill = next(earlier, Kill("something else", loss.at))
         started = endings[loss.id].started
         seconds = started - kill.at if started is not None and started > kill.at else None
         report.rescues.append(Rescue(kill=kill, id=loss.id, seconds=seconds))

@@ -21,13 +21,13 @@ from litequeue.store import Database, Keep, jobs, leases, workers
 from litequeue.store.claim import Claim, Settled
 from litequeue.store.errors import IOFailure
 from litequeue.store.leases import Lost
-from litequeue.store.stirring import Stirring
-from litequeue.store.wakeup import NET, Bell, Ringer
+from litequeue.store.wakeup import NET, Ringer
 from litequeue.store.workers import Identity
 from litequeue.worker import link as messages
 from litequeue.worker.accounts import Accounts
 from litequeue.worker.channel import Channel
-from litequeue.worker.duties import LOOK_EVERY, Duties
+from litequeue.worker.duties import Duties
+from litequeue.worker.ears import Ears
 from litequeue.worker.journal import Journal
 from litequeue.worker.link import Death, Link, Manifest
 from litequeue.worker.liveness import kill_orphans
@@ -37,10 +37,6 @@ from litequeue.worker.slots import Slots
 
 logger = logging.getLogger("litequeue.worker")
 
-CALM: Final = 4.0
-"""Seconds between two looks at a file to which nobody writes."""
-STIRRED: Final = 1.0
-"""Seconds after a write to the file during which its commit is looked for every `NET` seconds."""
 STALL: Final = 0.05
 """Seconds without an outcome after which unread leases are given back to the file."""
 PATIENCE: Final = 0.5
@@ -94,10 +90,8 @@ class Consumer:
         self._deaths: deque[tuple[int, Death]] = deque()
         self._pace = Pace()
         self._journal = Journal(clock)
+        self._ringer = Ringer(options.path, clock)
         self._next_due: float | None = None
-        self._version = -1
-        self._peeked = 0.0
-        self._stirred = 0.0
         self._last_outcome = 0.0
         self._audit_at: float | None = None
         self._mark_at: float | None = None
@@ -121,18 +115,10 @@ class Consumer:
             self._close()
 
     def _open(self) -> None:
-        self._bell = Bell(self._options.path, "worker", self._options.identity.nonce)
-        self._ringer = Ringer(self._options.path, self._clock)
         self._register()
-        self._stirring = Stirring(self.database.path)
-        sources = [self._link.socket, self._channel.outcomes_out]
-        for fd in (
-            *(source.fileno() for source in sources),
-            self._bell.fileno(),
-            self._stirring.fd,
-        ):
-            if fd >= 0:
-                self._poll.register(fd, select.POLLIN)
+        self._ears = Ears(self.database, self._options.identity.nonce, self._poll, self._clock)
+        for source in (self._link.socket, self._channel.outcomes_out):
+            self._poll.register(source, select.POLLIN)
         self._adopt()
         self._link.send(messages.OPENED)
 
@@ -169,6 +155,7 @@ class Consumer:
 
     def _start_over(self) -> None:
         """We were taken for dead and our leases are gone: register anew, claim anew."""
+        self._duties.close()
         logger.error("this worker was declared dead by another one; its leases are lost")
         self._take_back()
         self._accounts = Accounts()
@@ -189,9 +176,8 @@ class Consumer:
             self._audit_at = self._clock.monotonic()
 
     def _close(self) -> None:
-        for name in ("_bell", "_stirring"):  # as far as opening got
-            if hasattr(self, name):
-                getattr(self, name).close()
+        if hasattr(self, "_ears"):  # as far as opening got
+            self._ears.close()
         self.database.close()
 
     # The loop
@@ -201,14 +187,13 @@ class Consumer:
         try:
             self._gather(self._sleep_time())
             now = self._clock.monotonic()
-            if now - self._peeked > LOOK_EVERY:
-                self._peek(now)
+            self.hungry |= self._ears.look_now_and_then()
             self._settle_deaths()
             self._audit(now)
             self._settle_and_claim(now)
             self._hand_out()
             self._unstall(now)
-            self._duties.run(now, self._version)
+            self._duties.run(now, self._ears.version)
             if self.stopping:
                 self._drain()
         except (QueueBusy, QueueFull, IOFailure) as error:
@@ -233,18 +218,14 @@ class Consumer:
         if self._outcomes or self._deaths:
             return 0.0
         now = self._clock.monotonic()
-        calm = self._stirring.fd >= 0 and now - self._stirred > STIRRED
-        wait = CALM if calm else NET
+        wait = self._ears.longest_sleep()
         if self._room() > 0:
+            self.hungry = self.hungry or self._ears.ask_to_be_rung()
             if self.hungry:
-                return 0.0
-            # Ask to be rung, then look once more: a commit is either seen here or rings.
-            self._bell.asleep(True)
-            if self._peek(now):
                 return 0.0
             if self._next_due is not None:
                 wait = min(wait, self._next_due - self._clock.now())
-        wait = min(wait, self._duties.time_left(now, self._version))
+        wait = min(wait, self._duties.time_left(now, self._ears.version))
         if self._mark_at is not None:
             wait = min(wait, self._mark_at - now)
         if len(self._accounts) > self._slots.count:
@@ -253,31 +234,17 @@ class Consumer:
             wait = min(wait, self._audit_at - now)
         return max(0.0, wait)
 
-    def _peek(self, now: float) -> bool:
-        """Tell whether others have committed since the last time."""
-        self._peeked = now
-        version = self.database.data_version()
-        if version == self._version:
-            return False
-        self._version = version
-        self.hungry = True
-        return True
-
     def _gather(self, timeout: float) -> None:
         """Read everything that has arrived."""
         ready = [fd for fd, _ in self._poll.poll(timeout * 1000)]
-        self._bell.asleep(False)
+        self._ears.wake()
         for fd in ready:
             if fd == self._link.socket.fileno():
                 for message in self._link.receive():
                     self._obey(*message)
-            elif fd == self._bell.fileno():
-                self._bell.read()
+            elif self._ears.rings(fd):
                 self.hungry = True
-            elif fd == self._stirring.fd:
-                self._stirring.read()
-                self._stirred = self._clock.monotonic()
-            elif fd != self._channel.outcomes_out.fileno():
+            elif not self._ears.stirs(fd) and fd != self._channel.outcomes_out.fileno():
                 self._duties.watch()  # a neighbour died
         if self._next_due is not None and self._next_due <= self._clock.now():
             self.hungry = True

@@ -14,13 +14,12 @@ from litequeue.clock import Clock
 from litequeue.exceptions import QueueBusy
 from litequeue.store import Database, Keep, claim, maintenance, workers
 from litequeue.store.wakeup import Ringer
+from litequeue.worker.ears import LOOK_EVERY
 from litequeue.worker.link import Manifest
 from litequeue.worker.neighbours import WAIT, WATCH_EVERY, Neighbours
 
 logger = logging.getLogger("litequeue.worker")
 
-LOOK_EVERY: Final = 0.5
-"""Seconds between two looks at a file that keeps changing."""
 CHECKPOINT_AFTER: Final = 10.0
 TIDY_EVERY: Final = 30.0
 """Seconds after which the next expiry and the next prune are looked up again in any case."""
@@ -60,6 +59,10 @@ class Duties:
         """Start: the duties depend on the app's settings."""
         self._manifest = manifest
         self._keep = keep
+
+    def close(self) -> None:
+        """Stop watching the neighbours."""
+        self._neighbours.close()
 
     def time_left(self, now: float, version: object) -> float:
         """Return the seconds until something is due; ``version`` changes with every commit."""

@@ -89,6 +89,11 @@ class Neighbours:
         for neighbour in self._known.values():
             neighbour.silent_since = self._clock.boottime()
 
+    def close(self) -> None:
+        """Forget everybody."""
+        for id in list(self._known):
+            self._forget(id)
+
     def _note(self, id: int, owner: Owner) -> None:
         known = self._known.get(id)
         if known is None:

@@ -1,0 +1,78 @@
+"""How the consumer hears that others have written to the file, awake or asleep."""
+
+from __future__ import annotations
+
+import select
+from typing import Final
+
+from litequeue.clock import Clock
+from litequeue.store import Database
+from litequeue.store.stirring import Stirring
+from litequeue.store.wakeup import NET, Bell
+
+CALM: Final = 4.0
+"""Seconds between two looks at a file to which nobody writes."""
+STIRRED: Final = 1.0
+"""Seconds after a write to the file during which its commit is looked for every `NET` seconds."""
+LOOK_EVERY: Final = 0.5
+"""Seconds between two looks of a consumer that never sleeps."""
+
+
+class Ears:
+    """A bell that enqueuers ring, an ear on the file for all others, and its version."""
+
+    def __init__(self, database: Database, nonce: str, poll: select.poll, clock: Clock) -> None:
+        self.version = -1
+        self._database = database
+        self._clock = clock
+        self._bell = Bell(database.path, "worker", nonce)
+        self._stirring = Stirring(database.path)
+        self._stirred = 0.0
+        self._looked = 0.0
+        for fd in (self._bell.fileno(), self._stirring.fd):
+            if fd >= 0:
+                poll.register(fd, select.POLLIN)
+
+    def look(self) -> bool:
+        """Tell whether others have committed since the last look."""
+        self._looked = self._clock.monotonic()
+        before, self.version = self.version, self._database.data_version()
+        return self.version != before
+
+    def look_now_and_then(self) -> bool:
+        """Look, unless that was done a moment ago."""
+        return self._clock.monotonic() - self._looked > LOOK_EVERY and self.look()
+
+    def ask_to_be_rung(self) -> bool:
+        """Announce sleep, then look once more: a commit is either seen here or rings."""
+        self._bell.asleep(True)
+        return self.look()
+
+    def wake(self) -> None:
+        """Say that no ring is wanted."""
+        self._bell.asleep(False)
+
+    def longest_sleep(self) -> float:
+        """Return after how many seconds to look in any case."""
+        calm = self._stirring.fd >= 0 and self._clock.monotonic() - self._stirred > STIRRED
+        return CALM if calm else NET
+
+    def rings(self, fd: int) -> bool:
+        """Tell whether ``fd`` is the bell: somebody has enqueued."""
+        if fd != self._bell.fileno():
+            return False
+        self._bell.read()
+        return True
+
+    def stirs(self, fd: int) -> bool:
+        """Tell whether ``fd`` is the file: somebody writes, and may commit any moment."""
+        if fd != self._stirring.fd:
+            return False
+        self._stirring.read()
+        self._stirred = self._clock.monotonic()
+        return True
+
+    def close(self) -> None:
+        """Take the bell down."""
+        self._bell.close()
+        self._stirring.close()

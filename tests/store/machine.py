@@ -1,0 +1,399 @@
+"""A queue as a few lines of Python, and hypothesis comparing the file with it after every step.
+
+The model knows nothing of SQL, indexes or transactions. `test_stateful.py` runs it against the
+store, `test_mutants.py` against stores with a planted mistake.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from litequeue.exceptions import DuplicateJob
+from litequeue.job import Failure, Job, Lease, Outcome
+from litequeue.store import Database, jobs, leases, maintenance, results
+from litequeue.store import claim as claims
+from litequeue.store.claim import Claim
+from litequeue.store.leases import Lost
+from tests.store.steps import KEEP, NOW, problems
+
+KNOWN = frozenset({"t"})
+EVERYTHING = frozenset({"t", "u"})
+MOST_DEATHS = 2
+WAITING = ("scheduled", "ready", "parked")
+
+OFFSETS = st.sampled_from([None, None, -1.0, 0.0, 1.0, 5.0])
+PRIORITIES = st.sampled_from([0, 0, 1, -1])
+TASKS = st.sampled_from(["t", "t", "t", "u"])
+STATES = """
+SELECT id, phase, state, retries, deaths, claims, result, finished FROM litequeue_job ORDER BY seq
+"""
+
+
+@dataclass
+class Expected:
+    """What the model believes of a job."""
+
+    id: str
+    task: str
+    body: str
+    priority: int
+    eta: float | None
+    expires: float | None
+    phase: str
+    state: str = "PENDING"
+    retries: int = 0
+    deaths: int = 0
+    claims: int = 0
+    result: str | None = None
+    reason: str | None = None
+    finished: float | None = None
+    keep_until: float = 0.0
+
+    def visible(self) -> tuple[Any, ...]:
+        return (
+            self.id, self.phase, self.state, self.retries, self.deaths, self.claims, self.result,
+            self.finished,
+        )  # fmt: skip
+
+    def wait(self, phase: str = "ready") -> None:
+        self.phase = phase
+        self.state = "RETRY" if self.retries else "PENDING"
+
+    def end(self, state: str, now: float, reason: str | None = None) -> None:
+        self.phase, self.state, self.reason, self.finished = "done", state, reason, now
+        self.keep_until = now + (KEEP.failure if state == "FAILURE" else KEEP.success)
+
+
+@dataclass
+class Held:
+    """A lease somebody believes to have; ``alive`` while it is right to."""
+
+    lease: Lease
+    expected: Expected
+    alive: bool = True
+    reports: int = field(default=0)
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Producers, two workers, a reaper and a clock that anybody may set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="litequeue-machine-"))
+        self.path = self.directory / "jobs.sqlite"
+        self.database = Database(self.path, create=True, durability="process")
+        self.now = NOW
+        self.jobs: list[Expected] = []
+        self.held: list[Held] = []
+        self.numbers = 0
+        with self.database.write(durable=False):
+            pass
+        self.eyes = sqlite3.connect(self.path, isolation_level=None)
+
+    def teardown(self) -> None:
+        try:
+            self.eyes.close()
+            self.database.close()
+            assert problems(self.path) == []
+        finally:
+            shutil.rmtree(self.directory)
+
+    # Producers
+
+    @initialize(count=st.integers(1, 3))
+    def begin(self, count: int) -> None:
+        for _ in range(count):
+            self.enqueue(0, None, None, "t")
+
+    @rule(priority=PRIORITIES, eta=OFFSETS, expires=OFFSETS, task=TASKS)
+    def enqueue(
+        self, priority: int, eta: float | None, expires: float | None, task: str
+    ) -> None:
+        new = self._make(priority, eta, expires, task)
+        assert jobs.enqueue(self.database, new, self.now)
+        self._accept(new)
+
+    @rule(count=st.integers(1, 3), priority=PRIORITIES, eta=OFFSETS)
+    def enqueue_many(self, count: int, priority: int, eta: float | None) -> None:
+        batch = [self._make(priority, eta, None, "t") for _ in range(count)]
+        jobs.enqueue_many(self.database, batch, self.now)
+        for new in batch:
+            self._accept(new)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data(), same=st.booleans(), many=st.booleans())
+    def enqueue_again(self, data: st.DataObject, same: bool, many: bool) -> None:
+        old = data.draw(st.sampled_from(self.jobs))
+        body = old.body if same else '[["other"],{}]'
+        again = Job(old.id, old.task, body, "default", 9)
+        fresh = self._make(0, None, None, "t")
+        batch = [fresh, again]
+        if not same:
+            with pytest.raises(DuplicateJob):
+                if many:
+                    jobs.enqueue_many(self.database, batch, self.now)
+                else:
+                    jobs.enqueue(self.database, again, self.now)
+        elif many:
+            jobs.enqueue_many(self.database, batch, self.now)
+            self._accept(fresh)
+        else:
+            assert not jobs.enqueue(self.database, again, self.now)
+
+    # Time
+
+    @rule(seconds=st.sampled_from([-5.0, -1.0, 0.5, 1.0, 5.0, 60.0]))
+    def clock_steps(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: self._moments())
+    @rule(data=st.data(), beside=st.sampled_from([-0.001, 0.0, 0.001]))
+    def clock_comes_to_a_boundary(self, data: st.DataObject, beside: float) -> None:
+        self.now = data.draw(st.sampled_from(self._moments())) + beside
+
+    # Workers
+
+    @rule(owner=st.integers(1, 2), limit=st.integers(1, 3), tasks=st.sampled_from([0, 0, 1]))
+    def claim(self, owner: int, limit: int, tasks: int) -> None:
+        self._claim(owner, limit, EVERYTHING if tasks else KNOWN)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), count=st.integers(1, 3), limit=st.integers(0, 2))
+    def settle(self, data: st.DataObject, count: int, limit: int) -> None:
+        """Report on leases, whether they are still held or not, and claim anew."""
+        some = data.draw(st.lists(st.sampled_from(self.held), min_size=1, max_size=count,
+                                  unique_by=lambda held: held.lease.seq))  # fmt: skip
+        reports = [self._report(held, data.draw(st.integers(0, 5))) for held in some]
+        self._settle(list(zip(some, reports, strict=True)), limit)
+
+    @precondition(lambda self: self._alive())
+    @rule(data=st.data(), reaped=st.booleans(), kind=st.integers(0, 5))
+    def a_zombie_reports_late(self, data: st.DataObject, reaped: bool, kind: int) -> None:
+        """A lease is lost, somebody else takes the job, and then the first one reports."""
+        held = data.draw(st.sampled_from(self._alive()))
+        if reaped:
+            self._reap([held], ran=data.draw(st.booleans()))
+        else:
+            self._release([held])
+        self._claim(3, 3, EVERYTHING)
+        self._settle([(held, self._report(held, kind))], 0)
+
+    @precondition(lambda self: self._alive())
+    @rule(data=st.data())
+    def start(self, data: st.DataObject) -> None:
+        held = data.draw(st.sampled_from(self.held))
+        self._step(started=[(self.now, 4242, held.lease.seq, held.lease.token)])
+        if held.alive:
+            held.expected.state = "STARTED"
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        self._release([data.draw(st.sampled_from(self.held))])
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), ran=st.booleans())
+    def reap(self, data: st.DataObject, ran: bool) -> None:
+        self._reap([data.draw(st.sampled_from(self.held))], ran=ran)
+
+    # The rest
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def revoke(self, data: st.DataObject) -> None:
+        expected = data.draw(st.sampled_from(self.jobs))
+        waits = expected.phase in WAITING
+        assert jobs.revoke(self.database, expected.id, now=self.now, keep=KEEP) is waits
+        if waits:
+            expected.end("REVOKED", self.now)
+
+    @rule(tasks=st.sampled_from([KNOWN, EVERYTHING]))
+    def unpark(self, tasks: frozenset[str]) -> None:
+        parked = [job for job in self.jobs if job.phase == "parked" and job.task in tasks]
+        assert claims.has_parked(self.database, tasks) is bool(parked)
+        assert claims.unpark(self.database, tasks) == len(parked)
+        for expected in parked:
+            expected.phase = "ready"
+
+    @rule()
+    def expire(self) -> None:
+        late = [job for job in self.jobs if job.phase in WAITING and self._is_late(job)]
+        assert maintenance.has_expired(self.database, self.now) is bool(late)
+        ended = maintenance.expire(self.database, self.now, self.now + KEEP.success)
+        assert sorted(ended) == sorted(job.id for job in late)
+        for expected in late:
+            expected.end("REVOKED", self.now)
+
+    @rule(later=st.sampled_from([0.0, KEEP.success, KEEP.failure]))
+    def prune(self, later: float) -> None:
+        now = self.now + later
+        old = [job for job in self.jobs if job.phase == "done" and job.keep_until <= now]
+        assert maintenance.prune(self.database, now) == len(old)
+        for expected in old:
+            self.jobs.remove(expected)
+
+    @rule()
+    def reopen(self) -> None:
+        self.database.close()
+        self.database = Database(self.path, create=True, durability="process")
+
+    @rule()
+    def checkpoint(self) -> None:
+        self.database.checkpoint()
+
+    # What must be so after every step
+
+    @invariant()
+    def the_file_is_as_the_model(self) -> None:
+        rows = self.eyes.execute(STATES).fetchall()
+        assert {row[0]: row for row in rows} == {job.id: job.visible() for job in self.jobs}
+
+    @invariant()
+    def readers_see_the_same(self) -> None:
+        for expected in self.jobs[-3:]:
+            record = results.fetch(self.database, expected.id)
+            assert record is not None
+            assert (record.state, record.result) == (expected.state, expected.result)
+            if expected.phase == "done":
+                assert (record.failure and record.failure.message) == expected.reason
+
+    # How the model changes
+
+    def _make(self, priority: int, eta: float | None, expires: float | None, task: str) -> Job:
+        self.numbers += 1
+        return Job(
+            f"job-{self.numbers}", task, f"[[{self.numbers}],{{}}]", f"q{self.numbers % 2}",
+            priority, None if eta is None else self.now + eta,
+            None if expires is None else self.now + expires,
+        )  # fmt: skip
+
+    def _accept(self, new: Job) -> None:
+        later = new.eta is not None and new.eta > self.now
+        phase = "scheduled" if later else "ready"
+        self.jobs.append(
+            Expected(new.id, new.task, new.body, new.priority, new.eta, new.expires, phase)
+        )
+
+    def _alive(self) -> list[Held]:
+        return [held for held in self.held if held.alive]
+
+    def _moments(self) -> list[float]:
+        waiting = [job for job in self.jobs if job.phase in WAITING]
+        found = {job.eta for job in waiting} | {job.expires for job in waiting}
+        return sorted(moment for moment in found if moment is not None)
+
+    def _is_late(self, job: Expected) -> bool:
+        return job.expires is not None and job.expires <= self.now
+
+    def _step(self, **more: Any) -> claims.Settled:
+        return jobs.settle_and_claim(self.database, now=self.now, keep=KEEP, **more)
+
+    def _claim(self, owner: int, limit: int, tasks: frozenset[str], **more: Any) -> claims.Settled:
+        wanted = Claim(owner=owner, limit=limit, tasks=tasks)
+        settled = self._step(claim=wanted, **more)
+        self._expect_claim(settled, limit, tasks)
+        return settled
+
+    def _expect_claim(self, settled: claims.Settled, limit: int, tasks: frozenset[str]) -> None:
+        for job in self.jobs:
+            if job.phase == "scheduled" and job.eta is not None and job.eta <= self.now:
+                job.phase = "ready"
+        ready = [job for job in self.jobs if job.phase == "ready"]
+        taken = sorted(ready, key=lambda job: -job.priority)[:limit]
+        run, parked, late = [], [], []
+        for job in taken:
+            job.claims += 1
+            if self._is_late(job):
+                job.end("REVOKED", self.now, claims.EXPIRED.message)
+                late.append(job.id)
+            elif job.task not in tasks:
+                job.wait("parked")
+                parked.append(job.id)
+            else:
+                job.phase, job.state = "leased", "RECEIVED"
+                run.append(job)
+        assert [lease.id for lease in settled.leases] == [job.id for job in run]
+        assert [lease.id for lease in settled.parked] == parked
+        assert settled.ended == late
+        for lease, job in zip(settled.leases, run, strict=True):
+            assert (lease.body, lease.claim) == (job.body, job.claims)
+            assert (lease.retries, lease.deaths) == (job.retries, job.deaths)
+            self.held.append(Held(lease, job))
+
+    def _report(self, held: Held, kind: int) -> Outcome:
+        """Make an outcome that nobody else would report."""
+        held.reports += 1
+        lease, words = held.lease, f"{held.lease.claim}.{held.reports}"
+        head = (lease.seq, lease.token, lease.claim)
+        if kind == 0:
+            return Outcome(*head, "SUCCESS", f'"{lease.id} {words}"')
+        if kind == 1:
+            return Outcome(*head, "FAILURE", failure=Failure("ValueError", words))
+        if kind == 2:
+            return Outcome(*head, "RETRY", eta=self.now + 1, failure=Failure("OSError", words))
+        if kind == 3:
+            return Outcome(*head, "RETRY", body=f'[["{words}"],{{}}]')
+        if kind == 4:
+            return Outcome(*head, "RETRY", counted=False)
+        return Outcome(*head, "REJECTED", failure=Failure("RejectedError", words))
+
+    def _settle(self, reports: list[tuple[Held, Outcome]], limit: int) -> None:
+        outcomes = [outcome for _, outcome in reports]
+        zombies = sorted(held.lease.seq for held, _ in reports if not held.alive)
+        wanted = Claim(owner=1, limit=limit, tasks=KNOWN) if limit else None
+        settled = self._step(outcomes=outcomes, claim=wanted)
+        assert settled.zombies == zombies
+        for held, outcome in reports:
+            if held.alive:
+                held.alive = False
+                self._apply(held.expected, outcome)
+        if limit:
+            self._expect_claim(settled, limit, KNOWN)
+
+    def _apply(self, job: Expected, outcome: Outcome) -> None:
+        if outcome.state != "RETRY":
+            reason = outcome.failure and outcome.failure.message
+            job.end(outcome.state, self.now, reason)
+            job.result = outcome.result
+            return
+        job.retries += outcome.counted
+        job.eta = outcome.eta
+        job.body = outcome.body or job.body
+        job.phase = "ready" if outcome.eta is None else "scheduled"
+        job.state = "RETRY"
+
+    def _release(self, some: list[Held]) -> None:
+        alive = [held for held in some if held.alive]
+        pairs = [(held.lease.seq, held.lease.token) for held in some]
+        assert leases.release(self.database, pairs) == len(alive)
+        for held in alive:
+            held.alive = False
+            held.expected.wait()
+
+    def _reap(self, some: list[Held], *, ran: bool) -> None:
+        lost = [Lost(lease=held.lease, ran=ran, reason="died") for held in some]
+        given_up = leases.reap(
+            self.database, lost, now=self.now, keep=KEEP, max_deliveries=MOST_DEATHS
+        )
+        poison = []
+        for held in some:
+            if not held.alive:
+                continue
+            held.alive = False
+            job = held.expected
+            if ran and job.deaths + 1 >= MOST_DEATHS:
+                poison.append(held.lease)
+                job.end("FAILURE", self.now, f"died, {MOST_DEATHS} times")
+            else:
+                job.deaths += ran
+                job.wait()
+        assert given_up == poison
