@@ -21,36 +21,54 @@ class Journal:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._second = 0.0
-        self._lines = 0
-        self._untold = 0
+        self._good = Meter(clock.monotonic())
+        self._bad = Meter(clock.monotonic())
 
     def settled(self, outcomes: Iterable[Outcome], leases: dict[int, Lease]) -> None:
         """Log the verdicts of attempts; ``leases`` are theirs by seq."""
         if not logger.isEnabledFor(logging.WARNING):
             return
         informs = logger.isEnabledFor(logging.INFO)
+        self._sum_up()
         for outcome in outcomes:
-            failed = outcome.failure is not None
-            if (failed or informs) and (failed or self._may_speak()):
-                lease = leases[outcome.seq]
-                self.event(lease, _level(outcome), _words(outcome))
+            bad = outcome.failure is not None
+            if (bad or informs) and (self._bad if bad else self._good).allows():
+                self.event(leases[outcome.seq], _level(outcome), _words(outcome))
+
+    def _sum_up(self) -> None:
+        now = self._clock.monotonic()
+        for meter, level, words in (
+            (self._good, logging.INFO, "... and %d more jobs ended well"),
+            (self._bad, logging.WARNING, "... and %d more attempts failed"),
+        ):
+            if untold := meter.untold(now):
+                logger.log(level, words, untold)
 
     def event(self, lease: Lease, level: int, words: str) -> None:
         """Log something else that happened to a job."""
         logger.log(level, "%s[%s] %s", safe(lease.task), safe(lease.id), words)
 
-    def _may_speak(self) -> bool:
-        now = self._clock.monotonic()
-        if now - self._second >= 1.0:
-            if self._untold:
-                logger.info("... and %d more jobs ended", self._untold)
-            self._second, self._lines, self._untold = now, 0, 0
+
+class Meter:
+    """Lets so many lines through per second, and counts the others."""
+
+    def __init__(self, now: float, per_second: int = LINES_PER_SECOND) -> None:
+        self._per_second = per_second
+        self._second = now
+        self._lines = 0
+
+    def allows(self) -> bool:
+        """Count a line; tell whether it may be written."""
         self._lines += 1
-        if self._lines <= LINES_PER_SECOND:
-            return True
-        self._untold += 1
-        return False
+        return self._lines <= self._per_second
+
+    def untold(self, now: float) -> int:
+        """Return, once a second is over, how many lines it kept back."""
+        if now - self._second < 1.0:
+            return 0
+        kept = max(0, self._lines - self._per_second)
+        self._second, self._lines = now, 0
+        return kept
 
 
 def _level(outcome: Outcome) -> int:

@@ -233,6 +233,22 @@ class TestPlan:
         assert sorted(play._spread(count)) == list(range(count))
 
 
+class TestTheApp:
+    def test_importing_it_touches_no_file(self, tmp_path: Path) -> None:
+        place = tmp_path / "here"
+        place.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", "import litequeue.demo as demo; print(*demo.app.tasks)"],
+            check=True,
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout.split() == ["litequeue.demo.measure"]
+        assert list(place.iterdir()) == []
+
+
 class TestCount:
     def test_what_is_counted(self, tmp_path: Path) -> None:
         source = "import os\nclass A:\n    def f(self): ...\n    async def g(self): print()\n"

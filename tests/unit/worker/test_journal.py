@@ -107,7 +107,7 @@ def test_many_lines_become_a_number(
     clock.advance(0.2)
     settle(1)
     assert caplog.messages[-2:] == [
-        "... and 57 more jobs ended",
+        "... and 57 more jobs ended well",
         "shop.pay[the-id] succeeded in 0.000 s: null",
     ]
 

@@ -1,0 +1,379 @@
+"""Mistakes planted into the store, each of which the tests must catch.
+
+A mistake in a verb is put before the state machine, with several fixed seeds; one in the way
+transactions are made is put before a check of its own, which the store itself passes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from litequeue.exceptions import DuplicateJob
+from litequeue.job import Job, Outcome
+from litequeue.store import Database, connection, jobs, leases, maintenance, settle
+from litequeue.store import claim as claims
+from litequeue.store.leases import Lost
+from tests.store.machine import QueueMachine
+from tests.store.steps import KEEP, NOW, claim, claim_one, job, put, rows, step
+from tests.store.steps import success as succeed
+
+SEEDS = (1, 2, 3)
+SEARCH = settings(
+    max_examples=400,
+    stateful_step_count=40,
+    phases=(Phase.generate,),  # the first counterexample will do
+    database=None,
+    report_multiple_bugs=False,
+    print_blob=False,
+)
+
+# Before the state machine
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def statement(module: Any, name: str, found: str, instead: str) -> Plant:
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        text = getattr(module, name)
+        assert found in text, f"{name} has changed: plant the mistake anew"
+        patch.setattr(module, name, text.replace(found, instead))
+
+    return plant
+
+
+def forgiving_reaper(patch: pytest.MonkeyPatch) -> None:
+    """The poison limit is off by one."""
+    genuine = leases.reap
+
+    def reap(*args: Any, max_deliveries: int, **more: Any) -> Any:
+        return genuine(*args, max_deliveries=max_deliveries + 1, **more)
+
+    patch.setattr(leases, "reap", reap)
+
+
+def blaming_reaper(patch: pytest.MonkeyPatch) -> None:
+    """What never ran is blamed too."""
+    genuine = leases.reap
+
+    def reap(database: Database, lost: list[Lost], **more: Any) -> Any:
+        blamed = [Lost(lease=item.lease, ran=True, reason=item.reason) for item in lost]
+        return genuine(database, blamed, **more)
+
+    patch.setattr(leases, "reap", reap)
+
+
+def commit_on_error(patch: pytest.MonkeyPatch) -> None:
+    """What an exception interrupted is kept."""
+
+    def rollback(self: Database, writer: sqlite3.Connection) -> None:
+        self.commit(writer, 0)
+
+    patch.setattr(Database, "rollback", rollback)
+
+
+WITH_TOKEN = "WHERE seq = ? AND token = ?"
+WITHOUT = "WHERE seq = ? AND ? IS NOT NULL"
+UNDONE = "phase <> 'done' AND phase <> 'leased'"
+
+PLANTS: dict[str, Plant] = {
+    "settle without the token": statement(settle, "SETTLE", WITH_TOKEN, WITHOUT),
+    "retry without the token": statement(settle, "SETTLE_RETRY", WITH_TOKEN, WITHOUT),
+    "release and reap without the token": statement(leases, "RELEASE", WITH_TOKEN, WITHOUT),
+    "started without the token": statement(
+        settle, "MARK_STARTED", WITH_TOKEN, f"{WITHOUT} AND phase = 'leased'"
+    ),
+    "a token that is no secret": statement(claims, "CLAIM", "token = random()", "token = 5"),
+    "a token that stays": statement(
+        claims, "CLAIM", "token = random()", "token = unicode(id) + length(id)"
+    ),
+    "an id is used again": statement(
+        jobs, "ADD_JOB", "INSERT INTO litequeue_job", "INSERT OR REPLACE INTO litequeue_job"
+    ),
+    "due one moment too late": statement(claims, "PROMOTE", "eta <= ?", "eta < ?"),
+    "expired one moment too late": statement(
+        maintenance, "EXPIRE", "expires <= ?", "expires < ?"
+    ),
+    "pruned one moment too late": statement(
+        maintenance, "PRUNABLE", "keep_until <= ?", "keep_until < ?"
+    ),
+    "what runs is revoked": statement(jobs, "REVOKE", UNDONE, "phase <> 'done'"),
+    "what is done is revoked": statement(
+        jobs, "REVOKE", f"{UNDONE}", "phase <> 'leased'"
+    ),
+    "first come in place of priority": statement(
+        claims, "CLAIM", "ORDER BY priority DESC, seq", "ORDER BY seq"
+    ),
+    "parked jobs of others are unparked": statement(
+        claims, "UNPARK", "phase = 'parked' AND", "phase = 'parked' OR"
+    ),
+    "a retry is not counted": statement(
+        settle, "SETTLE_RETRY", "retries = retries + ?", "retries = retries + 0 * ?"
+    ),
+    "one death too many": forgiving_reaper,
+    "blame for what never ran": blaming_reaper,
+    "no rollback": commit_on_error,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", SEEDS)
+@pytest.mark.parametrize("name", PLANTS)
+def test_the_state_machine_catches(
+    name: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PLANTS[name](monkeypatch)
+    machine = seed(number)(type("Machine", (QueueMachine,), {}))
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - whatever breaks first
+        run_state_machine_as_test(machine, settings=SEARCH)
+    assert isinstance(caught.value, Exception)
+
+
+# Before checks of their own
+
+
+@contextmanager
+def queue(path: Path) -> Iterator[Database]:
+    database = Database(path, create=True)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def a_writer_has_the_lock_from_the_start(path: Path) -> None:
+    """Else what it reads first may be out of date when it writes."""
+    with queue(path) as database:
+        put(database, "a")
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+            with database.write(durable=False):
+                with pytest.raises(sqlite3.OperationalError, match="locked"):
+                    other.execute("BEGIN IMMEDIATE")
+            other.execute("BEGIN IMMEDIATE")
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Interrupting:
+    """A connection that fails before its n-th statement."""
+
+    def __init__(self, genuine: sqlite3.Connection, at: int) -> None:
+        self._genuine = genuine
+        self._left = at
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._genuine, name)
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise Interrupted
+
+    def execute(self, *args: Any) -> Any:
+        if not args[0].startswith("ROLLBACK"):
+            self._count()
+        return self._genuine.execute(*args)
+
+    def executemany(self, *args: Any) -> Any:
+        self._count()
+        return self._genuine.executemany(*args)
+
+
+def settling_and_claiming_are_one_transaction(path: Path) -> None:
+    """Interrupted at any statement, all of it happened or nothing."""
+    tables = ("job", "payload", "error", "queue")
+
+    def everything() -> list[Any]:
+        return [rows(path, f"SELECT * FROM litequeue_{table}") for table in tables]
+
+    with queue(path) as database:
+        put(database, "a", "b", "c", "d", body="[[1],{}]")
+        put(database, "due", eta=NOW + 1)
+        held = claim(database, 3)
+        before = everything()
+        head = [(lease.seq, lease.token, lease.claim) for lease in held]
+        outcomes = [
+            Outcome(*head[0], "SUCCESS", "1"),
+            Outcome(*head[1], "FAILURE", failure=claims.UNREADABLE),
+            Outcome(*head[2], "RETRY", body="[[2],{}]", failure=claims.UNREADABLE),
+        ]
+        for number in range(1, 100):
+            genuine = database._writer
+            assert genuine is not None
+            database._writer = Interrupting(genuine, number)  # type: ignore[assignment]  # enough of one
+            try:
+                step(database, *outcomes, limit=2, now=NOW + 5)
+            except Interrupted:
+                database._writer = genuine
+                assert everything() == before, f"interrupted before statement {number}"
+            else:
+                database._writer = genuine
+                break
+        assert number > 8, "nothing was interrupted"
+        assert everything() != before
+
+
+def checkpoints_are_guarded(path: Path) -> None:
+    """While one runs nobody else may commit: SQLite before 3.51.3 could lose that commit."""
+    with queue(path) as database:
+        put(database, "a")
+        with database.read() as reader:
+            pass
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+            outcome: list[str] = []
+
+            def look(text: str) -> None:
+                if "wal_checkpoint" in text:
+                    try:
+                        other.execute("BEGIN IMMEDIATE")
+                        other.execute("ROLLBACK")
+                        outcome.append("others could write")
+                    except sqlite3.OperationalError:
+                        outcome.append("guarded")
+
+            reader.set_trace_callback(look)
+            database.checkpoint()
+            jobs.enqueue_many(database, [job() for _ in range(connection.CHECKPOINT_EVERY)], NOW)
+            reader.set_trace_callback(None)
+        assert outcome == ["guarded", "guarded"]
+
+
+def an_error_leaves_nothing_behind(path: Path) -> None:
+    with queue(path) as database:
+        put(database, "a")
+        with pytest.raises(DuplicateJob):
+            jobs.enqueue_many(database, [job("b"), job("a", body="[[1],{}]")], NOW)
+        assert rows(path, "SELECT id FROM litequeue_job") == [("a",)]
+
+
+def a_job_and_its_payload_are_one_transaction(path: Path) -> None:
+    with queue(path) as database:
+        put(database, "a")
+        for number in range(1, 100):
+            genuine = database._writer
+            assert genuine is not None
+            database._writer = Interrupting(genuine, number)  # type: ignore[assignment]  # enough of one
+            try:
+                put(database, "b", queue="new")
+            except Interrupted:
+                database._writer = genuine
+                assert rows(path, "SELECT id FROM litequeue_job") == [("a",)]
+                assert rows(path, "SELECT count(*) FROM litequeue_payload") == [(1,)]
+                assert rows(path, "SELECT name FROM litequeue_queue") == [("default",)]
+            else:
+                database._writer = genuine
+                break
+        assert number > 4, "nothing was interrupted"
+
+
+def an_outcome_is_on_the_disk_when_it_is_acknowledged(path: Path) -> None:
+    with queue(path) as database:
+        put(database, "a")
+        lease = claim_one(database)
+        writer = database._writer
+        assert writer is not None
+        levels: list[int] = []
+
+        def look(text: str) -> None:
+            if text.startswith("COMMIT"):
+                levels.append(writer.execute("PRAGMA synchronous").fetchone()[0])
+
+        writer.set_trace_callback(look)
+        put(database, "b")
+        step(database, succeed(lease), limit=1)
+        writer.set_trace_callback(None)
+        assert levels == [2, 2]
+
+
+CHECKS: dict[str, Callable[[Path], None]] = {
+    check.__name__.replace("_", " "): check
+    for check in (
+        a_writer_has_the_lock_from_the_start,
+        settling_and_claiming_are_one_transaction,
+        checkpoints_are_guarded,
+        an_error_leaves_nothing_behind,
+        a_job_and_its_payload_are_one_transaction,
+        an_outcome_is_on_the_disk_when_it_is_acknowledged,
+    )
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_store_passes(queue_path: Path, check: str) -> None:
+    CHECKS[check](queue_path)
+
+
+def deferred(patch: pytest.MonkeyPatch) -> None:
+    def begin(writer: sqlite3.Connection, gate: object) -> bool:
+        writer.execute("BEGIN DEFERRED")
+        return True
+
+    patch.setattr(connection, "_try_begin", begin)
+
+
+def two_transactions(patch: pytest.MonkeyPatch) -> None:
+    genuine = jobs.settle
+
+    def settle_alone(writer: sqlite3.Connection, *args: Any, **more: Any) -> Any:
+        zombies = genuine(writer, *args, **more)
+        writer.execute("COMMIT")
+        writer.execute("BEGIN IMMEDIATE")
+        return zombies
+
+    patch.setattr(jobs, "settle", settle_alone)
+
+
+def two_transactions_per_job(patch: pytest.MonkeyPatch) -> None:
+    def add(writer: sqlite3.Connection, new: Job, now: float) -> bool:
+        writer.execute(jobs.ADD_JOB, jobs._job_row(new, now))
+        seq = writer.execute("SELECT last_insert_rowid()").fetchone()[0]
+        writer.execute("COMMIT")
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("INSERT INTO litequeue_payload (seq, body) VALUES (?, ?)", (seq, new.body))
+        return True
+
+    patch.setattr(jobs, "_add", add)
+
+
+def unguarded(patch: pytest.MonkeyPatch) -> None:
+    def checkpoint(self: Database, writer: sqlite3.Connection) -> None:
+        self._rows = 0
+        reader = self._reader or self._connect_reader()
+        reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    patch.setattr(Database, "_checkpoint", checkpoint)
+
+
+def never_synced(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(connection, "_FULL", connection._NORMAL)
+
+
+@pytest.mark.parametrize(
+    ("plant", "check"),
+    [
+        (deferred, a_writer_has_the_lock_from_the_start),
+        (two_transactions, settling_and_claiming_are_one_transaction),
+        (two_transactions_per_job, a_job_and_its_payload_are_one_transaction),
+        (unguarded, checkpoints_are_guarded),
+        (commit_on_error, an_error_leaves_nothing_behind),
+        (never_synced, an_outcome_is_on_the_disk_when_it_is_acknowledged),
+    ],
+    ids=lambda value: value.__name__.replace("_", " "),
+)
+def test_a_check_catches(
+    queue_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    plant: Plant,
+    check: Callable[[Path], None],
+) -> None:
+    plant(monkeypatch)
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        check(queue_path)
