@@ -39,7 +39,7 @@ class LiteQueue:
         self.clock = clock
         self.conf: Settings = settings_from_environment(**settings)
         self.tasks: dict[str, Task[..., Any]] = {}
-        self.store = Store(os.fspath(_location(path)), self.conf, clock=clock)
+        self.store = Store(_location(path), self.conf, clock=clock)
 
     @property
     def path(self) -> str:
@@ -162,15 +162,19 @@ class LiteQueue:
         )
 
 
-def _location(path: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
-    if path is not None:
-        return path
-    url = os.environ.get(URL_VARIABLE)
-    if url is None:
+def _location(path: str | os.PathLike[str] | None) -> str:
+    given = os.environ.get(URL_VARIABLE) if path is None else path
+    if given is None:
         raise ImproperlyConfigured(
             f'LiteQueue() needs the path of its file: LiteQueue("jobs.sqlite"), or {URL_VARIABLE}'
         )
-    return url
+    if not isinstance(given, str | os.PathLike):
+        raise NotImplementedError(f"LiteQueue({type(given).__name__}); give the path of a file")
+    location = os.fspath(given)
+    scheme, separator, _ = location.partition("://")
+    if separator:
+        raise NotImplementedError(f"a queue at {scheme}://; give the path of a file")
+    return location
 
 
 def default_name(function: Callable[..., Any]) -> str:

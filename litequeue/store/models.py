@@ -116,7 +116,7 @@ class Worker(Model):
 
     id = IntegerField(primary_key=True)
     name = TextField()
-    nonce = TextField()
+    nonce = TextField(constraints=[Check("nonce <> '' AND nonce NOT GLOB '*[^0-9a-f]*'")])
     boot = TextField()
     namespace = TextField()
     pid = IntegerField()

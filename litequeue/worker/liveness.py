@@ -136,8 +136,9 @@ def kill_orphans(
     """End the sessions that (pid, start time) ``children`` led; return the pids still there.
 
     Every child leads a session of its own, whose number the kernel gives to nobody else while a
-    member lives.  A member is ours when it is the child itself, or carries the owner's nonce in
-    its environment (programs), or the slots in its memory (forks).
+    member lives.  A member is ours when it carries the owner's nonce in its environment
+    (programs) or the slots in its memory (forks); whoever may write to the file alone cannot
+    make another process look like that.
     """
     led = {pid: started for pid, started in children if pid}
     if not led or not _LINUX:
@@ -167,8 +168,8 @@ def _is_ours(pid: int, led: dict[int, int], nonce: str, slots_path: str) -> bool
     session = int(fields[3])
     if session not in led and pid not in led:
         return False
-    if pid in led:
-        return int(fields[19]) == led[pid]
+    if pid in led and int(fields[19]) != led[pid]:
+        return False
     return _holds(f"/proc/{pid}/environ", f"{OWNER_VARIABLE}={nonce}") or _holds(
         f"/proc/{pid}/maps", slots_path
     )

@@ -82,7 +82,7 @@ class Supervisor:
         self._lock = HeldLock(base + ".lock")
         self._slots = Slots(base + ".slots", capacity=CAPACITY)
         self._channel = Channel(base)
-        self._signals = WakePipe((*STOP_SIGNALS, signal.SIGCHLD))
+        self._signals = WakePipe((*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD))
         self._poll = select.poll()
         self._poll.register(self._signals.fd, select.POLLIN)
         self._consumer = ConsumerProcess(
@@ -198,7 +198,8 @@ class Supervisor:
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGINT:
             self._interrupts += 1
-        if number == signal.SIGTERM or (number == signal.SIGINT and self._interrupts == 1):
+        first = number == signal.SIGINT and self._interrupts == 1
+        if first or number in (signal.SIGTERM, signal.SIGHUP):
             self._stop_warm()
         elif number == signal.SIGQUIT or (number == signal.SIGINT and self._interrupts == 2):
             self._exit_code = self._exit_code or 1
@@ -246,7 +247,7 @@ class Supervisor:
         if not self._ready and self._opened and self._pool is not None and self._pool.is_ready():
             self._ready = True
             logger.info(
-                "Ready in %.2f s: %d children",
+                "Ready in %.2f s, running %d job(s) at a time",
                 self._clock.monotonic() - self._began,
                 len(self._pool),
             )

@@ -16,7 +16,7 @@ from litequeue.app import LiteQueue
 from litequeue.clock import Clock
 from litequeue.worker.channel import Channel
 from litequeue.worker.link import Death
-from litequeue.worker.liveness import start_time
+from litequeue.worker.liveness import OWNER_VARIABLE, start_time
 from litequeue.worker.pools.child import ChildSpec, leave, serve, settle_in, spawn_command
 from litequeue.worker.slots import Slots
 
@@ -176,7 +176,10 @@ class Prefork:
             logging.getLogger().level,
         )  # fmt: skip
         # Popen would reap by itself; only `bury` does.
-        process = subprocess.Popen(command, pass_fds=descriptors, start_new_session=True)
+        environment = {**os.environ, OWNER_VARIABLE: spec.nonce}
+        process = subprocess.Popen(
+            command, pass_fds=descriptors, start_new_session=True, env=environment
+        )
         process.returncode = 0
         self._slots.assign(spec.index, process.pid, start_time(process.pid) or 0)
         return process.pid
