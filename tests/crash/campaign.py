@@ -25,6 +25,7 @@ from random import Random, SystemRandom
 from typing import Any, Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tests.crash import checker
@@ -284,8 +285,12 @@ class Campaign:
         return sorted(each.name for each in directory.iterdir() if each.name != "gate")
 
     def _tracebacks(self) -> list[str]:
-        logs = self.site.folder.glob("*.log")
-        return sorted(log.name for log in logs if "Traceback" in log.read_text(errors="replace"))
+        found = []
+        for log in sorted(self.site.folder.glob("*.log")):
+            _, mark, text = log.read_text(errors="replace").partition("Traceback")
+            if mark:
+                found.append(f"{log.name}: {text[-1500:]}")
+        return found
 
     def _connect(self) -> sqlite3.Connection:
         file = sqlite3.connect(self.site.path, isolation_level=None, timeout=10.0)
@@ -315,7 +320,7 @@ def show(report: Report, console: Console) -> None:
         )
         table.add_row(name, f"{shown:,}" if isinstance(shown, int) else str(shown), "")
     for name, found in report.breaches.items():
-        verdict = f"[red]broken[/]: {', '.join(found[:3])}" if found else "[green]none[/]"
+        verdict = f"[red]broken[/]: {escape(', '.join(found[:3]))}" if found else "[green]none[/]"
         table.add_row(name, str(len(found)), verdict)
     console.print(table)
     counts = {name: len(found) for name, found in report.breaches.items()}

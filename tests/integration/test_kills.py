@@ -34,13 +34,15 @@ def send_naps(count: int, seconds: float) -> list[AsyncResult[str]]:
     return app.enqueue_many(calls)
 
 
-def assert_all_done_once(site: Site, results: Iterable[AsyncResult[str]]) -> None:
-    """Every job has its result, and no job ran after it had been completed."""
+def assert_all_done(site: Site, results: Iterable[AsyncResult[str]], *, repeats: int = 0) -> None:
+    """Every job has its result, and at most ``repeats`` runs were for nothing.
+
+    A job that ended, but whose outcome went down with the process that had it, runs once more.
+    """
     ids = [each.id for each in results]
     assert [app.AsyncResult(id).get(timeout=20) for id in ids]
     ends = Counter(end.id for end in site.journal.ends())
-    # A job that ended but could not report it any more runs once more; hardly ever two of them.
-    assert sum(ends[id] - 1 for id in ids) <= 2
+    assert sum(ends[id] - 1 for id in ids) <= repeats
 
 
 def test_a_killed_childs_job_runs_again_within_a_second(site: Site) -> None:
@@ -62,7 +64,7 @@ def test_killed_children_are_replaced_and_all_jobs_complete(site: Site) -> None:
     results = send_naps(60, 0.03)
     for _ in range(6):
         os.kill(wait_until(worker.running)[0], signal.SIGKILL)
-    assert_all_done_once(site, results)
+    assert_all_done(site, results, repeats=6)
     assert len(worker.children()) == 2
 
 
@@ -75,7 +77,7 @@ def test_a_killed_consumer_is_replaced_and_its_jobs_run_on(site: Site) -> None:
         consumer = worker.consumer()
         os.kill(consumer, signal.SIGKILL)
         wait_until(lambda gone=consumer: worker.find_consumer() not in (0, gone))
-    assert_all_done_once(site, others)
+    assert_all_done(site, others, repeats=6)  # what its two children had just reported, thrice
     site.open_gate("running")
     assert result.get(timeout=10) == "running"
     assert len(site.journal.starts("running")) == 1, "its child lived: nobody may take the job"
@@ -172,7 +174,7 @@ def test_a_poison_job_is_given_up_while_good_jobs_go_on(site: Site) -> None:
         bad.get(timeout=20)
     assert bad.state == "FAILURE"
     assert len(site.journal.starts("poison")) == 3
-    assert_all_done_once(site, good)
+    assert_all_done(site, good)
     assert [deaths(site, each.id) for each in good] == [0] * 30
     assert add.delay(1, 1).get(timeout=10) == 2
 

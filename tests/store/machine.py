@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import tempfile
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,17 @@ class Held:
     reports: int = field(default=0)
 
 
+@cache
+def _empty_queue() -> bytes:
+    """Return a new queue file: making its schema takes longer than a walk of the machine."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "jobs.sqlite"
+        database = Database(path, create=True)
+        database.data_version()
+        database.close()
+        return path.read_bytes()
+
+
 class QueueMachine(RuleBasedStateMachine):
     """Producers, two workers, a reaper and a clock that anybody may set."""
 
@@ -90,13 +102,12 @@ class QueueMachine(RuleBasedStateMachine):
         super().__init__()
         self.directory = Path(tempfile.mkdtemp(prefix="litequeue-machine-"))
         self.path = self.directory / "jobs.sqlite"
+        self.path.write_bytes(_empty_queue())
         self.database = Database(self.path, create=True, durability="process")
         self.now = NOW
         self.jobs: list[Expected] = []
         self.held: list[Held] = []
         self.numbers = 0
-        with self.database.write(durable=False):
-            pass
         self.eyes = sqlite3.connect(self.path, isolation_level=None)
 
     def teardown(self) -> None:
@@ -115,9 +126,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.enqueue(0, None, None, "t")
 
     @rule(priority=PRIORITIES, eta=OFFSETS, expires=OFFSETS, task=TASKS)
-    def enqueue(
-        self, priority: int, eta: float | None, expires: float | None, task: str
-    ) -> None:
+    def enqueue(self, priority: int, eta: float | None, expires: float | None, task: str) -> None:
         new = self._make(priority, eta, expires, task)
         assert jobs.enqueue(self.database, new, self.now)
         self._accept(new)
@@ -139,10 +148,9 @@ class QueueMachine(RuleBasedStateMachine):
         batch = [fresh, again]
         if not same:
             with pytest.raises(DuplicateJob):
-                if many:
-                    jobs.enqueue_many(self.database, batch, self.now)
-                else:
-                    jobs.enqueue(self.database, again, self.now)
+                jobs.enqueue_many(self.database, batch if many else [again], self.now)
+            with pytest.raises(DuplicateJob):
+                jobs.enqueue(self.database, again, self.now)
         elif many:
             jobs.enqueue_many(self.database, batch, self.now)
             self._accept(fresh)
@@ -156,9 +164,19 @@ class QueueMachine(RuleBasedStateMachine):
         self.now += seconds
 
     @precondition(lambda self: self._moments())
-    @rule(data=st.data(), beside=st.sampled_from([-0.001, 0.0, 0.001]))
-    def clock_comes_to_a_boundary(self, data: st.DataObject, beside: float) -> None:
+    @rule(
+        data=st.data(),
+        beside=st.sampled_from([0.0, 0.0, -0.001, 0.001]),
+        then=st.sampled_from(["claim", "expire", "prune"]),
+    )
+    def clock_comes_to_a_boundary(self, data: st.DataObject, beside: float, then: str) -> None:
         self.now = data.draw(st.sampled_from(self._moments())) + beside
+        if then == "claim":
+            self._claim(1, 9, KNOWN)
+        elif then == "expire":
+            self._expire()
+        else:
+            self._prune(self.now)
 
     # Workers
 
@@ -185,15 +203,23 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             self._release([held])
         self._claim(3, 3, EVERYTHING)
+        self._start(held)
+        self.the_file_is_as_the_model()
         self._settle([(held, self._report(held, kind))], 0)
 
     @precondition(lambda self: self._alive())
     @rule(data=st.data())
+    def a_job_keeps_killing_its_worker(self, data: st.DataObject) -> None:
+        held = data.draw(st.sampled_from(self._alive()))
+        self._reap([held], ran=True)
+        self._claim(1, 9, EVERYTHING)
+        again = [other for other in self._alive() if other.expected is held.expected]
+        self._reap(again, ran=True)
+
+    @precondition(lambda self: self._alive())
+    @rule(data=st.data())
     def start(self, data: st.DataObject) -> None:
-        held = data.draw(st.sampled_from(self.held))
-        self._step(started=[(self.now, 4242, held.lease.seq, held.lease.token)])
-        if held.alive:
-            held.expected.state = "STARTED"
+        self._start(data.draw(st.sampled_from(self.held)))
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
@@ -226,6 +252,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def expire(self) -> None:
+        self._expire()
+
+    def _expire(self) -> None:
         late = [job for job in self.jobs if job.phase in WAITING and self._is_late(job)]
         assert maintenance.has_expired(self.database, self.now) is bool(late)
         ended = maintenance.expire(self.database, self.now, self.now + KEEP.success)
@@ -235,7 +264,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(later=st.sampled_from([0.0, KEEP.success, KEEP.failure]))
     def prune(self, later: float) -> None:
-        now = self.now + later
+        self._prune(self.now + later)
+
+    def _prune(self, now: float) -> None:
         old = [job for job in self.jobs if job.phase == "done" and job.keep_until <= now]
         assert maintenance.prune(self.database, now) == len(old)
         for expected in old:
@@ -289,6 +320,7 @@ class QueueMachine(RuleBasedStateMachine):
     def _moments(self) -> list[float]:
         waiting = [job for job in self.jobs if job.phase in WAITING]
         found = {job.eta for job in waiting} | {job.expires for job in waiting}
+        found |= {job.keep_until for job in self.jobs if job.phase == "done"}
         return sorted(moment for moment in found if moment is not None)
 
     def _is_late(self, job: Expected) -> bool:
@@ -370,6 +402,11 @@ class QueueMachine(RuleBasedStateMachine):
         job.body = outcome.body or job.body
         job.phase = "ready" if outcome.eta is None else "scheduled"
         job.state = "RETRY"
+
+    def _start(self, held: Held) -> None:
+        self._step(started=[(self.now, 4242, held.lease.seq, held.lease.token)])
+        if held.alive:
+            held.expected.state = "STARTED"
 
     def _release(self, some: list[Held]) -> None:
         alive = [held for held in some if held.alive]

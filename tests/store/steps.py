@@ -120,7 +120,8 @@ _RULES = {
             ELSE state IN ('PENDING', 'RETRY') END""",
     "a lease and its owner do not agree": """
         SELECT id, phase, owner, token FROM litequeue_job
-        WHERE (phase = 'leased') <> (owner IS NOT NULL AND token IS NOT NULL) AND phase <> 'done'""",
+        WHERE phase <> 'done'
+          AND (phase = 'leased') <> (owner IS NOT NULL AND token IS NOT NULL)""",
     "a finished job that is kept for ever": """
         SELECT id FROM litequeue_job WHERE (phase = 'done') <> (keep_until IS NOT NULL)""",
 }

@@ -135,9 +135,14 @@ def test_every_connection_keeps_the_rules(
 
 def test_an_exception_rolls_back(database: Database) -> None:
     put(database, "a")
-    with pytest.raises(ZeroDivisionError), database.write(durable=True) as writer:
-        writer.execute("DELETE FROM litequeue_job")
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with database.write(durable=True) as writer:
+            writer.execute("DELETE FROM litequeue_job")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert phases(database.path) == {"a": "ready"}
     put(database, "b")
 
@@ -149,17 +154,20 @@ def test_a_failure_in_the_middle_leaves_nothing(
 ) -> None:
     """Each statement of the verb fails once, and nothing of the others stays."""
     put(database, "before")
-    broken = {
-        "enqueue": ("ADD_QUEUE", "ADD_JOB", "ADD_PAYLOAD"),
-        "enqueue_many": ("ADD_QUEUE", "ADD_JOBS", "ADD_PAYLOADS"),
-    }[verb][nth - 1]
+    names, action = {
+        "enqueue": (
+            ("ADD_QUEUE", "ADD_JOB", "ADD_PAYLOAD"),
+            lambda: put(database, "a", queue="new"),
+        ),
+        "enqueue_many": (
+            ("ADD_QUEUE", "ADD_JOBS", "ADD_PAYLOADS"),
+            lambda: jobs.enqueue_many(database, [job("a", queue="new"), job("b")], NOW),
+        ),
+    }[verb]
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, broken, "INSERT INTO nosuch VALUES (?)")
+        patch.setattr(jobs, names[nth - 1], "INSERT INTO nosuch VALUES (?)")
         with pytest.raises(StoreError):
-            if verb == "enqueue":
-                put(database, "a", queue="new")
-            else:
-                jobs.enqueue_many(database, [job("a", queue="new"), job("b")], NOW)
+            action()
     assert phases(database.path) == {"before": "ready"}
     assert rows(database.path, "SELECT name FROM litequeue_queue") == [("default",)]
 
@@ -237,7 +245,7 @@ def test_a_lock_that_stays_taken_is_reported_and_nothing_is_accepted(
         lambda: jobs.enqueue_many(database, [job("b")], NOW),
         lambda: claim(database),
         lambda: jobs.revoke(database, "before", now=NOW, keep=KEEP),
-        lambda: database.checkpoint(),
+        database.checkpoint,
     ):
         with pytest.raises(QueueBusy, match="nothing was accepted"):
             action()
@@ -457,7 +465,7 @@ def test_writes_into_a_file_that_nobody_can_find_are_refused(database: Database,
     for action in (
         lambda: put(database, "b"),
         lambda: claim(database),
-        lambda: database.checkpoint(),
+        database.checkpoint,
     ):
         with pytest.raises(QueueFileReplaced, match="restart this process"):
             action()
@@ -565,7 +573,9 @@ def test_twenty_thousand_jobs_leave_a_small_wal(queue_path: Path) -> None:
         largest = max(largest, wal.stat().st_size)
     database.close()
     assert problems(queue_path) == []
-    assert rows(queue_path, "SELECT count(*) FROM litequeue_job WHERE phase = 'done'") == [(20_000,)]
+    assert rows(queue_path, "SELECT count(*) FROM litequeue_job WHERE phase = 'done'") == [
+        (20_000,)
+    ]
     assert largest < 8 << 20
     assert not wal.exists(), "the last to close leaves nothing behind"
 

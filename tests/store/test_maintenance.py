@@ -77,7 +77,9 @@ def test_an_unreadable_row_can_expire(database: Database, foreign: sqlite3.Conne
         " VALUES (CAST(x'ff62' AS TEXT), 't', 'default', 'ready', ?, ?)",
         (NOW + 5, NOW),
     )
-    foreign.execute("INSERT INTO litequeue_payload (seq, body) SELECT max(seq), '' FROM litequeue_job")
+    foreign.execute(
+        "INSERT INTO litequeue_payload (seq, body) SELECT max(seq), '' FROM litequeue_job"
+    )
     assert sorted(maintenance.expire(database, NOW + 5, NOW + 9)) == ["fine", "\ufffdb"]
     assert not maintenance.has_expired(database, NOW + 5)
 
@@ -107,5 +109,7 @@ def test_the_wal_stays_small_however_many_jobs_pass(queue_path: Path, durability
         step(database, *(succeed(lease, "1") for lease in claim(database, 100)))
         largest = max(largest, wal.stat().st_size)
     database.close()
-    assert rows(queue_path, "SELECT count(*) FROM litequeue_job WHERE phase = 'done'") == [(10_000,)]
+    assert rows(queue_path, "SELECT count(*) FROM litequeue_job WHERE phase = 'done'") == [
+        (10_000,)
+    ]
     assert largest < 8 << 20

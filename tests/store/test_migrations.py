@@ -126,7 +126,9 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(
     again.close()
 
 
-@pytest.mark.parametrize("content", [b"not a database at all, " * 50, b"SQLite format 3\x00" + b"x" * 99])
+@pytest.mark.parametrize(
+    "content", [b"not a database at all, " * 50, b"SQLite format 3\x00" + b"x" * 99]
+)
 def test_what_is_no_database_is_refused_in_our_words(queue_path: Path, content: bytes) -> None:
     queue_path.write_bytes(content)
     for use in (lambda d: put(d, "a"), lambda d: results.fetch(d, "a"), Database.data_version):

@@ -37,7 +37,9 @@ def test_a_legal_row_is_taken(foreign: sqlite3.Connection) -> None:
     insert(foreign, "litequeue_job", JOB)
     insert(foreign, "litequeue_payload", {"seq": 1, "body": "[[],{}]"})
     insert(foreign, "litequeue_queue", {"name": "default"})
-    assert foreign.execute("SELECT state, retries FROM litequeue_job").fetchall() == [("PENDING", 0)]
+    assert foreign.execute("SELECT state, retries FROM litequeue_job").fetchall() == [
+        ("PENDING", 0)
+    ]
 
 
 @pytest.mark.parametrize(

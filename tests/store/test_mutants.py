@@ -6,7 +6,10 @@ transactions are made is put before a check of its own, which the store itself p
 
 from __future__ import annotations
 
+import inspect
+import select
 import sqlite3
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,14 +21,18 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from litequeue.exceptions import DuplicateJob
 from litequeue.job import Job, Outcome
-from litequeue.store import Database, connection, jobs, leases, maintenance, settle
+from litequeue.store import Database, connection, jobs, leases, maintenance, settle, workers
 from litequeue.store import claim as claims
 from litequeue.store.leases import Lost
+from litequeue.store.wakeup import Ringer
+from litequeue.store.workers import Identity
+from litequeue.worker.neighbours import Neighbours
+from tests.conftest import FakeClock
 from tests.store.machine import QueueMachine
 from tests.store.steps import KEEP, NOW, claim, claim_one, job, put, rows, step
 from tests.store.steps import success as succeed
 
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2)
 SEARCH = settings(
     max_examples=400,
     stateful_step_count=40,
@@ -79,6 +86,12 @@ def commit_on_error(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Database, "rollback", rollback)
 
 
+def replace_on_conflict(patch: pytest.MonkeyPatch) -> None:
+    """The second job of an id takes the place of the first."""
+    statement(jobs, "ADD_JOB", "INSERT INTO", "INSERT OR REPLACE INTO")(patch)
+    statement(jobs, "ADD_JOB", "ON CONFLICT (id) DO NOTHING", "")(patch)
+
+
 WITH_TOKEN = "WHERE seq = ? AND token = ?"
 WITHOUT = "WHERE seq = ? AND ? IS NOT NULL"
 UNDONE = "phase <> 'done' AND phase <> 'leased'"
@@ -88,15 +101,13 @@ PLANTS: dict[str, Plant] = {
     "retry without the token": statement(settle, "SETTLE_RETRY", WITH_TOKEN, WITHOUT),
     "release and reap without the token": statement(leases, "RELEASE", WITH_TOKEN, WITHOUT),
     "started without the token": statement(
-        settle, "MARK_STARTED", WITH_TOKEN, f"{WITHOUT} AND phase = 'leased'"
+        jobs, "MARK_STARTED", WITH_TOKEN, f"{WITHOUT} AND phase = 'leased'"
     ),
     "a token that is no secret": statement(claims, "CLAIM", "token = random()", "token = 5"),
     "a token that stays": statement(
         claims, "CLAIM", "token = random()", "token = unicode(id) + length(id)"
     ),
-    "an id is used again": statement(
-        jobs, "ADD_JOB", "INSERT INTO litequeue_job", "INSERT OR REPLACE INTO litequeue_job"
-    ),
+    "an id is used again": replace_on_conflict,
     "due one moment too late": statement(claims, "PROMOTE", "eta <= ?", "eta < ?"),
     "expired one moment too late": statement(
         maintenance, "EXPIRE", "expires <= ?", "expires < ?"
@@ -125,9 +136,7 @@ PLANTS: dict[str, Plant] = {
 
 @pytest.mark.parametrize("number", SEEDS)
 @pytest.mark.parametrize("name", PLANTS)
-def test_the_state_machine_catches(
-    name: str, number: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_state_machine_catches(name: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     PLANTS[name](monkeypatch)
     machine = seed(number)(type("Machine", (QueueMachine,), {}))
     with pytest.raises(BaseException) as caught:  # noqa: PT011 - whatever breaks first
@@ -152,9 +161,9 @@ def a_writer_has_the_lock_from_the_start(path: Path) -> None:
     with queue(path) as database:
         put(database, "a")
         with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
-            with database.write(durable=False):
-                with pytest.raises(sqlite3.OperationalError, match="locked"):
-                    other.execute("BEGIN IMMEDIATE")
+            held = pytest.raises(sqlite3.OperationalError, match="locked")
+            with database.write(durable=False), held:
+                other.execute("BEGIN IMMEDIATE")
             other.execute("BEGIN IMMEDIATE")
 
 
@@ -293,6 +302,41 @@ def an_outcome_is_on_the_disk_when_it_is_acknowledged(path: Path) -> None:
         assert levels == [2, 2]
 
 
+def silence_must_outlast_the_timeout(path: Path) -> None:
+    """A worker that cannot be seen is taken for dead after its timeout, not a moment before."""
+    with queue(path) as database:
+        clock = FakeClock()
+        unseen = Identity(name="w", nonce="0f", boot="", namespace="pid:[far]", pid=1,
+                          start_time=1, directory=str(path.parent))  # fmt: skip
+        owner = workers.register(database, unseen, NOW)
+        put(database, "a")
+        claim_one(database, owner=owner)
+        neighbours = Neighbours(database, Ringer(str(path)), owner=0, poll=select.poll(),
+                                clock=clock, changed=lambda: None)  # fmt: skip
+
+        def watch() -> list[int]:
+            neighbours.meet()
+            neighbours.watch(KEEP, timeout=64.0, max_deliveries=3)
+            return [other.id for other in workers.owners(database)]
+
+        assert watch() == [owner]
+        clock.advance(64.0)
+        assert watch() == [owner], "it may renew this very moment"
+        workers.renew(database, owner, "0f", NOW)
+        assert watch() == [owner]
+        clock.advance(64.0)
+        assert watch() == [owner], "it has renewed since"
+        neighbours.give_everyone_time()
+        clock.advance(64.0)
+        assert watch() == [owner], "it was given time"
+        assert rows(path, "SELECT phase FROM litequeue_job") == [("leased",)]
+        clock.set_wall(0.0)
+        clock.advance(0.5)
+        assert watch() == []
+        assert rows(path, "SELECT phase, deaths FROM litequeue_job") == [("ready", 0)]
+        neighbours.close()
+
+
 CHECKS: dict[str, Callable[[Path], None]] = {
     check.__name__.replace("_", " "): check
     for check in (
@@ -302,6 +346,7 @@ CHECKS: dict[str, Callable[[Path], None]] = {
         an_error_leaves_nothing_behind,
         a_job_and_its_payload_are_one_transaction,
         an_outcome_is_on_the_disk_when_it_is_acknowledged,
+        silence_must_outlast_the_timeout,
     )
 }
 
@@ -316,7 +361,7 @@ def deferred(patch: pytest.MonkeyPatch) -> None:
         writer.execute("BEGIN DEFERRED")
         return True
 
-    patch.setattr(connection, "_try_begin", begin)
+    patch.setattr(connection, "try_begin", begin)
 
 
 def two_transactions(patch: pytest.MonkeyPatch) -> None:
@@ -356,6 +401,29 @@ def never_synced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(connection, "_FULL", connection._NORMAL)
 
 
+def source(owner: type, name: str, found: str, instead: str) -> Plant:
+    """Change the text of a method."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        genuine = getattr(owner, name)
+        text = textwrap.dedent(inspect.getsource(genuine))
+        assert found in text, f"{name} has changed: plant the mistake anew"
+        namespace = dict(genuine.__globals__)
+        exec(f"from __future__ import annotations\n{text.replace(found, instead)}", namespace)
+        patch.setattr(owner, name, namespace[name])
+
+    return plant
+
+
+def impatient(patch: pytest.MonkeyPatch) -> None:
+    source(Neighbours, "watch", "silent_since > timeout", "silent_since >= timeout")(patch)
+
+
+def never_forgiving(patch: pytest.MonkeyPatch) -> None:
+    """A beat does not count."""
+    source(Neighbours, "_note", "beats != owner.beats", "beats == -1")(patch)
+
+
 @pytest.mark.parametrize(
     ("plant", "check"),
     [
@@ -365,6 +433,8 @@ def never_synced(patch: pytest.MonkeyPatch) -> None:
         (unguarded, checkpoints_are_guarded),
         (commit_on_error, an_error_leaves_nothing_behind),
         (never_synced, an_outcome_is_on_the_disk_when_it_is_acknowledged),
+        (impatient, silence_must_outlast_the_timeout),
+        (never_forgiving, silence_must_outlast_the_timeout),
     ],
     ids=lambda value: value.__name__.replace("_", " "),
 )

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ import pytest
 from litequeue.store import wakeup
 from litequeue.store.filesystem import side_directory
 from litequeue.store.wakeup import CAPACITY, Bell, ResultBell, Ringer, mark
-from tests.conftest import FakeClock, wait_until
+from tests.conftest import wait_until
 
 
 @pytest.fixture
@@ -21,16 +20,9 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 def ringer(path: str) -> Iterator[Ringer]:
-    """A ringer that believes no directory's time stamp: a test is faster than its ticks."""
-    ringer = Ringer(path, FakeClock(0.0))
-    ringer._clock = _Moving()
+    ringer = Ringer(path)
     yield ringer
     ringer.close()
-
-
-class _Moving(FakeClock):
-    def now(self) -> float:
-        return os.stat("/proc/self").st_mtime
 
 
 @pytest.fixture
@@ -68,7 +60,9 @@ def test_every_sleeping_worker_is_rung(make_bell: Callable[..., Bell], ringer: R
     assert [bell.wait(5) for bell in bells] == [b"\1"] * 3
 
 
-def test_a_waiter_hears_of_its_own_jobs_only(make_bell: Callable[..., Bell], ringer: Ringer) -> None:
+def test_a_waiter_hears_of_its_own_jobs_only(
+    make_bell: Callable[..., Bell], ringer: Ringer
+) -> None:
     bell = make_bell("waiter")
     bell.await_marks([mark("a"), mark("b")])
     ringer.ring_waiters(["c"])
@@ -103,9 +97,7 @@ def test_a_bell_that_nobody_reads_never_blocks_the_ringer(
     assert bell.read() == b""
 
 
-def test_bells_that_come_and_go_are_noticed(
-    make_bell: Callable[..., Bell], ringer: Ringer
-) -> None:
+def test_bells_that_come_and_go_are_noticed(make_bell: Callable[..., Bell], ringer: Ringer) -> None:
     first = make_bell()
     first.asleep(True)
     ringer.ring_workers()

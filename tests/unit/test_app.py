@@ -155,7 +155,9 @@ class TestFindApp:
             find_app("shop:number")
 
 
-@pytest.mark.parametrize("place", ["redis://localhost", "amqp://host//", "sqlite:///jobs.sqlite", 7])
+@pytest.mark.parametrize(
+    "place", ["redis://localhost", "amqp://host//", "sqlite:///jobs.sqlite", 7]
+)
 def test_a_place_that_is_no_path_is_not_taken_for_one(place: object) -> None:
     with pytest.raises(NotImplementedError, match="give the path of a file"):
         LiteQueue(place)  # type: ignore[arg-type]  # on purpose

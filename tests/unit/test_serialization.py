@@ -119,7 +119,19 @@ def test_arguments_are_bounded_in_bytes_and_not_in_characters() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ["", "{", "1", "null", "[]", "[[]]", "[[],{},1]", "[{},[]]", '["a",{}]', "[[],[]]", "[" * 99_999],
+    [
+        "",
+        "{",
+        "1",
+        "null",
+        "[]",
+        "[[]]",
+        "[[],{},1]",
+        "[{},[]]",
+        '["a",{}]',
+        "[[],[]]",
+        "[" * 99_999,
+    ],
 )
 def test_a_body_of_another_shape_is_refused(body: str) -> None:
     with pytest.raises(ValueError, match=r".+"):

@@ -72,9 +72,7 @@ KINDS = inspect._ParameterKind
 def functions(draw: st.DrawFn) -> Callable[..., Any]:
     """Draw a function of any signature that Python allows."""
     count = draw(st.integers(0, 3))
-    kinds = sorted(
-        draw(st.lists(st.sampled_from(KINDS), min_size=count, max_size=count)), key=int
-    )
+    kinds = sorted(draw(st.lists(st.sampled_from(KINDS), min_size=count, max_size=count)), key=int)
     parameters, defaults = [], False
     for name, kind in zip(NAMES, kinds, strict=False):
         if kind in {p.kind for p in parameters} & {KINDS.VAR_POSITIONAL, KINDS.VAR_KEYWORD}:
@@ -232,6 +230,13 @@ def test_a_retry_option_that_is_not_understood_is_not_ignored() -> None:
 # Retry
 
 
+def retry_while_handling(task: Task[..., Any], error: Exception) -> None:
+    try:
+        raise error
+    except type(error):
+        task.retry()
+
+
 def test_called_directly_retry_raises_what_went_wrong() -> None:
     task, _ = make(lambda: None)
     with pytest.raises(Retry):
@@ -239,10 +244,7 @@ def test_called_directly_retry_raises_what_went_wrong() -> None:
     with pytest.raises(KeyError):
         task.retry(exc=KeyError("x"))
     with pytest.raises(ZeroDivisionError):
-        try:
-            raise ZeroDivisionError
-        except ZeroDivisionError:
-            task.retry()
+        retry_while_handling(task, ZeroDivisionError())
 
 
 def test_in_a_request_retry_plans_the_next_attempt() -> None:
@@ -289,10 +291,7 @@ def test_without_throw_the_retry_is_returned_for_the_task_to_raise() -> None:
 def test_a_retry_remembers_the_exception_being_handled() -> None:
     task, _ = make(lambda: None)
     with running(), pytest.raises(Retry) as caught:
-        try:
-            raise OSError("gone")
-        except OSError:
-            task.retry()
+        retry_while_handling(task, OSError("gone"))
     assert isinstance(caught.value.exc, OSError)
 
 
@@ -304,10 +303,7 @@ def test_when_no_retry_is_left_the_best_exception_is_raised() -> None:
         with pytest.raises(ValueError, match="mine"):
             task.retry(exc=ValueError("mine"))
         with pytest.raises(ZeroDivisionError):
-            try:
-                raise ZeroDivisionError
-            except ZeroDivisionError:
-                task.retry()
+            retry_while_handling(task, ZeroDivisionError())
         with pytest.raises(Retry):
             task.retry(max_retries=3)
     assert request.retry_plan is not None

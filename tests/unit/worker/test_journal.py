@@ -66,7 +66,15 @@ def test_one_line_per_verdict(
 
 @pytest.mark.parametrize(
     "evil",
-    ["two\nlines", "\x1b[31mred", "\r overwrite", "bell\x07", "\u202ebackwards", "\x9b31m", "a\x00b"],
+    [
+        "two\nlines",
+        "\x1b[31mred",
+        "\r overwrite",
+        "bell\x07",
+        "\u202ebackwards",
+        "\x9b31m",
+        "a\x00b",
+    ],
 )
 def test_nothing_a_job_brings_steers_the_terminal(
     journal: Journal, caplog: pytest.LogCaptureFixture, evil: str

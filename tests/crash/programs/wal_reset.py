@@ -1,4 +1,4 @@
-"""The processes of the WAL-reset probe: `python -m tests.crash.programs.reset ROLE PATH ACCEPTED`.
+"""The processes of the WAL-reset probe: `python -m tests.crash.programs.wal_reset ...`.
 
 They use litequeue's own `Database`, but with the large memory map that it forbids: a checkpoint
 drops the map between its first and its second look at the WAL, which takes milliseconds.
@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
 from random import Random
 
 from litequeue import QueueBusy
 from litequeue.job import Job, new_id
 from litequeue.store import Database, connection, jobs
 
-SECONDS = 5.0
+SECONDS = 3.0
 PAUSE = 0.015
+"""The longest pause, in seconds, between two jobs of a writer: a WAL is written back meanwhile."""
 MAP = ("mmap_size", 1 << 30)
 
 
@@ -46,10 +46,7 @@ def map_and_write_back(database: Database, path: str) -> None:
     for _ in moments():
         with database.read() as reader:
             reader.execute("SELECT sum(rowid) FROM filling").fetchall()
-        version = database.data_version()
-        while database.data_version() == version:
-            time.sleep(0.0005)
-        time.sleep(random.uniform(0.001, 0.006))
+        time.sleep(random.uniform(0.0, PAUSE))
         checkpoint(database)
 
 
@@ -60,7 +57,7 @@ def checkpoint(database: Database) -> None:
         return
 
 
-def moments():
+def moments() -> Iterator[float]:
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         yield time.time()
@@ -78,7 +75,7 @@ def main(role: str, path: str, accepted: str, guard: str) -> None:
     connection._PRAGMAS = (*pragmas, MAP)
     connection.CHECKPOINT_EVERY = 1 << 30
     if guard == "unguarded":
-        Database.checkpoint = unguarded
+        Database.checkpoint = unguarded  # type: ignore[method-assign]  # the planted mistake
     database = Database(path, durability="process", busy_timeout=60.0)
     assert database.data_version()
     ROLES[role](database, accepted)
