@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 CHECKPOINT_EVERY: Final = 1000
 """Rows written by this process between two checkpoints; 4 times more or fewer cost 10 %."""
+LARGE_WAL: Final = 4 << 20
+"""Bytes of a WAL that is checkpointed by the first commit: who wrote it was killed too soon."""
 LENGTH_LIMIT: Final = 64 << 20
 """Bytes of the longest value this process is willing to read."""
 OPEN_PATIENCE: Final = 5.0
@@ -289,6 +291,8 @@ class Database:
         self._peewee = (database, *self._peewee[1:])
         self._writer = connection
         self._synchronous = 0
+        if self._wal_size() > LARGE_WAL:
+            self._rows = CHECKPOINT_EVERY
         directory = side_directory(self.path)
         self._gate = Gate(os.path.join(directory, "gate")) if directory else None
         return connection
@@ -370,6 +374,12 @@ class Database:
                 if not is_busy(sqlite_error(error)) or self.clock.monotonic() > deadline:
                     raise
             self.clock.sleep(pause(quick=False))
+
+    def _wal_size(self) -> int:
+        try:
+            return os.stat(self.path + "-wal").st_size
+        except FileNotFoundError:
+            return 0
 
     def _stat(self) -> tuple[int, int]:
         try:

@@ -667,3 +667,22 @@ def test_two_processes_write_at_the_same_time(queue_path: Path) -> None:
     assert [writer.returncode for writer in writers] == [0, 0, 0]
     assert len(phases(queue_path)) == 450
     assert problems(queue_path) == []
+
+
+def test_who_opens_after_writers_that_were_killed_checkpoints_their_wal(
+    database: Database, queue_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "LARGE_WAL", 200_000)
+    monkeypatch.setattr(connection, "CHECKPOINT_EVERY", 1_000_000)
+    for number in range(200):
+        put(database, f"{number}")
+    wal = Path(f"{queue_path}-wal")
+    assert wal.stat().st_size > connection.LARGE_WAL
+    monkeypatch.setattr(connection, "CHECKPOINT_EVERY", 1000)
+    late = Database(queue_path, create=True)
+    put(late, "late")
+    put(late, "later")  # begins the WAL anew, if all of it was written back
+    with late.read() as reader:
+        frames = reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+    assert frames < 20
+    late.close()
