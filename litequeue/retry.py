@@ -35,7 +35,7 @@ class RetryPolicy:
     def countdown(self, retries: int) -> float:
         """Return the seconds before automatic retry number ``retries + 1``."""
         if not self.retry_backoff:
-            return self.default_retry_delay
+            return float((self.retry_kwargs or {}).get("countdown", self.default_retry_delay))
         return backoff(
             retries,
             factor=self.retry_backoff,

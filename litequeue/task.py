@@ -23,6 +23,9 @@ _UNBUILT_FOR_TASKS: Final = (
     "store_errors_even_if_ignored throws time_limit track_started trail typing unique "
     "concurrency_key expires"
 )
+MAX_NAME: Final = 255
+"""Bytes of the longest task, queue or job id that the file takes."""
+MAX_PRIORITY: Final = 1_000_000_000
 UNBUILT_TASK_OPTIONS: Final = frozenset(_UNBUILT_FOR_TASKS.split())
 _UNBUILT_FOR_CALLS: Final = (
     "add_to_parent compression concurrency_key exchange headers idempotency_key ignore_result link "
@@ -49,6 +52,26 @@ class Sender(Protocol):
         """Accept one call as a job."""
 
 
+def _check_name(what: str, name: object) -> None:
+    if name is None:
+        return
+    if not isinstance(name, str) or not 1 <= len(name.encode("utf-8", "replace")) <= MAX_NAME:
+        raise ImproperlyConfigured(f"{what} is a text of 1 to {MAX_NAME} bytes, not {name!r:.80}")
+    if not name.isprintable():
+        raise ImproperlyConfigured(f"{what} holds a character that cannot be printed: {name!r:.80}")
+
+
+def _check_priority(priority: object) -> None:
+    if priority is not None and (
+        isinstance(priority, bool)
+        or not isinstance(priority, int)
+        or not -MAX_PRIORITY <= priority <= MAX_PRIORITY
+    ):
+        raise ImproperlyConfigured(
+            f"priority is a whole number of at most {MAX_PRIORITY:,}, not {priority!r}"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
     """How one call of a task becomes a job.  Times are epoch seconds."""
@@ -58,6 +81,12 @@ class CallOptions:
     priority: int | None = None
     eta: float | None = None
     expires: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what the file would not take."""
+        _check_name("task_id", self.id)
+        _check_name("queue", self.queue)
+        _check_priority(self.priority)
 
 
 AS_REGISTERED: Final = CallOptions()
@@ -73,6 +102,11 @@ class TaskOptions:
     ignore_result: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
+    def __post_init__(self) -> None:
+        """Refuse what the file would not take."""
+        _check_name("queue", self.queue)
+        _check_priority(self.priority)
+
 
 class Task(Generic[P, R]):
     """A registered function.  Calling it runs it here and now; `delay` sends it to a worker."""
@@ -80,6 +114,7 @@ class Task(Generic[P, R]):
     def __init__(
         self, app: Sender, function: Callable[..., R], *, name: str, options: TaskOptions
     ) -> None:
+        _check_name("the name of a task", name)
         self.app = app
         self.name = name
         self.run = function
@@ -245,9 +280,10 @@ def task_options(options: dict[str, Any]) -> TaskOptions:
         if name in retry:
             retry[name] = tuple(retry[name])
     for name, value in (retry.get("retry_kwargs") or {}).items():
-        if name != "max_retries":
+        if name == "max_retries":
+            retry["max_retries"] = value
+        elif name != "countdown":
             raise NotImplementedError(f"retry_kwargs option {name!r}")
-        retry["max_retries"] = value
     retry["retry_backoff"] = float(retry.get("retry_backoff", 0))
     own = {name: options[name] for name in _OWN_OPTIONS if name in options}
     return TaskOptions(**own, retry=RetryPolicy(**retry))

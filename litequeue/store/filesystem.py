@@ -23,7 +23,10 @@ UNSAFE: Final = frozenset(_UNSAFE_NAMES.split())
 
 
 def normalise(path: str | os.PathLike[str]) -> str:
-    """Return the absolute path; raises `ImproperlyConfigured` for what is not a file's path."""
+    """Return the absolute path with no symbolic link in it: SQLite names the WAL by that.
+
+    Raises `ImproperlyConfigured` for what is not a file's path.
+    """
     text = os.fspath(path)
     if not text:
         raise ImproperlyConfigured(
@@ -37,7 +40,7 @@ def normalise(path: str | os.PathLike[str]) -> str:
         raise ImproperlyConfigured(f"give the path itself, not the URI {text!r}")
     if "\0" in text:
         raise ImproperlyConfigured("the path of the queue file holds a NUL character")
-    return os.path.abspath(text)
+    return os.path.realpath(text)
 
 
 def check(path: str) -> None:

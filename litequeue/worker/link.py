@@ -31,7 +31,8 @@ OPENED: Final = "opened"
 ACKNOWLEDGED: Final = "acknowledged"
 DRAINED: Final = "drained"
 FATAL: Final = "fatal"
-_LARGEST: Final = 190_000
+_LARGEST: Final = 400_000
+"""Bytes of a message: a manifest of some 8,000 tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +99,6 @@ class Link:
 def link_pair() -> tuple[Link, Link]:
     """Return the supervisor's end and the consumer's."""
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in (one, other):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * _LARGEST)
     return Link(one), Link(other)

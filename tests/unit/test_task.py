@@ -223,8 +223,9 @@ def test_retry_options_take_celerys_forms() -> None:
 
 
 def test_a_retry_option_that_is_not_understood_is_not_ignored() -> None:
-    with pytest.raises(NotImplementedError, match="countdown"):
-        task_options({"retry_kwargs": {"countdown": 5}})
+    assert task_options({"retry_kwargs": {"countdown": 5}}).retry.countdown(0) == 5
+    with pytest.raises(NotImplementedError, match="throw"):
+        task_options({"retry_kwargs": {"throw": False}})
 
 
 # Retry
@@ -312,3 +313,24 @@ def test_when_no_retry_is_left_the_best_exception_is_raised() -> None:
     unlimited, _ = make(lambda: None, max_retries=None)
     with running(retries=10_000), pytest.raises(Retry):
         unlimited.retry()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"queue": ""},
+        {"queue": "q" * 256},
+        {"queue": "two\nlines"},
+        {"queue": 5},
+        {"task_id": ""},
+        {"task_id": "a\0b"},
+        {"priority": 1.5},
+        {"priority": True},
+        {"priority": 2**40},
+    ],
+)
+def test_what_the_file_would_not_take_is_refused_at_the_call(options: dict[str, Any]) -> None:
+    task, sent = make(lambda: None)
+    with pytest.raises(ImproperlyConfigured, match=next(iter(options))):
+        task.apply_async(**options)
+    assert not sent.calls
