@@ -77,12 +77,12 @@ class Supervisor:
         self._options = options
         self._clock = clock
         self._began = clock.monotonic()
+        self._signals = WakePipe((*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD))
         self._identity = own_identity(_directory(options.path), options.name)
         base = base_path(self._identity)
         self._lock = HeldLock(base + ".lock")
         self._slots = Slots(base + ".slots", capacity=CAPACITY)
         self._channel = Channel(base)
-        self._signals = WakePipe((*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD))
         self._poll = select.poll()
         self._poll.register(self._signals.fd, select.POLLIN)
         self._consumer = ConsumerProcess(

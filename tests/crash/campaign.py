@@ -234,6 +234,7 @@ class Campaign:
 
     def _end(self) -> list[str]:
         for worker in self.crew:
+            worker.wait_until_ready()  # before that, TERM may come while Python still starts
             worker.send(signal.SIGTERM)
         codes = [(worker.log.name, worker.wait()) for worker in self.crew]
         return [f"{name}: {code}" for name, code in codes if code]
