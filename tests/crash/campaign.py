@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, Final
@@ -28,6 +29,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tests.conftest import wait_until
 from tests.crash import checker
 from tests.crash.checker import Attempt, Kill, Sent
 from tests.crash.programs.producer import BURST
@@ -234,7 +236,7 @@ class Campaign:
 
     def _end(self) -> list[str]:
         for worker in self.crew:
-            worker.wait_until_ready()  # before that, TERM may come while Python still starts
+            wait_until(partial(_is_up, worker))  # before that, TERM may meet Python's own start
             worker.send(signal.SIGTERM)
         codes = [(worker.log.name, worker.wait()) for worker in self.crew]
         return [f"{name}: {code}" for name, code in codes if code]
@@ -297,6 +299,13 @@ class Campaign:
         file = sqlite3.connect(self.site.path, isolation_level=None, timeout=10.0)
         file.execute("PRAGMA wal_autocheckpoint = 0")  # only litequeue's own ones are guarded
         return file
+
+
+def _is_up(worker: Worker) -> bool:
+    try:
+        return worker.slots.count > 0 and all(map(worker.slots.listens, range(worker.slots.count)))
+    except (OSError, StopIteration):
+        return False
 
 
 def is_sending(journal: Path) -> bool:
