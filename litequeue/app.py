@@ -17,7 +17,14 @@ from litequeue.job import Job, new_id, new_ids
 from litequeue.result import AsyncResult
 from litequeue.serialization import dumps_arguments
 from litequeue.store import Store
-from litequeue.task import BoundTaskDecorator, CallOptions, Task, TaskDecorator, task_options
+from litequeue.task import (
+    BoundTaskDecorator,
+    CallOptions,
+    Task,
+    TaskDecorator,
+    moment,
+    task_options,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,7 +116,9 @@ class LiteQueue:
         ``eta`` and ``expires`` in epoch seconds.  Raises as `Task.delay` does.
         """
         refuse_at_import("enqueue_many()")
-        options = CallOptions(queue=queue, priority=priority, eta=eta, expires=expires)
+        options = CallOptions(
+            queue=queue, priority=priority, eta=moment(eta), expires=moment(expires)
+        )
         listed = list(calls)
         ids = new_ids(self.clock.now(), len(listed))
         jobs = []

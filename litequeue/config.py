@@ -44,13 +44,23 @@ class Settings:
             )
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, int | float) and not value >= 0 and field.name != _MAY_BE_NEGATIVE:
-                raise ImproperlyConfigured(f"{field.name} is zero or more, not {value}")
-        if self.task_max_deliveries < 1:
-            raise ImproperlyConfigured("task_max_deliveries is at least 1")
+            least, most = _BOUNDS.get(field.name, (0, _A_CENTURY))
+            if isinstance(value, int | float) and not least <= value <= most:
+                raise ImproperlyConfigured(
+                    f"{field.name} is between {least:,} and {most:,}, not {value}"
+                )
 
 
-_MAY_BE_NEGATIVE: Final = "task_default_priority"
+_A_CENTURY: Final = 100 * 366 * 86_400
+_LARGEST_VALUE: Final = 32 << 20
+_BOUNDS: Final = {
+    "task_default_priority": (-1_000_000_000, 1_000_000_000),
+    "task_max_deliveries": (1, 1_000_000),
+    "task_max_arguments_size": (0, _LARGEST_VALUE),
+    "result_max_size": (0, _LARGEST_VALUE),
+    "queue_busy_timeout": (0.01, 86_400),
+    "visibility_timeout": (1, 86_400),
+}
 _TYPES: Final = {field.name: str(field.type) for field in fields(Settings)}
 
 

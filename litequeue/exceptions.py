@@ -193,7 +193,7 @@ class Retry(TaskPredicate):
         self, message: str | None = None, exc: BaseException | None = None, when: float = 0.0
     ) -> None:
         self.exc = exc
-        self.when = when
+        self.when = float(when or 0.0)
         super().__init__(message or f"retry in {when:g} s" + (f": {exc!r}" if exc else ""))
 
 

@@ -25,6 +25,10 @@ class HeldLock:
         if HAVE_FLOCK:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def fileno(self) -> int:
+        """Return the descriptor, for a program that is to hold the lock, too."""
+        return self._fd
+
     def close(self) -> None:
         """Let go in this process."""
         if self._fd >= 0:

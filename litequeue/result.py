@@ -17,6 +17,9 @@ _OURS: Final = frozenset(
     {"MaxRetriesExceededError", "WorkerLostError", "ResultTooLarge", "RejectedError"}
     | {"TaskRevokedError", "NotSerializable", "NotRegistered"}
 )
+_UNBUILT_OPTIONS: Final = frozenset(
+    {"interval", "on_interval", "on_message", "no_ack", "follow_parents"}
+)
 
 
 class AsyncResult(Generic[R]):
@@ -34,6 +37,8 @@ class AsyncResult(Generic[R]):
         propagate: bool = True,
         *,
         callback: Callable[[str, R], object] | None = None,
+        disable_sync_subtasks: bool = True,
+        **options: object,
     ) -> R:
         """Wait for the job and return what the task returned.
 
@@ -41,10 +46,15 @@ class AsyncResult(Generic[R]):
         once for an unknown id, and the task's own exception (built-in types; others come as
         `RemoteError`) unless ``propagate`` is false: then the exception is returned.
         ``callback`` is called with (id, result).  Raises RuntimeError inside a task, where
-        waiting for a job of the same worker could last for ever.
+        waiting for a job of the same worker could last for ever, unless ``disable_sync_subtasks``
+        is false.  Celery's other options raise NotImplementedError.
         """
         refuse_at_import("get()")
-        if current_request.get() is not None:
+        for name in options:
+            if name in _UNBUILT_OPTIONS:
+                raise NotImplementedError(f"get() option {name!r}")
+            raise TypeError(f"get() has no option {name!r}")
+        if disable_sync_subtasks and current_request.get() is not None:
             raise RuntimeError(
                 "get() inside a task can wait for ever on its own worker; "
                 "return the id, and let the caller wait"
@@ -140,7 +150,7 @@ class AsyncResult(Generic[R]):
         return self._store.revoke(self.id)
 
     def forget(self) -> bool:
-        """Drop the stored result of the finished job; False when it is not finished."""
+        """Delete the finished job with its result; False when it is not finished."""
         return self._store.forget(self.id)
 
     def __repr__(self) -> str:

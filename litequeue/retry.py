@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from random import Random
+from random import Random, SystemRandom
 from typing import Any
 
-_random = Random()  # noqa: S311 - spreads load, guards nothing
+_random = SystemRandom()  # children that were forked from one process draw anew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

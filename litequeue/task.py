@@ -25,6 +25,8 @@ _UNBUILT_FOR_TASKS: Final = (
 )
 MAX_NAME: Final = 255
 """Bytes of the longest task, queue or job id that the file takes."""
+LAST_MOMENT: Final = 1e11
+"""Epoch seconds of the last moment that can be named, some 3,000 years away."""
 MAX_PRIORITY: Final = 1_000_000_000
 UNBUILT_TASK_OPTIONS: Final = frozenset(_UNBUILT_FOR_TASKS.split())
 _UNBUILT_FOR_CALLS: Final = (
@@ -175,8 +177,8 @@ class Task(Generic[P, R]):
             id=task_id,
             queue=queue,
             priority=priority,
-            eta=now + countdown if countdown is not None else _moment(eta),
-            expires=now + expires if isinstance(expires, int | float) else _moment(expires),
+            eta=moment(eta if countdown is None else now + countdown),
+            expires=moment(now + expires if isinstance(expires, int | float) else expires),
         )
         return self.app.send(self, arguments, keywords, call)
 
@@ -220,9 +222,10 @@ class Task(Generic[P, R]):
                 )
             )
         now = self.app.clock.now()
-        when = _moment(eta)
-        if when is None:
-            when = now + (policy.default_retry_delay if countdown is None else countdown)
+        wait = policy.default_retry_delay if countdown is None else countdown
+        when = moment(eta) or now
+        if eta is None:
+            when = moment(now + wait) or now
         retry = Retry(exc=exc or _being_handled(), when=max(0.0, when - now))
         request.plan_retry(
             when,
@@ -301,10 +304,14 @@ def _refuse_options(options: Iterable[str], unbuilt: frozenset[str], where: str)
         raise TypeError(f"{where} has no option {name!r}")
 
 
-def _moment(when: datetime | float | None) -> float | None:
-    if isinstance(when, datetime):
-        return when.astimezone(UTC).timestamp()
-    return when
+def moment(when: datetime | float | None) -> float | None:
+    """Return epoch seconds; raises `ImproperlyConfigured` for what is no moment."""
+    if when is None:
+        return None
+    seconds = when.astimezone(UTC).timestamp() if isinstance(when, datetime) else when
+    if not -LAST_MOMENT <= seconds <= LAST_MOMENT:  # so is NaN
+        raise ImproperlyConfigured(f"a moment is a datetime or epoch seconds, not {when!r}")
+    return float(seconds)
 
 
 def _being_handled() -> BaseException | None:

@@ -60,7 +60,7 @@ class Store:
         return results.fetch(self.database, id)
 
     def forget(self, id: str) -> bool:
-        """Drop the result of a finished job."""
+        """Delete a finished job with its result."""
         return results.forget(self.database, id)
 
     def revoke(self, id: str) -> bool:

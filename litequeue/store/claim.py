@@ -25,12 +25,17 @@ PROMOTE_AT_ONCE: Final = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a worker asks for: at most ``limit`` jobs of ``queues`` (None: all) that it knows."""
+    """What a worker asks for: at most ``limit`` jobs of ``queues`` (None: all) that it knows.
+
+    ``queues`` is a JSON list; with ``parked``, jobs that waited for such a worker come first.  A
+    worker that is not registered (any more) gets nothing.
+    """
 
     owner: int
     limit: int
     tasks: frozenset[str]
     queues: str | None = None
+    parked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +43,9 @@ class Settled:
     """What `settle_and_claim` did.
 
     ``zombies`` are the seqs of outcomes whose lease was lost; ``ended`` the ids of other jobs
-    that ended here (expired, unreadable); ``more`` tells that a claim found all it asked for;
-    ``next_due`` is when the next scheduled job is due.
+    that ended here (expired, unreadable); ``more`` tells that a claim found all it asked for, and
+    ``parked_left`` that some of it may still be parked; ``next_due`` is when the next scheduled
+    job is due.
     """
 
     leases: list[Lease]
@@ -47,6 +53,7 @@ class Settled:
     ended: list[str]
     parked: list[Lease]
     more: bool
+    parked_left: bool
     next_due: float | None
 
 
@@ -67,6 +74,7 @@ WHERE seq IN (
     WHERE phase = 'ready'
       AND queue IN (SELECT name FROM litequeue_queue)
     ORDER BY priority DESC, seq LIMIT ?)
+  AND EXISTS (SELECT 1 FROM litequeue_worker AS worker WHERE worker.id = ?)
 RETURNING seq, token, claims, id, task,
     (SELECT body FROM litequeue_payload AS payload WHERE payload.seq = litequeue_job.seq),
     (SELECT options FROM litequeue_payload AS payload WHERE payload.seq = litequeue_job.seq),
@@ -74,6 +82,18 @@ RETURNING seq, token, claims, id, task,
 """
 CLAIM_FROM: Final = CLAIM.replace(
     "(SELECT name FROM litequeue_queue)", "(SELECT value FROM json_each(?))"
+)
+
+
+# Jobs that wait for a worker which knows their task go to one straight away: made ready first,
+# they would be claimed and parked again by those who do not.
+CLAIM_PARKED: Final = CLAIM.replace(
+    """WHERE phase = 'ready'
+      AND queue IN (SELECT name FROM litequeue_queue)
+    ORDER BY priority DESC, seq LIMIT ?""",
+    """WHERE phase = 'parked' AND task IN (SELECT value FROM json_each(?))
+      AND (? IS NULL OR queue IN (SELECT value FROM json_each(?)))
+    LIMIT ?""",
 )
 
 
@@ -90,10 +110,15 @@ def take(
     connection: sqlite3.Connection, claim: Claim, now: float, keep: Keep, next_due: float | None
 ) -> Settled:
     """Lease up to ``claim.limit`` ready jobs; park the unknown and end the late among them."""
+    rows = _take_parked(connection, claim) if claim.parked else []
+    parked_left = claim.parked and len(rows) == claim.limit
+    limit = claim.limit - len(rows)
     if claim.queues is None:
-        rows = connection.execute(CLAIM, (claim.owner, claim.limit)).fetchall()
+        parameters: tuple[Any, ...] = (claim.owner, limit, claim.owner)
+        rows += connection.execute(CLAIM, parameters).fetchall()
     else:
-        rows = connection.execute(CLAIM_FROM, (claim.owner, claim.queues, claim.limit)).fetchall()
+        parameters = (claim.owner, claim.queues, limit, claim.owner)
+        rows += connection.execute(CLAIM_FROM, parameters).fetchall()
     rows.sort(key=_order)
     leases = [Lease(*row) for row in rows]
     parked: list[Lease] = []
@@ -109,8 +134,15 @@ def take(
         ended=ended,
         parked=parked,
         more=len(rows) == claim.limit,
+        parked_left=parked_left,
         next_due=next_due,
     )
+
+
+def _take_parked(connection: sqlite3.Connection, claim: Claim) -> list[tuple[Any, ...]]:
+    tasks = json.dumps(sorted(claim.tasks))
+    parameters = (claim.owner, tasks, claim.queues, claim.queues, claim.limit, claim.owner)
+    return connection.execute(CLAIM_PARKED, parameters).fetchall()
 
 
 def _next_due(connection: sqlite3.Connection) -> float | None:
@@ -145,19 +177,6 @@ SET phase = 'parked', state = CASE WHEN retries THEN 'RETRY' ELSE 'PENDING' END,
     owner = NULL, token = NULL
 WHERE seq = ? AND token = ?
 """
-UNPARK: Final = """
-UPDATE litequeue_job SET phase = 'ready'
-WHERE seq IN (SELECT seq FROM litequeue_job
-              WHERE phase = 'parked' AND task IN (SELECT value FROM json_each(?)) LIMIT ?)
-"""
-
-
-def unpark(database: Database, tasks: Iterable[str], *, limit: int = PROMOTE_AT_ONCE) -> int:
-    """Make at most ``limit`` parked jobs of ``tasks`` ready: a worker that knows them is here."""
-    with database.write(durable=False) as connection:
-        return connection.execute(UNPARK, (json.dumps(sorted(tasks)), limit)).rowcount
-
-
 HAS_PARKED: Final = """
 SELECT 1 FROM litequeue_job
 WHERE phase = 'parked' AND task IN (SELECT value FROM json_each(?)) LIMIT 1

@@ -44,13 +44,14 @@ LARGE_WAL: Final = 4 << 20
 LENGTH_LIMIT: Final = 64 << 20
 """Bytes of the longest value this process is willing to read."""
 OPEN_PATIENCE: Final = 5.0
-_READ_BUSY: Final = 0.05
+_READ_BUSY: Final = 1.0
+"""Seconds a reader waits, in C: only for a recovery, or for the last of others to close."""
 _PRAGMAS: Final = (
     # Without a guard, a checkpoint races a commit that resets the WAL and loses it
     # (sqlite.org/wal.html#walresetbug, SQLite 3.7.0 to 3.51.2); see `Database.checkpoint`.
     ("wal_autocheckpoint", 0),
     ("mmap_size", 0),
-    ("journal_size_limit", 16 << 20),
+    ("journal_size_limit", LARGE_WAL),
     ("foreign_keys", 1),
     ("trusted_schema", 0),
     ("cell_size_check", 1),
@@ -203,6 +204,9 @@ class Database:
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            with self._read_lock:
+                self._close()  # closing rolls back, and the next use starts clean
         finally:
             self._release()
 
@@ -241,7 +245,7 @@ class Database:
         """Checkpoint; a failure must not make the commit before it look failed."""
         try:
             self._checkpoint(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, peewee.PeeweeException) as error:
             logger.warning("the WAL of %s was not checkpointed: %s", self.path, error)
 
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
@@ -386,6 +390,8 @@ class Database:
             status = os.stat(self.path)
         except FileNotFoundError:
             raise self._missing() from None
+        except OSError as error:
+            raise StoreError(f"cannot look at {self.path}: {error.strerror or error}") from error
         return status.st_dev, status.st_ino
 
     def _missing(self) -> StoreError:

@@ -21,7 +21,7 @@ STARVING: Final = 0.03
 GATE_PATIENCE: Final = 0.5
 """Seconds that a shut gate is respected: its holder may have been stopped."""
 QUICK_TRIES: Final = 5
-_random = random.Random()  # noqa: S311 - spreads waiters, guards nothing
+_uniform = random.uniform  # of the generator that Python seeds anew in forked children
 
 
 def try_begin(connection: sqlite3.Connection, gate: Gate | None) -> bool:
@@ -67,4 +67,4 @@ def wait_for_begin(
 
 def pause(*, quick: bool) -> float:
     """Return how many seconds to sleep between two tries: a commit mostly takes 0.2 ms."""
-    return _random.uniform(0.00005, 0.0002) if quick else _random.uniform(0.0005, 0.002)
+    return _uniform(0.00005, 0.0002) if quick else _uniform(0.0005, 0.002)

@@ -31,6 +31,7 @@ class Closable(Protocol):
 
 
 _handles: weakref.WeakSet[Closable] = weakref.WeakSet()
+_lock = threading.RLock()  # held during a fork: a handle made meanwhile would cross it open
 _forking = threading.local()  # of the thread that forks: others may fork right after it
 _installed = False
 
@@ -38,22 +39,36 @@ _installed = False
 def guard(handle: Closable) -> None:
     """Have ``handle`` closed before every fork of this process."""
     global _installed  # noqa: PLW0603 - hooks of a process cannot be taken back, nor be set twice
-    if not _installed and hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=_before, after_in_parent=_parent, after_in_child=_child)
-        _installed = True
-    _handles.add(handle)
+    with _lock:
+        if not _installed and hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=_before, after_in_parent=_parent, after_in_child=_child)
+            _installed = True
+        _handles.add(handle)
 
 
 def _before() -> None:
-    _forking.closed = [(handle, handle.close_for_fork(FORK_PATIENCE)) for handle in list(_handles)]
+    _lock.acquire()
+    # What an exception keeps from being closed counts as not clean.
+    _forking.closed = dict.fromkeys(_handles, False)
+    for handle in _forking.closed:
+        _forking.closed[handle] = handle.close_for_fork(FORK_PATIENCE)
 
 
 def _parent() -> None:
-    for handle, clean in _forking.__dict__.pop("closed", ()):
-        if clean:
-            handle.resume_in_parent()
+    try:
+        for handle, clean in _take_closed():
+            if clean:
+                handle.resume_in_parent()
+    finally:
+        _lock.release()
 
 
 def _child() -> None:
-    for handle, clean in _forking.__dict__.pop("closed", ()):
+    global _lock  # noqa: PLW0603 - the inherited one may be another thread's
+    _lock = threading.RLock()
+    for handle, clean in _take_closed():
         handle.resume_in_child(clean)
+
+
+def _take_closed() -> list[tuple[Closable, bool]]:
+    return list(_forking.__dict__.pop("closed", {}).items())

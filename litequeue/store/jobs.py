@@ -16,7 +16,15 @@ from litequeue.store.claim import Claim, Settled, is_unreadable, promote, quaran
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
 from litequeue.store.errors import IOFailure
-from litequeue.store.settle import MARK_STARTED, Keep, LeaseLost, settle
+from litequeue.store.settle import (
+    MARK_STARTED,
+    ROW,
+    Keep,
+    LeaseLost,
+    is_about_a_value,
+    settle,
+    weight,
+)
 
 # Enqueue
 
@@ -42,7 +50,7 @@ def enqueue(database: Database, job: Job, now: float) -> bool:
     `EnqueueUncertain` (unknown; sending the same id again is safe).
     """
     try:
-        with database.write(durable=True) as connection:
+        with database.write(durable=True, rows=1 + len(job.body) // ROW) as connection:
             connection.execute(ADD_QUEUE, (job.queue,))
             return _add(connection, job, now)
     except IOFailure as error:
@@ -82,7 +90,8 @@ def enqueue_many(database: Database, jobs: Sequence[Job], now: float) -> None:
     if not jobs:
         return
     try:
-        with database.write(durable=True, rows=len(jobs)) as connection:
+        rows = sum(1 + len(job.body) // ROW for job in jobs)
+        with database.write(durable=True, rows=rows) as connection:
             connection.executemany(ADD_QUEUE, [(name,) for name in {job.queue for job in jobs}])
             connection.execute("SAVEPOINT litequeue_many")
             try:
@@ -127,7 +136,7 @@ def settle_and_claim(
         try:
             with database.write(
                 durable=bool(outcomes),
-                rows=len(outcomes) + (claim.limit if claim else 0),
+                rows=sum(map(weight, outcomes)) + (claim.limit if claim else 0),
                 wait=wait,
             ) as connection:
                 zombies = settle(connection, outcomes, now, keep, careful=careful)
@@ -145,9 +154,12 @@ def settle_and_claim(
         except LeaseLost:
             careful = True
         except Exception as error:
-            if readable or not is_unreadable(error):
+            if not careful and outcomes and is_about_a_value(error):
+                careful = True
+            elif not readable and is_unreadable(error):
+                readable = True
+            else:
                 raise
-            readable = True
 
 
 def _nothing_claimed(
@@ -159,6 +171,7 @@ def _nothing_claimed(
         ended=list(ended),
         parked=[],
         more=bool(ended),
+        parked_left=False,
         next_due=next_due,
     )
 

@@ -112,9 +112,9 @@ class Queue(Model):
 
 
 class Worker(Model):
-    """A worker: the identity of its supervisor, and where to look for proof of its life."""
+    """A worker: the identity of its supervisor.  Ids are not used again: leases name them."""
 
-    id = IntegerField(primary_key=True)
+    id = IntegerField(primary_key=True, constraints=[SQL("AUTOINCREMENT")])
     name = TextField()
     nonce = TextField(constraints=[Check("nonce <> '' AND nonce NOT GLOB '*[^0-9a-f]*'")])
     boot = TextField()
@@ -177,19 +177,26 @@ SELECT id, task, '[]' AS args, '{}' AS kwargs, queue, priority, eta, expires
 FROM litequeue_job WHERE 0
 """
 
+# An INSERT OR REPLACE (or IGNORE) into the view rules every INSERT in here, so that each has to
+# be free of conflicts.  Before SQLite 3.41 only JSON's table-valued functions run in triggers of
+# a connection with `trusted_schema = 0`.
 ENQUEUE_TRIGGER: Final = f"""
 CREATE TRIGGER litequeue_enqueue_insert INSTEAD OF INSERT ON litequeue_enqueue
 BEGIN
     SELECT raise(ABORT, 'litequeue: args is a JSON array and kwargs a JSON object')
-    WHERE json_type(coalesce(NEW.args, '[]')) <> 'array'
-       OR json_type(coalesce(NEW.kwargs, '{{}}')) <> 'object';
-    INSERT OR IGNORE INTO litequeue_queue (name) VALUES (coalesce(NEW.queue, 'default'));
+    WHERE (SELECT type FROM json_tree(coalesce(NEW.args, '[]')) LIMIT 1) <> 'array'
+       OR (SELECT type FROM json_tree(coalesce(NEW.kwargs, '{{}}')) LIMIT 1) <> 'object';
+    SELECT raise(ABORT, 'litequeue: this id is taken')
+    WHERE EXISTS (SELECT 1 FROM litequeue_job WHERE id = NEW.id);
+    INSERT INTO litequeue_queue (name) SELECT coalesce(NEW.queue, 'default')
+    WHERE NOT EXISTS (SELECT 1 FROM litequeue_queue WHERE name = coalesce(NEW.queue, 'default'));
     INSERT INTO litequeue_job (id, task, queue, priority, phase, eta, expires, created)
     SELECT coalesce(NEW.id, {_UUID7}), NEW.task, coalesce(NEW.queue, 'default'),
            coalesce(NEW.priority, 0),
            CASE WHEN NEW.eta > {_NOW} THEN 'scheduled' ELSE 'ready' END,
            NEW.eta, NEW.expires, {_NOW}
     FROM (SELECT CAST({_NOW} * 1000 AS INTEGER) AS milliseconds);
+    SELECT raise(ABORT, 'litequeue: this makes no sense as a job') WHERE changes() = 0;
     INSERT INTO litequeue_payload (seq, body)
     VALUES (last_insert_rowid(),
             '[' || coalesce(NEW.args, '[]') || ',' || coalesce(NEW.kwargs, '{{}}') || ']');

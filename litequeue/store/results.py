@@ -8,6 +8,7 @@ from typing import Any, Final
 from litequeue import states
 from litequeue.job import Failure
 from litequeue.store.connection import Database
+from litequeue.store.maintenance import PRUNE_ERRORS, PRUNE_JOB, PRUNE_PAYLOAD
 
 FETCH: Final = """
 SELECT phase, state, result, retries, task, queue, finished, seq FROM litequeue_job WHERE id = ?
@@ -40,6 +41,8 @@ class Record:
 def fetch(database: Database, id: str) -> Record | None:
     """Return the record of a job, None for an unknown id."""
     with database.read() as connection:
+        # The reader of a file that was replaced would wait for ever for news.
+        database._check_identity()
         row = connection.execute(FETCH, (id,)).fetchone()
         if row is None:
             return None
@@ -49,10 +52,13 @@ def fetch(database: Database, id: str) -> Record | None:
     return Record(*(*row[:7], None if failure is None else Failure(*failure)))
 
 
-FORGET: Final = "UPDATE litequeue_job SET result = NULL WHERE id = ? AND phase = 'done'"
+FORGETTABLE: Final = "SELECT seq FROM litequeue_job WHERE id = ? AND phase = 'done'"
 
 
 def forget(database: Database, id: str) -> bool:
-    """Drop the stored result of a finished job; False when it is not finished, or unknown."""
+    """Delete a finished job with its result; False when it is not finished, or unknown."""
     with database.write(durable=True) as connection:
-        return connection.execute(FORGET, (id,)).rowcount == 1
+        rows = connection.execute(FORGETTABLE, (id,)).fetchall()
+        for statement in (PRUNE_ERRORS, PRUNE_PAYLOAD, PRUNE_JOB):
+            connection.executemany(statement, rows)
+    return bool(rows)

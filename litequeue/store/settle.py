@@ -13,6 +13,7 @@ from typing import Any, Final
 from litequeue import states
 from litequeue.job import Failure, Lease, Outcome
 from litequeue.store.driver import sqlite3
+from litequeue.store.errors import sqlite_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,8 @@ class Keep:
         return now + (self.failure if state == states.FAILURE else self.success)
 
 
+ROW: Final = 1024
+"""Bytes that count as one row towards the next checkpoint."""
 SETTLE: Final = """
 UPDATE litequeue_job
 SET phase = 'done', state = ?, result = ?, started = ?, runtime = ?, finished = ?, keep_until = ?,
@@ -53,6 +56,11 @@ class LeaseLost(Exception):
     """Some outcome's lease was lost: the transaction is done again, row by row."""
 
 
+def weight(outcome: Outcome) -> int:
+    """Return how many rows' worth of the WAL an outcome takes."""
+    return 1 + len(outcome.result or "") // ROW
+
+
 def settle(
     connection: sqlite3.Connection,
     outcomes: Sequence[Outcome],
@@ -61,41 +69,60 @@ def settle(
     *,
     careful: bool,
 ) -> list[int]:
-    """Write the verdicts; return the seqs whose lease was lost (only when ``careful``)."""
-    ends = [outcome for outcome in outcomes if outcome.state != states.RETRY]
-    retries = [outcome for outcome in outcomes if outcome.state == states.RETRY]
-    lost = _write(connection, SETTLE, ends, [_end_row(o, now, keep) for o in ends], careful)
-    lost |= _write(
-        connection, SETTLE_RETRY, retries, [_retry_row(o, now) for o in retries], careful
-    )
-    for outcome in outcomes:
-        if outcome.seq in lost:
-            continue
-        if outcome.failure is not None:
-            connection.execute(ADD_ERROR, error_row(outcome, outcome.failure, now))
-        if outcome.body is not None:
-            connection.execute(CHANGE_BODY, (outcome.body, outcome.seq))
-    return sorted(lost)
+    """Write the verdicts; return the seqs whose lease was lost.
 
-
-def _write(
-    connection: sqlite3.Connection,
-    statement: str,
-    outcomes: Sequence[Outcome],
-    rows: Sequence[tuple[Any, ...]],
-    careful: bool,
-) -> set[int]:
-    if not rows:
-        return set()
+    Raises `LeaseLost`, or SQLite's word on a value it cannot take, for the caller to try again
+    ``careful``ly: row by row, with FAILURE for an outcome that cannot be written as it is.
+    """
     if careful:
-        return {
-            outcome.seq
-            for outcome, row in zip(outcomes, rows, strict=True)
-            if connection.execute(statement, row).rowcount == 0
-        }
-    if connection.executemany(statement, rows).rowcount != len(rows):
-        raise LeaseLost
-    return set()
+        return [o.seq for o in outcomes if not _settle_one(connection, o, now, keep)]
+    ends = [_end_row(o, now, keep) for o in outcomes if o.state != states.RETRY]
+    retries = [_retry_row(o, now) for o in outcomes if o.state == states.RETRY]
+    for statement, rows in ((SETTLE, ends), (SETTLE_RETRY, retries)):
+        if rows and connection.executemany(statement, rows).rowcount != len(rows):
+            raise LeaseLost
+    for outcome in outcomes:
+        _write_rest(connection, outcome, now)
+    return []
+
+
+def _settle_one(connection: sqlite3.Connection, outcome: Outcome, now: float, keep: Keep) -> bool:
+    connection.execute("SAVEPOINT litequeue_outcome")
+    try:
+        return _write_one(connection, outcome, now, keep)
+    except Exception as error:
+        if not is_about_a_value(error):
+            raise
+        connection.execute("ROLLBACK TO litequeue_outcome")
+        reason = Failure("ValueError", f"the outcome cannot be stored: {error}")
+        spoilt = Outcome(outcome.seq, outcome.token, outcome.claim, states.FAILURE, failure=reason)
+        return _write_one(connection, spoilt, now, keep)
+    finally:
+        connection.execute("RELEASE litequeue_outcome")
+
+
+def _write_one(connection: sqlite3.Connection, outcome: Outcome, now: float, keep: Keep) -> bool:
+    if outcome.state == states.RETRY:
+        cursor = connection.execute(SETTLE_RETRY, _retry_row(outcome, now))
+    else:
+        cursor = connection.execute(SETTLE, _end_row(outcome, now, keep))
+    if cursor.rowcount:
+        _write_rest(connection, outcome, now)
+    return bool(cursor.rowcount)
+
+
+def _write_rest(connection: sqlite3.Connection, outcome: Outcome, now: float) -> None:
+    if outcome.failure is not None:
+        connection.execute(ADD_ERROR, error_row(outcome, outcome.failure, now))
+    if outcome.body is not None:
+        connection.execute(CHANGE_BODY, (outcome.body, outcome.seq))
+
+
+def is_about_a_value(error: BaseException) -> bool:
+    """Tell whether ``error`` is about a value that SQLite cannot take, not about the file."""
+    cause = sqlite_error(error.__cause__ or error)
+    kinds = (sqlite3.IntegrityError, sqlite3.DataError)
+    return isinstance(error, OverflowError) or isinstance(cause, kinds)
 
 
 def _end_row(outcome: Outcome, now: float, keep: Keep) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ Every process that waits has a socket and a *page* of shared memory in the direc
 file.  The page says whether its owner sleeps and which jobs it awaits; whoever commits reads the
 page and rings the socket only if somebody would hear something new.  A bell never blocks: a full
 one has been rung already.  A lost ring costs a fifth of a second, because every sleeper also looks
-by itself that often.
+by itself that often; of many threads in one process, one does.
 """
 
 from __future__ import annotations
@@ -27,8 +27,16 @@ from litequeue.store.filesystem import side_directory
 NET: Final = 0.2
 """Seconds after which a sleeper looks by itself: for writers that cannot ring."""
 PAGE_SIZE: Final = 4096
+HEARSAY: Final = 2.0
+"""Seconds after which a thread looks by itself while another one of its process listens."""
 CAPACITY: Final = 1000
 EVERYTHING: Final = 0xFFFFFFFF
+"""Instead of the number of awaited ids, and rung instead of a mark: anything may have happened."""
+_ALL: Final = struct.pack("=I", EVERYTHING)
+_FULL: Final = 10
+"""Messages in a bell from which on the kernel may have dropped others."""
+_SWEEP_EVERY: Final = 60.0
+"""Seconds between two looks for the bells of processes that were killed."""
 _HEADER: Final = struct.Struct("=II")  # asleep, number of awaited ids (or EVERYTHING)
 _SETTLED_DIRECTORY: Final = 0.05
 """Seconds after which a directory's mtime is believed: it moves in ticks of some 4 ms."""
@@ -46,7 +54,8 @@ class Bell:
     """
 
     def __init__(self, path: str, kind: str, name: str | None = None) -> None:
-        self.name = f"{kind}-{name or f'{os.getpid()}-{secrets.token_hex(4)}'}"
+        # Never a name that was used before: who removes a dead bell cannot hit a living one.
+        self.name = f"{kind}-{name or os.getpid()}.{secrets.token_hex(4)}"
         self.socket: socket.socket | None = None
         self._base = ""
         self._page: mmap.mmap | None = None
@@ -63,11 +72,13 @@ class Bell:
         bell.setblocking(False)
         try:
             self._page = _map_page(self._base + ".page", create=True)
-            with _address(directory, self.name + ".sock") as address:
+            # While it is being bound it would look dead.
+            with _address(directory, self.name + ".new") as address:
                 bell.bind(address)
+            os.rename(self._base + ".new", self._base + ".sock")
         except OSError:
             bell.close()
-            self._unlink()
+            self.retire()
             return
         self.socket = bell
 
@@ -93,13 +104,15 @@ class Bell:
 
     def read(self) -> bytes:
         """Return what was rung since the last call, without waiting."""
-        heard = b""
+        heard: list[bytes] = []
         if self.socket is None:
-            return heard
+            return b""
         with contextlib.suppress(BlockingIOError):
             while True:
-                heard += self.socket.recv(PAGE_SIZE, socket.MSG_DONTWAIT)
-        return heard
+                heard.append(self.socket.recv(PAGE_SIZE, socket.MSG_DONTWAIT))
+        if len(heard) >= _FULL:
+            return _ALL
+        return b"".join(heard)
 
     def wait(self, timeout: float) -> bytes:
         """Sleep until the bell rings, at most ``timeout`` seconds; return what was rung."""
@@ -116,9 +129,10 @@ class Bell:
         if self.socket is not None:
             self.socket.close()
             self.socket = None
-        self._unlink()
+        self.retire()
 
-    def _unlink(self) -> None:
+    def retire(self) -> None:
+        """Vanish from the directory; who sleeps on the socket sleeps on."""
         if self._page is not None:
             self._page.close()
             self._page = None
@@ -132,6 +146,7 @@ class Ringer:
         self._directory = side_directory(path)
         self._clock = clock
         self._seen_mtime = 0
+        self._swept = clock.monotonic()
         self._workers: dict[str, mmap.mmap] = {}
         self._waiters: dict[str, mmap.mmap] = {}
         self._socket: socket.socket | None = None
@@ -152,7 +167,7 @@ class Ringer:
             if not count:
                 continue
             if count == EVERYTHING:
-                self._ring(name, b"\0")
+                self._ring(name, _ALL)
                 continue
             if marks is None:
                 marks = {mark(id) for id in ids}
@@ -179,9 +194,8 @@ class Ringer:
                 self._socket.setblocking(False)
             with _address(self._directory, name + ".sock") as address:
                 self._socket.sendto(message, address)
-        except (ConnectionRefusedError, FileNotFoundError):  # nobody listens any more
-            self._drop(name)
-            remove_bell(os.path.join(self._directory, name))
+        except (ConnectionRefusedError, FileNotFoundError):
+            self._bury(name)
         except OSError:
             return  # full, so rung already; or we are out of descriptors: the sleeper looks itself
 
@@ -193,6 +207,8 @@ class Ringer:
             mtime = os.stat(self._directory).st_mtime_ns
         except OSError:
             mtime = 0
+        if self._clock.monotonic() - self._swept > _SWEEP_EVERY:
+            self._sweep()
         if mtime == self._seen_mtime:
             return
         found = _names(self._directory)
@@ -208,10 +224,40 @@ class Ringer:
         table = self._workers if name.startswith("worker-") else self._waiters
         if name in table or self._directory is None:
             return
+        if self._is_dead(name):
+            self._bury(name)
+            return
         try:
             table[name] = _map_page(os.path.join(self._directory, name + ".page"), create=False)
         except (OSError, ValueError):
             return  # gone, or half made: the next look finds it
+
+    def _sweep(self) -> None:
+        """Remove the bells of the dead: nobody rings those that await nothing."""
+        self._swept = self._clock.monotonic()
+        for name in [*self._workers, *self._waiters]:
+            if self._is_dead(name):
+                self._bury(name)
+
+    def _is_dead(self, name: str) -> bool:
+        if self._directory is None:
+            return False
+        try:
+            with (
+                socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe,
+                _address(self._directory, name + ".sock") as address,
+            ):
+                probe.connect(address)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False  # not for us to say
+        return False
+
+    def _bury(self, name: str) -> None:
+        self._drop(name)
+        if self._directory is not None:
+            remove_bell(os.path.join(self._directory, name))
 
     def _drop(self, name: str) -> None:
         page = self._workers.pop(name, None) or self._waiters.pop(name, None)
@@ -237,10 +283,8 @@ class ResultBell:
         """Announce that this thread waits for ``id``; look at the file after this, then wait."""
         waiting = Waiting(self, mark(id))
         with self._lock:
-            if self._bell is None:
-                self._bell = Bell(self._path, "waiter")
             self._awaited.setdefault(waiting.mark, []).append(waiting.event)
-            self._publish()
+            self._publish(self._open())
         return waiting
 
     def unregister(self, waiting: Waiting) -> None:
@@ -251,35 +295,47 @@ class ResultBell:
                 events.remove(waiting.event)
             if not events:
                 self._awaited.pop(waiting.mark, None)
-            self._publish()
+            if self._bell is not None:
+                self._publish(self._bell)
             self._wake_one()
 
     def wait(self, waiting: Waiting, timeout: float) -> None:
         """Sleep until the job may have been settled, at most ``timeout`` seconds."""
         with self._lock:
+            bell = self._open()
             listens = not self._listening
             self._listening = True
         if not listens:
-            waiting.event.wait(timeout)
+            waiting.event.wait(min(timeout, NET if bell.socket is None else HEARSAY))
             waiting.event.clear()
             return
+        heard = b""
         try:
-            heard = self._bell.wait(timeout) if self._bell is not None else b""
+            heard = bell.wait(min(timeout, NET))
         finally:
             with self._lock:
                 self._listening = False
+                if bell is not self._bell:
+                    bell.close()
         self._tell(heard)
 
     def close(self) -> None:
-        """Take the bell down."""
+        """Take the bell down; whoever still waits makes another."""
         with self._lock:
-            if self._bell is not None:
-                self._bell.close()
-            self._bell = None
+            bell, self._bell = self._bell, None
+            if bell is not None and self._listening:
+                bell.retire()  # its listener closes it: the descriptor's number is still in use
+            elif bell is not None:
+                bell.close()
 
-    def _publish(self) -> None:
-        if self._bell is not None:
-            self._bell.await_marks(self._awaited)
+    def _open(self) -> Bell:
+        if self._bell is None:
+            self._bell = Bell(self._path, "waiter")
+            self._publish(self._bell)
+        return self._bell
+
+    def _publish(self, bell: Bell) -> None:
+        bell.await_marks(self._awaited)
 
     def _wake_one(self) -> None:
         """Have another waiting thread take over the listening."""
@@ -288,12 +344,9 @@ class ResultBell:
             return
 
     def _tell(self, heard: bytes) -> None:
+        marks = struct.unpack(f"={len(heard) // 4}I", heard)
         with self._lock:
-            if len(heard) % 4:  # "anything may have happened"
-                marks = list(self._awaited)
-            else:
-                marks = list(struct.unpack(f"={len(heard) // 4}I", heard))
-            for each in marks:
+            for each in list(self._awaited) if EVERYTHING in marks else marks:
                 for event in self._awaited.get(each, ()):
                     event.set()
 
@@ -310,7 +363,7 @@ class Waiting:
 
     def wait(self, timeout: float) -> None:
         """Sleep until the job may have been settled, at most ``timeout`` seconds."""
-        self._bell.wait(self, min(timeout, NET))
+        self._bell.wait(self, timeout)
 
     def close(self) -> None:
         """Stop waiting."""

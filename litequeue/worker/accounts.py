@@ -63,7 +63,7 @@ class Accounts:
         return len(self._marked) < len(self._out)
 
     def unmarked(self, slots: Slots) -> list[tuple[float, int, int, int]]:
-        """Return (start, pid, seq, token) of running jobs not reported before; report them now."""
+        """Return (start, pid, seq, token) of running jobs that are not marked as started."""
         rows = []
         for index in range(slots.count):
             running = slots.running(index)
@@ -72,9 +72,12 @@ class Accounts:
                 and running.seq not in self._marked
                 and self.is_ours(running.seq, running.token)
             ):
-                self._marked.add(running.seq)
                 rows.append((running.started, slots.child(index)[0], running.seq, running.token))
         return rows
+
+    def mark(self, seqs: Iterable[int]) -> None:
+        """Take note that the file knows these jobs as started."""
+        self._marked.update(seq for seq in seqs if seq in self._out)
 
     # Which of them are missing
 
@@ -86,9 +89,10 @@ class Accounts:
         Only those that were missing the last time too: between reading a lease and writing its
         slot a child has it in its hands.
         """
-        found = {lease.seq for lease in unread} | {outcome.seq for outcome in outcomes}
-        found.update(slots.all_running())
-        nowhere = {(lease.seq, lease.token) for seq, lease in self._out.items() if seq not in found}
+        found = {(lease.seq, lease.token) for lease in unread}
+        found.update((outcome.seq, outcome.token) for outcome in outcomes)
+        found.update((run.seq, run.token) for run in slots.all_running().values())
+        nowhere = {(lease.seq, lease.token) for lease in self._out.values()} - found
         confirmed = nowhere & self._suspects
         self._suspects = nowhere - confirmed
         return [self._out[seq] for seq, _ in confirmed]

@@ -8,18 +8,24 @@ next, as long as the children's end stays open somewhere: the supervisor and the
 from __future__ import annotations
 
 import contextlib
+import logging
 import marshal
 import os
 import socket
 from collections.abc import Iterator
 from typing import Any, Final
 
+from litequeue.clock import SYSTEM
 from litequeue.job import Lease, Outcome, lease_to_wire, outcome_from_wire, outcome_to_wire
+
+logger = logging.getLogger("litequeue.worker")
 
 BUFFER: Final = 1 << 20
 INLINE: Final = 96 * 1024
 """Bytes above which a message travels as a file: a socket takes 200 kB by default."""
 _BIG: Final = b"@"
+_TRY_AGAIN: Final = 0.1
+_COMPLAIN_EVERY: Final = 1.0
 
 
 class Channel:
@@ -27,7 +33,8 @@ class Channel:
 
     def __init__(self, spool: str) -> None:
         self.spool = spool
-        self._spooled = 0
+        self._spool = _Spool(spool)
+        self._refused: tuple[Lease, bytes] | None = None
         self.jobs_in, self.jobs_out = _pair()
         self.outcomes_in, self.outcomes_out = _pair()
 
@@ -36,15 +43,23 @@ class Channel:
         """Rebuild the child's side in a program that inherited the two sockets."""
         channel = cls.__new__(cls)
         channel.spool = spool
-        channel._spooled = 0
+        channel._spool = _Spool(spool)
         channel.jobs_out, channel.outcomes_in = jobs, outcomes
         return channel
 
     # The consumer's side
 
     def submit(self, lease: Lease) -> bool:
-        """Offer a lease to the children; False when they have enough to read."""
-        return self._send(self.jobs_in, lease_to_wire(lease), socket.MSG_DONTWAIT)
+        """Offer a lease to the children; False when they have enough to read, or the disk has."""
+        message = self._pack(lease)
+        if message is None:
+            return False
+        try:
+            self.jobs_in.send(message, socket.MSG_DONTWAIT)
+        except (BlockingIOError, InterruptedError):
+            self._refused = lease, message  # it is offered again soon
+            return False
+        return True
 
     def poll(self) -> Iterator[Outcome]:
         """Yield the outcomes that have arrived, without waiting."""
@@ -53,6 +68,7 @@ class Channel:
 
     def take_back(self) -> list[Lease]:
         """Take the leases back that no child has read."""
+        self._drop_refused()
         return [Lease(*fields) for fields in _unread(self.jobs_out)]
 
     # The child's side
@@ -63,8 +79,11 @@ class Channel:
         return Lease(*_unpack(message)) if message else None
 
     def report(self, outcome: Outcome) -> None:
-        """Send an outcome, waiting for room."""
-        self._send(self.outcomes_in, outcome_to_wire(outcome), 0)
+        """Send an outcome, waiting for room: the job is done, and nobody else knows."""
+        fields = outcome_to_wire(outcome)
+        while (message := self._spool.pack(fields)) is None:
+            SYSTEM.sleep(_TRY_AGAIN)
+        self.outcomes_in.send(message)
 
     def keep_child_side(self) -> None:
         """Close what a child must not hold: with it open, it would never see the end."""
@@ -80,23 +99,60 @@ class Channel:
         for end in (self.jobs_in, self.jobs_out, self.outcomes_in, self.outcomes_out):
             end.close()
 
-    def _send(self, end: socket.socket, fields: tuple[Any, ...], flags: int) -> bool:
-        message = marshal.dumps(fields)
-        if len(message) > INLINE:
-            message = self._write_spool(message)
-        try:
-            end.send(message, flags)
-        except (BlockingIOError, InterruptedError):
-            return False
-        return True
+    def _pack(self, lease: Lease) -> bytes | None:
+        if self._refused is not None and self._refused[0] is lease:
+            message = self._refused[1]
+            self._refused = None
+            return message
+        self._drop_refused()
+        return self._spool.pack(lease_to_wire(lease))
 
-    def _write_spool(self, message: bytes) -> bytes:
-        self._spooled += 1
-        path = f"{self.spool}.{os.getpid()}.{self._spooled}.big"
-        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with open(fd, "wb") as file:
-            file.write(message)
+    def _drop_refused(self) -> None:
+        if self._refused is not None:
+            _discard(self._refused[1])
+            self._refused = None
+
+
+class _Spool:
+    """Where messages too large for a socket wait, as files whose path is sent."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._count = 0
+        self._complained = float("-inf")
+
+    def pack(self, fields: tuple[Any, ...]) -> bytes | None:
+        """Return the message for ``fields``; None when it cannot be written, which is logged."""
+        message = marshal.dumps(fields)
+        if len(message) <= INLINE:
+            return message
+        self._count += 1
+        path = f"{self._prefix}.{os.getpid()}.{self._count}.big"
+        try:
+            fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            try:
+                with open(fd, "wb") as file:
+                    file.write(message)
+            except OSError:
+                os.unlink(path)
+                raise
+        except OSError as error:
+            self._complain(error)
+            return None
         return _BIG + os.fsencode(path)
+
+    def _complain(self, error: OSError) -> None:
+        now = SYSTEM.monotonic()
+        if now - self._complained >= _COMPLAIN_EVERY:
+            self._complained = now
+            logger.error("a large message waits for room: %s", error)
+
+
+def _discard(message: bytes) -> None:
+    """Remove the file of a message that will not be read."""
+    if message[:1] == _BIG:
+        with contextlib.suppress(OSError):
+            os.unlink(message[1:])
 
 
 def _pair() -> tuple[socket.socket, socket.socket]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from litequeue import states
 from litequeue.clock import Clock
 from litequeue.config import Settings
 from litequeue.exceptions import QueueBusy, QueueFull, StoreError
@@ -26,7 +27,7 @@ from litequeue.store.workers import Identity
 from litequeue.worker import link as messages
 from litequeue.worker.accounts import Accounts
 from litequeue.worker.channel import Channel
-from litequeue.worker.duties import Duties
+from litequeue.worker.duties import Duties, Outlawed
 from litequeue.worker.ears import Ears
 from litequeue.worker.journal import Journal
 from litequeue.worker.link import Death, Link, Manifest
@@ -37,6 +38,8 @@ from litequeue.worker.slots import Slots
 
 logger = logging.getLogger("litequeue.worker")
 
+PASSING: Final = (QueueBusy, QueueFull, IOFailure)
+"""What may be over soon; everything is kept in memory meanwhile."""
 STALL: Final = 0.05
 """Seconds without an outcome after which unread leases are given back to the file."""
 PATIENCE: Final = 0.5
@@ -82,6 +85,8 @@ class Consumer:
         self.hungry = True
         self.stopping = False
         self._leaving = False
+        self._must_adopt = False
+        self._parked = False
         self._abandoned = False
         self._tasks: frozenset[str] = frozenset()
         self._accounts = Accounts()
@@ -108,6 +113,9 @@ class Consumer:
                 self._step()
         except EOFError:
             self._survive_supervisor()
+        except Outlawed as error:
+            self._link.send(messages.FATAL, 1, str(error))
+            self._wait_for_orders()
         except StoreError as error:
             self._link.send(messages.FATAL, 3, str(error))
             self._wait_for_orders()
@@ -119,7 +127,7 @@ class Consumer:
         self._ears = Ears(self.database, self._options.identity.nonce, self._poll, self._clock)
         for source in (self._link.socket, self._channel.outcomes_out):
             self._poll.register(source, select.POLLIN)
-        self._adopt()
+        self._must_adopt = True
         self._link.send(messages.OPENED)
 
     def _register(self) -> None:
@@ -129,10 +137,10 @@ class Consumer:
                 self.owner = workers.register(
                     self.database, self._options.identity, self._clock.now()
                 )
-            except QueueBusy as error:
-                logger.warning("%s; trying again", error)
+            except PASSING as error:
                 if self._link.is_cut():
                     raise EOFError from None
+                self._endure(error)
         self._duties = Duties(
             self.database,
             self._ringer,
@@ -147,33 +155,27 @@ class Consumer:
             owner=self.owner,
             nonce=self._options.identity.nonce,
             clock=self._clock,
-            changed=self._look_again,
-            outlawed=self._start_over,
+            found_parked=self._take_parked,
         )
-        if self.manifest is not None:
-            self._duties.set_manifest(self.manifest, self.keep)
-
-    def _start_over(self) -> None:
-        """We were taken for dead and our leases are gone: register anew, claim anew."""
-        self._duties.close()
-        logger.error("this worker was declared dead by another one; its leases are lost")
-        self._take_back()
-        self._accounts = Accounts()
-        self._outcomes.clear()
-        self.owner = 0
-        self._register()
-        self.hungry = True
 
     def _look_again(self) -> None:
         self.hungry = True
         self._ringer.ring_workers()
 
+    def _take_parked(self) -> None:
+        self.hungry = self._parked = True
+
     def _adopt(self) -> None:
-        """Take over the leases of a consumer that died: most of their jobs still run."""
+        """Enter the leases that the file says are ours, of which we may not know.
+
+        A consumer before us took them (most of their jobs still run), or a commit of ours that
+        seemed to fail.
+        """
         for lease in leases.leases_of(self.database, self.owner):
             self._accounts.take(lease)
+        self._must_adopt = False
         if self._accounts:
-            self._audit_at = self._clock.monotonic()
+            self._audit_at = self._mark_at = self._clock.monotonic()
 
     def _close(self) -> None:
         if hasattr(self, "_ears"):  # as far as opening got
@@ -188,21 +190,25 @@ class Consumer:
             self._gather(self._sleep_time())
             now = self._clock.monotonic()
             self.hungry |= self._ears.look_now_and_then()
+            if self._must_adopt:
+                self._adopt()
             self._settle_deaths()
             self._audit(now)
             self._settle_and_claim(now)
-            self._hand_out()
+            if not self.stopping:
+                self._hand_out()
             self._unstall(now)
             self._duties.run(now, self._ears.version)
             if self.stopping:
                 self._drain()
-        except (QueueBusy, QueueFull, IOFailure) as error:
+        except PASSING as error:
             self._endure(error)
 
     def _endure(self, error: StoreError) -> None:
         """Keep everything in memory and try again: nothing has been lost yet."""
         if isinstance(error, IOFailure):
             self.database.forget_connections()
+            self._must_adopt = bool(self.owner)
         if not isinstance(error, QueueBusy):
             logger.error("%s; trying again", error)
             self._clock.sleep(BACK_OFF)
@@ -211,7 +217,8 @@ class Consumer:
     def _room(self) -> int:
         if self.stopping or self.manifest is None:
             return 0
-        return max(0, self._slots.count * self._pace.depth() - len(self._accounts))
+        out = len(self._accounts) - len(self._outcomes)
+        return max(0, self._slots.count * self._pace.depth() - out)
 
     def _sleep_time(self) -> float:
         """Return how long to sleep; 0 when there is something to do."""
@@ -265,15 +272,17 @@ class Consumer:
             self._last_outcome = self._clock.monotonic()
 
     def _settle_and_claim(self, now: float) -> None:
-        room = self._room() + len(self._outcomes) if not self.stopping and self.manifest else 0
+        room = self._room()
         claims = self.hungry and room > 0
         started = self._started(now)
         if not (self._outcomes or claims or started):
             return
-        claim = (
-            Claim(owner=self.owner, limit=room, tasks=self._tasks, queues=self._options.queues)
-            if claims
-            else None
+        claim = Claim(
+            owner=self.owner,
+            limit=room,
+            tasks=self._tasks,
+            queues=self._options.queues,
+            parked=self._parked,
         )
         settled = jobs.settle_and_claim(
             self.database,
@@ -281,16 +290,18 @@ class Consumer:
             keep=self.keep,
             outcomes=self._outcomes,
             started=started,
-            claim=claim,
+            claim=claim if claims else None,
             wait=PATIENCE,
         )
-        self._after_commit(settled, claim)
-
-    def _after_commit(self, settled: Settled, claim: Claim | None) -> None:
-        """Tell who waits, forget what is settled, queue what was claimed."""
-        if claim is not None:
+        self._accounts.mark(seq for _, _, seq, _ in started)
+        if claims:
             self.hungry = settled.more
+            self._parked = settled.parked_left
             self._next_due = settled.next_due
+        self._after_commit(settled)
+
+    def _after_commit(self, settled: Settled) -> None:
+        """Tell who waits, forget what is settled, queue what was claimed."""
         outcomes, self._outcomes = self._outcomes, []
         if outcomes or settled.ended:
             leases = self._accounts.close(outcomes)
@@ -301,10 +312,11 @@ class Consumer:
                 logger.warning("%d outcome(s) discarded: the lease was lost", len(zombies))
                 outcomes = [outcome for outcome in outcomes if outcome.seq not in zombies]
             self._journal.settled(outcomes, leases)
-            if any(outcome.eta is not None for outcome in outcomes):
+            if any(outcome.state == states.RETRY for outcome in outcomes):
                 self.hungry = True
-        for lease in settled.parked:
-            self._journal.event(lease, logging.WARNING, "is parked: no worker here knows the task")
+        if settled.parked:
+            self._journal.parked(settled.parked)
+            self._ringer.ring_workers()
         for lease in settled.leases:
             self._accounts.take(lease)
             self._unsent.append(lease)
@@ -313,9 +325,8 @@ class Consumer:
         """Return what to mark as STARTED: jobs that have been running for a moment."""
         if self._mark_at is None or now < self._mark_at:
             return []
-        rows = self._accounts.unmarked(self._slots)
         self._mark_at = now + STALL if self._accounts.has_unmarked() else None
-        return rows
+        return self._accounts.unmarked(self._slots)
 
     def _hand_out(self) -> None:
         while self._unsent:
@@ -482,7 +493,7 @@ class Consumer:
             settled = jobs.settle_and_claim(
                 self.database, now=self._clock.now(), keep=self.keep, outcomes=self._outcomes
             )
-            self._after_commit(settled, None)
+            self._after_commit(settled)
         running = self._slots.all_running()
         lost = [
             Lost(lease=lease, ran=True, reason="the worker was killed while running it")

@@ -6,20 +6,29 @@ slots outlive it, and whatever it had not acknowledged is told to the next one a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import logging
 import os
 import select
 import signal
-from collections.abc import Callable
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from litequeue.clock import Clock
+from litequeue.clock import SYSTEM, Clock
+from litequeue.config import Settings
+from litequeue.locks import HeldLock
+from litequeue.store.workers import Identity
 from litequeue.worker import link as messages
 from litequeue.worker.channel import Channel
 from litequeue.worker.consumer import Consumer, ConsumerOptions
 from litequeue.worker.link import Death, Link, Manifest, link_pair
-from litequeue.worker.os_signals import ignore_stop_signals
+from litequeue.worker.os_signals import fork, ignore_stop_signals, signals_held
 from litequeue.worker.slots import Slots
 
 logger = logging.getLogger("litequeue.worker")
@@ -31,13 +40,18 @@ LONGEST_PAUSE: Final = 10.0
 
 
 class ConsumerProcess:
-    """One consumer after another, and what each of them has to be told."""
+    """One consumer after another, and what each of them has to be told.
+
+    ``lock`` is the worker's, which the consumer holds, too.  With ``spawns`` the next ones are
+    programs of their own: this process is no longer fit to be copied.
+    """
 
     def __init__(
         self,
         options: ConsumerOptions,
         channel: Channel,
         slots: Slots,
+        lock: HeldLock,
         *,
         poll: select.poll,
         clock: Clock,
@@ -46,11 +60,14 @@ class ConsumerProcess:
         self._options = options
         self._channel = channel
         self._slots = slots
+        self._lock = lock
+        self.spawns = False
         self._poll = poll
         self._clock = clock
         self._close_in_child = close_in_child
         self._pid = 0
         self._link: Link | None = None
+        self._unsent: deque[tuple[Any, ...]] = deque()
         self._manifest: Manifest | None = None
         self._stopping = False
         self._leaving = False
@@ -61,6 +78,11 @@ class ConsumerProcess:
         self._beats = (-1, 0.0)
         self._pause = 0.0
         self._due = 0.0
+
+    @property
+    def pid(self) -> int:
+        """Return the process, 0 for none."""
+        return self._pid
 
     @property
     def is_running(self) -> bool:
@@ -124,25 +146,25 @@ class ConsumerProcess:
     # Keeping it alive
 
     def start(self) -> None:
-        """Fork a consumer."""
-        ours, theirs = link_pair()
-        pid = os.fork()
-        if pid == 0:
-            self._become_consumer(ours, theirs)
-        theirs.close()
-        self._pid, self._link = pid, ours
+        """Start a consumer, or plan another try where the system has no room for one."""
         self._started = self._clock.monotonic()
-        self._beats = (self._slots.beats(), self._started)
-        self._poll.register(ours.socket, select.POLLIN)
+        try:
+            self._pid, self._link = self._make()
+        except OSError as error:
+            self._plan_next(f"no consumer could be started ({error})")
+            return
+        self._poll.register(self._link.socket, select.POLLIN)
+        self.begin_anew()
 
     def look_after(self) -> None:
         """Notice a death or a silence, and start the next consumer when it is due."""
-        if self._pid and os.waitpid(self._pid, os.WNOHANG)[0]:
+        if self._pid and self._has_died():
             self._pid = 0
             self._cut_link()
             if not self._leaving:
-                self._plan_next()
+                self._plan_next("the consumer died")
         if self._pid:
+            self._flush()
             self._watch_beats()
         elif not self._leaving and self._clock.monotonic() >= self._due:
             self._start_next()
@@ -156,22 +178,37 @@ class ConsumerProcess:
     def end(self, patience: float) -> None:
         """See it leave, by force after ``patience`` seconds."""
         deadline = self._clock.monotonic() + patience
-        while self._pid and not os.waitpid(self._pid, os.WNOHANG)[0]:
+        while self._pid and not self._has_died():
             if self._clock.monotonic() > deadline:
-                os.kill(self._pid, signal.SIGKILL)
+                self._kill()
             self._clock.sleep(0.002)
         self._pid = 0
         self._cut_link()
 
-    def _plan_next(self) -> None:
+    def begin_anew(self) -> None:
+        """Count its silence from now on: nobody watched, or it is new."""
+        self._beats = (self._slots.beats(), self._clock.monotonic())
+
+    def _has_died(self) -> bool:
+        try:
+            return os.waitpid(self._pid, os.WNOHANG)[0] != 0
+        except ChildProcessError:  # somebody else has reaped it
+            return True
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+
+    def _plan_next(self, why: str) -> None:
         now = self._clock.monotonic()
         quick = now - self._started < HEALTHY
         self._pause = min(LONGEST_PAUSE, self._pause * 2 or 0.1) if quick else 0.0
         self._due = now + self._pause
-        logger.error("the consumer died; another one takes over in %g s", self._pause)
+        logger.error("%s; the next one starts in %g s", why, self._pause)
 
     def _start_next(self) -> None:
         self.start()
+        self._unsent.clear()
         if self._manifest is not None:
             self._send(messages.MANIFEST, *dataclasses.astuple(self._manifest))
         for number, death in self._deaths.items():
@@ -186,18 +223,60 @@ class ConsumerProcess:
             self._beats = (beats, now)
         elif now - self._beats[1] > SILENCE:
             logger.error("the consumer has been silent for %g s; it is replaced", SILENCE)
-            os.kill(self._pid, signal.SIGKILL)
+            self._kill()
             self._beats = (beats, now)
 
     def _send(self, kind: str, *fields: Any) -> None:
-        if self._link is not None:
-            self._link.send(kind, *fields)
+        self._unsent.append((kind, *fields))
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what there is room for: a consumer that stands still must not stop us, too."""
+        if self._link is None:
+            self._unsent.clear()  # the next one is told everything
+        while self._link is not None and self._unsent:
+            if not self._link.send(*self._unsent[0], wait=False):
+                return
+            self._unsent.popleft()
 
     def _cut_link(self) -> None:
         if self._link is not None:
             self._poll.unregister(self._link.socket)
             self._link.close()
             self._link = None
+
+    def _make(self) -> tuple[int, Link]:
+        ours, theirs = link_pair()
+        with contextlib.closing(theirs):
+            try:
+                return self._spawn(theirs) if self.spawns else self._fork(ours, theirs), ours
+            except OSError:
+                ours.close()
+                raise
+
+    def _fork(self, ours: Link, theirs: Link) -> int:
+        pid = fork()
+        if pid == 0:
+            self._become_consumer(ours, theirs)
+        return pid
+
+    def _spawn(self, theirs: Link) -> int:
+        channel = self._channel
+        sockets = [theirs.socket, channel.jobs_in, channel.jobs_out,
+                   channel.outcomes_in, channel.outcomes_out]  # fmt: skip
+        descriptors = [each.fileno() for each in sockets]
+        order = {
+            "options": dataclasses.asdict(self._options),
+            "sockets": descriptors,
+            "slots": self._slots.path,
+            "spool": channel.spool,
+            "level": logging.getLogger().level,
+        }
+        command = [sys.executable, "-m", "litequeue.worker.consumer_process", json.dumps(order)]
+        with signals_held():
+            process = subprocess.Popen(command, pass_fds=[*descriptors, self._lock.fileno()])
+        process.returncode = 0  # Popen would reap by itself; only `look_after` does
+        return process.pid
 
     def _become_consumer(self, ours: Link, theirs: Link) -> None:
         code = 1
@@ -212,3 +291,30 @@ class ConsumerProcess:
         finally:
             logging.shutdown()
             os._exit(code)
+
+
+def run_spawned(order: Mapping[str, Any]) -> None:
+    """Run as a consumer that was started as a program; it also inherited the worker's lock."""
+    ignore_stop_signals()
+    logging.basicConfig(level=order["level"], format="%(asctime)s %(levelname)s %(message)s")
+    options = order["options"]
+    link, *ends = (socket.socket(fileno=number) for number in order["sockets"])
+    channel = Channel(order["spool"])
+    channel.close()  # the ends it made: ours are the ones that were inherited
+    channel.jobs_in, channel.jobs_out, channel.outcomes_in, channel.outcomes_out = ends
+    Consumer(
+        ConsumerOptions(
+            path=options["path"],
+            settings=Settings(**options["settings"]),
+            identity=Identity(**options["identity"]),
+            queues=options["queues"],
+        ),
+        Link(link),
+        channel,
+        Slots(order["slots"]),
+        SYSTEM,
+    ).run()
+
+
+if __name__ == "__main__":
+    run_spawned(json.loads(sys.argv[1]))

@@ -6,12 +6,13 @@ An idle worker does none of it: the file is looked at again only after somebody 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
 from litequeue import states
 from litequeue.clock import Clock
-from litequeue.exceptions import QueueBusy
+from litequeue.exceptions import LiteQueueError, QueueBusy
 from litequeue.store import Database, Keep, claim, maintenance, workers
 from litequeue.store.wakeup import Ringer
 from litequeue.worker.ears import LOOK_EVERY
@@ -26,6 +27,10 @@ TIDY_EVERY: Final = 30.0
 BEATS_PER_LEASE: Final = 4
 
 
+class Outlawed(LiteQueueError):
+    """This worker was silent for so long that another one declared it dead; start it again."""
+
+
 class Duties:
     """The consumer's timers.  All moments are monotonic seconds unless they say otherwise."""
 
@@ -38,8 +43,7 @@ class Duties:
         owner: int,
         nonce: str,
         clock: Clock,
-        changed: Callable[[], None],
-        outlawed: Callable[[], None],
+        found_parked: Callable[[], None],
     ) -> None:
         self._database = database
         self._ringer = ringer
@@ -47,11 +51,10 @@ class Duties:
         self._owner = owner
         self._nonce = nonce
         self._clock = clock
-        self._changed = changed
-        self._outlawed = outlawed
+        self._found_parked = found_parked
         self._manifest: Manifest | None = None
         self._keep = Keep(success=0.0, failure=0.0)
-        self._seen: object = None
+        self._seen = -1
         self._renewed = clock.boottime()
         self._look_at = self._watch_at = self._checkpoint_at = self._tidy_at = 0.0
 
@@ -60,11 +63,7 @@ class Duties:
         self._manifest = manifest
         self._keep = keep
 
-    def close(self) -> None:
-        """Stop watching the neighbours."""
-        self._neighbours.close()
-
-    def time_left(self, now: float, version: object) -> float:
+    def time_left(self, now: float, version: int) -> float:
         """Return the seconds until something is due; ``version`` changes with every commit."""
         if self._manifest is None:
             return TIDY_EVERY
@@ -75,7 +74,7 @@ class Duties:
             moment = min(moment, self._watch_at)
         return max(0.0, moment - now)
 
-    def run(self, now: float, version: object) -> None:
+    def run(self, now: float, version: int) -> None:
         """Do what is due at ``now``."""
         manifest = self._manifest
         if manifest is None:
@@ -99,9 +98,11 @@ class Duties:
     def watch(self) -> None:
         """Look at the neighbours now: one of them may have died."""
         if self._manifest is not None:
+            # If we could not renew, neither could they: their silence proves nothing.
+            locked = self._renewal_due() < -WATCH_EVERY - WAIT
             self._neighbours.watch(
                 self._keep,
-                timeout=self._manifest.visibility_timeout,
+                timeout=math.inf if locked else self._manifest.visibility_timeout,
                 max_deliveries=self._manifest.max_deliveries,
             )
 
@@ -112,26 +113,25 @@ class Duties:
 
     def _renew(self) -> None:
         """Renew all our leases by one write."""
-        if self._renewal_due() < -WATCH_EVERY - WAIT:  # the machine slept, or was locked
-            self._neighbours.give_everyone_time()
+        late = self._renewal_due() < -WATCH_EVERY - WAIT
         renewed = workers.renew(
             self._database, self._owner, self._nonce, self._clock.now(), wait=WAIT
         )
         self._renewed = self._clock.boottime()
+        if late:
+            self._neighbours.give_everyone_time()
         if not renewed:
-            self._outlawed()
+            raise Outlawed
 
-    def _look(self, manifest: Manifest, now: float, version: object) -> None:
+    def _look(self, manifest: Manifest, now: float, version: int) -> None:
         """Take in what others changed: new workers, jobs that we know how to run."""
-        self._seen = version
         self._look_at = now + LOOK_EVERY
         self._tidy_at = min(self._tidy_at, now + LOOK_EVERY)
         self._checkpoint_at = min(self._checkpoint_at, now + CHECKPOINT_AFTER)
-        self._neighbours.meet()
         self.watch()
         if claim.has_parked(self._database, manifest.tasks):
-            claim.unpark(self._database, manifest.tasks)
-            self._changed()
+            self._found_parked()
+        self._seen = version
 
     def _tidy(self, now: float) -> None:
         """End jobs that are too late, delete those kept long enough; plan the next time."""

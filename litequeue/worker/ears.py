@@ -36,6 +36,7 @@ class Ears:
     def look(self) -> bool:
         """Tell whether others have committed since the last look."""
         self._looked = self._clock.monotonic()
+        self._stirring.renew()  # before the look: what comes after it is heard
         before, self.version = self.version, self._database.data_version()
         return self.version != before
 
@@ -54,7 +55,7 @@ class Ears:
 
     def longest_sleep(self) -> float:
         """Return after how many seconds to look in any case."""
-        calm = self._stirring.fd >= 0 and self._clock.monotonic() - self._stirred > STIRRED
+        calm = self._stirring.watching and self._clock.monotonic() - self._stirred > STIRRED
         return CALM if calm else NET
 
     def rings(self, fd: int) -> bool:

@@ -84,7 +84,7 @@ class Executor:
     def _classify(self, error: BaseException, task: Task[..., Any], request: Request) -> Verdict:
         """Say what an exception means for the job."""
         if isinstance(error, Retry):
-            return self._retry_as_planned(error, request)
+            return self._retry_as_planned(error, task, request)
         if isinstance(error, Ignore):
             return states.IGNORED, None, None, True, None, None
         if isinstance(error, Reject):
@@ -97,11 +97,15 @@ class Executor:
             return states.RETRY, None, eta, True, None, describe(error)
         return _failed(describe(error))
 
-    def _retry_as_planned(self, retry: Retry, request: Request) -> Verdict:
+    def _retry_as_planned(self, retry: Retry, task: Task[..., Any], request: Request) -> Verdict:
         plan = request.retry_plan
         failure = describe(retry.exc or retry)
         if plan is None:  # the task raised Retry by itself
-            return states.RETRY, None, self._clock.now() + retry.when, True, None, failure
+            policy = task.options.retry
+            if is_spent(request.retries, policy.max_retries):
+                return _failed(failure)
+            wait = retry.when or policy.default_retry_delay
+            return states.RETRY, None, self._clock.now() + wait, True, None, failure
         body = None
         if plan.args is not None or plan.kwargs is not None:
             args = tuple(request.args) if plan.args is None else plan.args

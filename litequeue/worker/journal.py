@@ -35,11 +35,18 @@ class Journal:
             if (bad or informs) and (self._bad if bad else self._good).allows():
                 self.event(leases[outcome.seq], _level(outcome), _words(outcome))
 
+    def parked(self, leases: Iterable[Lease]) -> None:
+        """Log jobs that no worker here knows."""
+        self._sum_up()
+        for lease in leases:
+            if self._bad.allows():
+                self.event(lease, logging.WARNING, "is parked: no worker here knows the task")
+
     def _sum_up(self) -> None:
         now = self._clock.monotonic()
         for meter, level, words in (
             (self._good, logging.INFO, "... and %d more jobs ended well"),
-            (self._bad, logging.WARNING, "... and %d more attempts failed"),
+            (self._bad, logging.WARNING, "... and %d more attempts failed, or jobs were parked"),
         ):
             if untold := meter.untold(now):
                 logger.log(level, words, untold)

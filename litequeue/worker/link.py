@@ -15,7 +15,6 @@ To the supervisor:
 
 from __future__ import annotations
 
-import contextlib
 import marshal
 import socket
 from collections.abc import Iterator
@@ -51,7 +50,6 @@ class Manifest:
 class Death:
     """The end of a child: what its slot said, how it ended, and whether its job is to blame."""
 
-    index: int
     seq: int
     token: int
     reason: str
@@ -64,10 +62,19 @@ class Link:
     def __init__(self, end: socket.socket) -> None:
         self.socket = end
 
-    def send(self, kind: str, *fields: Any) -> None:
-        """Send a message; a peer that is gone is noticed when reading."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.socket.send(marshal.dumps((kind, *fields)))
+    def send(self, kind: str, *fields: Any, wait: bool = True) -> bool:
+        """Send a message; False when there is no room and ``wait`` is false.
+
+        A peer that is gone is noticed when reading.
+        """
+        message = marshal.dumps((kind, *fields))
+        try:
+            self.socket.send(message, 0 if wait else socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        return True
 
     def receive(self) -> Iterator[tuple[Any, ...]]:
         """Yield the messages that have arrived; raises EOFError once the peer is gone."""

@@ -27,6 +27,8 @@ logger = logging.getLogger("litequeue.worker")
 
 WATCH_EVERY: Final = 0.5
 """Seconds between two looks at a worker whose death the kernel does not tell."""
+SLEPT: Final = 5.0
+"""Seconds between two looks after which nobody's silence counts: we were not there to hear."""
 WAIT: Final = 0.2
 """Seconds to wait for the write lock; the funeral is tried again soon."""
 
@@ -60,9 +62,10 @@ class Neighbours:
         self._clock = clock
         self._changed = changed
         self._known: dict[int, Neighbour] = {}
+        self._watched = 0.0
 
-    def meet(self) -> None:
-        """Read who is there.  For when the file has changed."""
+    def _meet(self) -> None:
+        """Read who is there, and how they do."""
         present = {
             owner.id: owner for owner in workers.owners(self._database) if owner.id != self._owner
         }
@@ -77,22 +80,22 @@ class Neighbours:
 
     def watch(self, keep: Keep, *, timeout: float, max_deliveries: int) -> None:
         """Bury the dead, and who cannot be seen and was silent for ``timeout`` seconds."""
+        self._meet()
+        now = self._clock.boottime()
+        if now - self._watched > SLEPT:
+            self.give_everyone_time()
+        self._watched = now
         for id, neighbour in list(self._known.items()):
             life = judge(neighbour.owner.identity)
-            silent = self._clock.boottime() - neighbour.silent_since > timeout
+            silent = now - neighbour.silent_since > timeout
             dead = life is Life.DEAD or (life is Life.UNSEEN and silent)
             if dead and self._bury(neighbour.owner, keep, max_deliveries):
                 self._forget(id)
 
     def give_everyone_time(self) -> None:
-        """We slept, or nobody could write: the silence of others proves nothing."""
+        """We slept, or saw nobody to watch: the silence of others proves nothing."""
         for neighbour in self._known.values():
             neighbour.silent_since = self._clock.boottime()
-
-    def close(self) -> None:
-        """Forget everybody."""
-        for id in list(self._known):
-            self._forget(id)
 
     def _note(self, id: int, owner: Owner) -> None:
         known = self._known.get(id)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_EXIT_CODES: Final = {signal.SIGTERM: 0, signal.SIGHUP: 0, signal.SIGINT: 130, signal.SIGQUIT: 1}
+_HELD: Final = (*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD)
 
 
 class WakePipe:
@@ -19,14 +21,29 @@ class WakePipe:
         for fd in (self.fd, self._write_fd):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
-        for number in signals:
-            signal.signal(number, _nothing)
+        self._signals = tuple(signals)
+        _quieten(self._signals)
 
     def read(self) -> list[int]:
         """Return the signals that came since the last call."""
         with contextlib.suppress(BlockingIOError):
             return list(os.read(self.fd, 512))
         return []
+
+    @contextlib.contextmanager
+    def ending_at_once(self) -> Iterator[None]:
+        """Meanwhile a stop signal raises `SystemExit` where it arrives: no loop reads the pipe.
+
+        Afterwards our handlers are in place, whatever foreign code did to them meanwhile.
+        """
+        try:
+            for number in _EXIT_CODES:
+                signal.signal(number, _end)
+            for earlier in self.read():
+                _end(earlier, None)
+            yield
+        finally:
+            _quieten(self._signals)
 
     def close(self) -> None:
         """Stop listening.  For a forked process, which must not write into its parent's pipe."""
@@ -35,14 +52,45 @@ class WakePipe:
         os.close(self._write_fd)
 
 
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold back what a worker listens to; a program started meanwhile inherits that."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def fork() -> int:
+    """Fork; no signal that reaches the child is written into its parent's pipe."""
+    with signals_held():
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+    return pid
+
+
 def ignore_stop_signals() -> None:
     """Leave stopping to the supervisor: Ctrl-C and systemd reach all processes at once.
 
     With handlers that do nothing, not SIG_IGN: programs that a task starts would inherit that.
     """
-    for number in (*STOP_SIGNALS, signal.SIGHUP):
-        signal.signal(number, _nothing)
+    _quieten((*STOP_SIGNALS, signal.SIGHUP))
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)  # of a program started while they were held
+
+
+def _quieten(signals: Iterable[signal.Signals]) -> None:
+    for number in signals:
+        signal.signal(number, _nothing)
+
+
+def _end(number: int, frame: object) -> None:
+    """End the process, and let nothing disturb it while it cleans up."""
+    if number in _EXIT_CODES:
+        _quieten(_EXIT_CODES)
+        raise SystemExit(_EXIT_CODES[signal.Signals(number)])
 
 
 def _nothing(number: int, frame: object) -> None:

@@ -14,7 +14,7 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,16 +32,22 @@ from litequeue.worker.link import Manifest
 from litequeue.worker.liveness import base_path, own_identity
 from litequeue.worker.neighbours import remove_files
 from litequeue.worker.os_signals import STOP_SIGNALS, WakePipe
-from litequeue.worker.pools.prefork import PoolOptions, Prefork
+from litequeue.worker.pools.prefork import HANDSHAKE, PoolOptions, Prefork
 from litequeue.worker.slots import CAPACITY, Slots
 
 logger = logging.getLogger("litequeue.worker")
 
 LOOK_AROUND: Final = 4.0
 """Seconds between two looks at what makes no noise: a consumer or a child that hangs."""
+OVERDUE: Final = 1.5
+"""How many times `LOOK_AROUND` without a look mean that this process stood still, perhaps all."""
 STARTING: Final = 0.01
+"""Seconds between two looks whether all children listen; `SLOW_START` after `SOON` seconds."""
+SLOW_START: Final = 0.25
+SOON: Final = 2.0
 PARTING: Final = 2.0
 """Seconds that a consumer has to leave once it was told to."""
+_LOOK: Final = os.WEXITED | os.WNOHANG | os.WNOWAIT
 FAREWELL: Final = 10.0
 """Seconds that the consumer has to give the last leases back."""
 
@@ -76,7 +82,7 @@ class Supervisor:
     def __init__(self, options: WorkerOptions, clock: Clock = SYSTEM) -> None:
         self._options = options
         self._clock = clock
-        self._began = clock.monotonic()
+        self._began = self._loaded = self._looked = clock.monotonic()
         self._signals = WakePipe((*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD))
         self._identity = own_identity(_directory(options.path), options.name)
         base = base_path(self._identity)
@@ -94,6 +100,7 @@ class Supervisor:
             ),
             self._channel,
             self._slots,
+            self._lock,
             poll=self._poll,
             clock=clock,
             close_in_child=self._signals.close,
@@ -111,15 +118,15 @@ class Supervisor:
         """Work until stopped; return the exit code."""
         try:
             self._consumer.start()
-            app = self._options.load()
+            app = self._load()
             self._grace = app.conf.worker_grace
             self._slots.count = (
                 self._options.concurrency or app.conf.worker_concurrency or os.cpu_count() or 1
             )
             self._consumer.tell_manifest(_manifest(app))
-            self._pool = Prefork(
-                app, self._pool_options(app), self._channel, self._slots, self._clock
-            )
+            options = self._pool_options(app)
+            self._consumer.spawns = options.spawn
+            self._pool = Prefork(app, options, self._channel, self._slots, self._clock)
             gc.collect()
             gc.freeze()
             while self._phase is not Phase.GONE:
@@ -128,25 +135,50 @@ class Supervisor:
         finally:
             self._clean_up()
 
+    def _load(self) -> LiteQueue:
+        with self._signals.ending_at_once():
+            app = self._options.load()
+        self._loaded = self._clock.monotonic()
+        return app
+
     def _step(self) -> None:
         self._poll.poll(self._sleep_time() * 1000)
+        self._notice_standstill()
         for number in self._signals.read():
             self._on_signal(number)
         for kind, *fields in self._consumer.listen():
             self._on_message(kind, *fields)
         self._bury_children()
         self._consumer.look_after()
-        _reap_adopted()
+        self._reap_adopted()
         self._proceed()
 
     def _sleep_time(self) -> float:
         moments = [LOOK_AROUND, self._consumer.time_left()]
         if self._phase is Phase.RUNNING:
             moments.append(self._pool.fill() if self._pool is not None else None)
-            moments.append(None if self._ready else STARTING)
+            moments.append(None if self._ready else self._starting_pace())
         if self._deadline is not None:
             moments.append(self._deadline - self._clock.monotonic())
         return max(0.0, min(moment for moment in moments if moment is not None))
+
+    def _starting_pace(self) -> float:
+        return STARTING if self._clock.monotonic() - self._loaded < SOON else SLOW_START
+
+    def _notice_standstill(self) -> None:
+        """After a Ctrl-Z or `docker pause` of all, the silence of the others says nothing."""
+        now, before = self._clock.monotonic(), self._looked
+        self._looked = now
+        if now - before > OVERDUE * LOOK_AROUND:
+            self._consumer.begin_anew()
+            if self._pool is not None:
+                self._pool.begin_anew()
+
+    def _reap_adopted(self) -> None:
+        """Reap orphans that the kernel gave to us: a worker may be PID 1 of a container."""
+        if os.getpid() == 1:
+            pool = self._pool.pids() if self._pool is not None else set()
+            reap_all_but({self._consumer.pid, *pool})
 
     # Children
 
@@ -156,6 +188,8 @@ class Supervisor:
             hostname=self._identity.name,
             nonce=self._identity.nonce,
             spawn=self._must_spawn(app),
+            # A program of its own imports the app anew, and all of them at the same time.
+            patience=max(HANDSHAKE, 4 * (self._loaded - self._began)),
             close_in_child=self._close_in_child,
         )
 
@@ -338,17 +372,10 @@ def open_handles(path: str) -> list[str]:
     return [name for name in names if os.path.realpath(name) in found]
 
 
-def _reap_adopted() -> None:
-    """Reap orphans that the kernel gave to us: a worker may be PID 1 of a container.
-
-    Only `Prefork.bury` and `ConsumerProcess.look_after` reap our own; both have just looked.
-    """
-    if os.getpid() != 1:
-        return
+def reap_all_but(own: Container[int]) -> None:
+    """Reap dead children; stop at one of ours, which is for `bury` and `look_after` to reap."""
     try:
-        status = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        while status is not None and os.getsid(status.si_pid) != status.si_pid:
+        while (status := os.waitid(os.P_ALL, 0, _LOOK)) is not None and status.si_pid not in own:
             os.waitpid(status.si_pid, os.WNOHANG)
-            status = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except (ChildProcessError, ProcessLookupError):
+    except ChildProcessError:
         return

@@ -14,7 +14,7 @@ from litequeue.store.claim import Claim
 from litequeue.store.leases import Lost
 from tests.crash import sweep
 from tests.crash.sweep import KEEP, NOW, OWNER, SCENARIOS, TASKS
-from tests.store.steps import job, problems, rows
+from tests.store.steps import enlist, job, problems, rows
 
 pytestmark = pytest.mark.crash
 
@@ -25,6 +25,7 @@ BEFORE = [f"old-{number}" for number in range(5)]
 def prepare(path: Path) -> None:
     """Make a queue with a few jobs, one of them due later."""
     database = Database(path, create=True)
+    enlist(database, OWNER, OWNER + 1)
     jobs.enqueue_many(database, [job(id) for id in BEFORE[:4]], NOW)
     jobs.enqueue(database, job(BEFORE[4], eta=NOW + 5), NOW)
     database.close()

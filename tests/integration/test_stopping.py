@@ -154,17 +154,26 @@ def test_a_stop_ends_what_tasks_started(site: Site) -> None:
     site.wait_until_empty(2.0)
 
 
-def test_a_worker_stops_while_it_starts(site: Site) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130), (signal.SIGQUIT, 1)],
+)
+def test_a_worker_that_imports_its_app_ends_at_once(
+    site: Site, number: signal.Signals, code: int
+) -> None:
     site.write(
         "slow.py",
-        "import time\nfrom tests.integration.processes import Path\n"
-        "from tests.integration.tasks import app\n"
-        "Path('importing').touch()\ntime.sleep(1)\n",
+        "import time\nfrom pathlib import Path\nfrom tests.integration.tasks import app\n"
+        "Path('importing').touch()\ntime.sleep(30)\n",
     )
     worker = site.worker(app="slow:app", ready=False)
     wait_until((site.folder / "importing").exists)
-    assert worker.stop() in (0, 1)
-    site.wait_until_empty()
+    everybody = worker.processes()
+    began = time.monotonic()
+    assert worker.stop(number) == code
+    assert time.monotonic() - began < 3.0
+    assert_gone(worker, everybody)
+    assert "Traceback" not in worker.said()
 
 
 def test_a_stopping_worker_takes_no_new_job(site: Site) -> None:

@@ -202,6 +202,41 @@ def test_a_consumer_that_is_stopped_with_the_write_lock_is_replaced(site: Site) 
     assert worker.stop() == 0
 
 
+WORKER_THAT_LOOKS_OFTEN = """
+import litequeue.worker.consumer_process as consumer_process
+import litequeue.worker.ears as ears
+import litequeue.worker.supervisor as supervisor
+from litequeue.cli import main
+
+ears.CALM = 0.1
+consumer_process.SILENCE = 1.5
+supervisor.LOOK_AROUND = 0.4
+main()
+"""
+
+
+def test_a_consumer_is_not_replaced_when_the_whole_worker_stood_still(site: Site) -> None:
+    """As after Ctrl-Z and fg, or `docker pause`; whoever wakes up first."""
+    program = site.write("worker_that_looks_often.py", WORKER_THAT_LOOKS_OFTEN)
+    worker = site.worker(program=[str(program)])
+    consumer = worker.consumer()
+    for pid in (worker.supervisor, consumer):
+        suspend(pid)
+    stand_still(2.0)
+    resume(worker.supervisor)
+    stand_still(0.5)  # as long as the supervisor may need to look
+    resume(consumer)
+    assert add.delay(20, 22).get(timeout=10) == 42
+    assert worker.consumer() == consumer
+    assert "replaced" not in worker.said()
+
+
+def stand_still(seconds: float) -> None:
+    """Let time pass: it is the fact that is waited for."""
+    until = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() > until, every=0.1)
+
+
 def test_a_stopped_producer_outside_of_a_transaction_is_in_nobodys_way(site: Site) -> None:
     site.worker()
     producer = site.python(

@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 from tests.conftest import wait_until
-from tests.integration.processes import Site, Worker, descendants
+from tests.integration.processes import Site, Worker, children_of, descendants
 from tests.integration.tasks import add, app, hold, mark
 
 
@@ -115,6 +115,23 @@ def test_a_worker_that_was_taken_for_dead_changes_nothing_any_more(site: Site) -
     assert outside.stop() == 0
     assert add.delay(20, 22).get(timeout=10) == 42, "it starts over as a new worker"
     assert row(site, result.id) == finished
+
+
+ORPHANS_AT_IMPORT = """
+import subprocess
+from tests.integration.tasks import app
+subprocess.run(["sh", "-c", "setsid sh -c 'touch leader' & sh -c 'touch member' &"], check=True)
+"""
+
+
+def test_process_1_reaps_the_orphans_it_is_given(site: Site) -> None:
+    """Also those that lead a session of their own, as only our children used to."""
+    site.write("orphans.py", ORPHANS_AT_IMPORT)
+    worker = site.worker(app="orphans:app", namespace=True)
+    for name in ("leader", "member"):
+        wait_until((site.folder / name).exists)
+    wait_until(lambda: len(children_of(worker.supervisor)) == 3)
+    assert add.delay(20, 22).get(timeout=10) == 42
 
 
 def row(site: Site, id: str) -> tuple[object, ...]:

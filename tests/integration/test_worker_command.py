@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
-from tests.integration.processes import APP, Site
+from tests.integration.processes import APP, Site, has_open, session_of
 from tests.integration.tasks import add, hold
 
 MODULES = {
@@ -173,6 +173,46 @@ def programs(pids: list[int]) -> set[str]:
     return {"spawned" if b"pools.child" in line else "forked" for line in lines}
 
 
+def test_a_child_may_take_as_long_to_start_as_the_worker_did(site: Site) -> None:
+    program = site.write(
+        "impatient_worker.py",
+        "import litequeue.worker.supervisor as supervisor\nfrom litequeue.cli import main\n"
+        "supervisor.HANDSHAKE = 0.1\nmain()\n",
+    )
+    site.write("slow.py", "import time\ntime.sleep(0.5)\nfrom tests.integration.tasks import app\n")
+    worker = site.worker("--start-method", "spawn", app="slow:app", program=[str(program)])
+    assert "did not start" not in worker.said()
+
+
+IGNORES_ITS_CHILDREN = """
+import signal, time
+from pathlib import Path
+from tests.integration.tasks import app
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+Path("importing").touch()
+while not Path("go").exists():
+    time.sleep(0.01)
+"""
+
+
+def test_an_app_that_ignores_the_deaths_of_children_does_not_hide_them(site: Site) -> None:
+    site.write("ignorant.py", IGNORES_ITS_CHILDREN)
+    worker = site.worker(app="ignorant:app", ready=False)
+    wait_until((site.folder / "importing").exists)
+    first = worker.consumer()
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: session_of(first) is None)
+    (site.folder / "go").touch()
+    worker.wait_until_ready()
+    poisoned = hold.delay("job")
+    os.kill(site.journal.wait_for_start("job").pid, signal.SIGKILL)
+    site.journal.wait_for_start("job", 2)
+    site.open_gate("job")
+    assert poisoned.get(timeout=10) == "job"
+    assert worker.stop() == 0
+
+
 LEFT_BEHIND = {
     "ticker": "from threading import Event, Thread\n"
     "Thread(target=Event().wait, daemon=True, name='ticker').start()\n",
@@ -192,3 +232,40 @@ def test_an_app_that_makes_forking_unsafe_has_its_children_spawned(
     assert programs(worker.children()) == {"spawned"}
     assert add.delay(20, 22).get(timeout=10) == 42
     assert worker.stop() == 0
+
+
+def test_nor_is_a_consumer_forked_from_an_unsafe_process(site: Site) -> None:
+    """What replaces the first consumer is a program, and does all that the first one did."""
+    site.write("careless.py", f"from tests.integration.tasks import app\n{LEFT_BEHIND['ticker']}")
+    worker = site.worker("-Q", "default", app="careless:app", children=1)
+    first = worker.consumer()
+    result = hold.delay("job")
+    site.journal.wait_for_start("job")
+    os.kill(first, signal.SIGKILL)
+    second = wait_until(lambda: worker.find_consumer() not in (0, first) and worker.find_consumer())
+    assert b"consumer_process" in Path(f"/proc/{second}/cmdline").read_bytes()
+    lock = next(site.folder.glob("*.bell/worker-*.lock"))
+    assert has_open(second, lock)
+    os.killpg(worker.supervisor, signal.SIGINT)  # Ctrl-C reaches it, too
+    worker.wait_until_said("stopping")
+    site.open_gate("job")
+    assert worker.wait() == 0
+    assert result.state == "SUCCESS"
+    assert len(site.journal.starts("job")) == 1
+    site.wait_until_empty()
+
+
+def test_a_consumer_that_was_started_as_a_program_survives_its_supervisor(site: Site) -> None:
+    site.write("careless.py", f"from tests.integration.tasks import app\n{LEFT_BEHIND['ticker']}")
+    worker = site.worker(app="careless:app", children=1)
+    first = worker.consumer()
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: worker.find_consumer() not in (0, first))
+    assert add.delay(20, 22).get(timeout=10) == 42
+    result = hold.delay("job")
+    site.journal.wait_for_start("job")
+    os.kill(worker.supervisor, signal.SIGKILL)
+    worker.wait()
+    site.wait_until_empty()
+    assert result.state == "PENDING"
+    assert "the supervisor was killed" in worker.said()

@@ -24,7 +24,7 @@ from litequeue.store import Database, jobs, leases, maintenance, results
 from litequeue.store import claim as claims
 from litequeue.store.claim import Claim
 from litequeue.store.leases import Lost
-from tests.store.steps import KEEP, NOW, problems
+from tests.store.steps import KEEP, NOW, enlist, problems
 
 KNOWN = frozenset({"t"})
 EVERYTHING = frozenset({"t", "u"})
@@ -104,6 +104,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.path = self.directory / "jobs.sqlite"
         self.path.write_bytes(_empty_queue())
         self.database = Database(self.path, create=True, durability="process")
+        enlist(self.database, *range(1, 10))
         self.now = NOW
         self.jobs: list[Expected] = []
         self.held: list[Held] = []
@@ -242,13 +243,11 @@ class QueueMachine(RuleBasedStateMachine):
         if waits:
             expected.end("REVOKED", self.now)
 
-    @rule(tasks=st.sampled_from([KNOWN, EVERYTHING]))
-    def unpark(self, tasks: frozenset[str]) -> None:
+    @rule(limit=st.integers(1, 3), tasks=st.sampled_from([KNOWN, EVERYTHING]))
+    def take_parked(self, limit: int, tasks: frozenset[str]) -> None:
         parked = [job for job in self.jobs if job.phase == "parked" and job.task in tasks]
         assert claims.has_parked(self.database, tasks) is bool(parked)
-        assert claims.unpark(self.database, tasks) == len(parked)
-        for expected in parked:
-            expected.phase = "ready"
+        self._claim(1, limit, tasks, parked=True)
 
     @rule()
     def expire(self) -> None:
@@ -329,19 +328,26 @@ class QueueMachine(RuleBasedStateMachine):
     def _step(self, **more: Any) -> claims.Settled:
         return jobs.settle_and_claim(self.database, now=self.now, keep=KEEP, **more)
 
-    def _claim(self, owner: int, limit: int, tasks: frozenset[str], **more: Any) -> claims.Settled:
-        wanted = Claim(owner=owner, limit=limit, tasks=tasks)
-        settled = self._step(claim=wanted, **more)
-        self._expect_claim(settled, limit, tasks)
+    def _claim(
+        self, owner: int, limit: int, tasks: frozenset[str], *, parked: bool = False
+    ) -> claims.Settled:
+        wanted = Claim(owner=owner, limit=limit, tasks=tasks, parked=parked)
+        settled = self._step(claim=wanted)
+        self._expect_claim(settled, limit, tasks, parked=parked)
         return settled
 
-    def _expect_claim(self, settled: claims.Settled, limit: int, tasks: frozenset[str]) -> None:
+    def _expect_claim(
+        self, settled: claims.Settled, limit: int, tasks: frozenset[str], *, parked: bool = False
+    ) -> None:
         for job in self.jobs:
             if job.phase == "scheduled" and job.eta is not None and job.eta <= self.now:
                 job.phase = "ready"
+        known = [job for job in self.jobs if job.phase == "parked" and job.task in tasks]
+        taken = sorted(known, key=lambda job: job.task)[:limit] if parked else []
         ready = [job for job in self.jobs if job.phase == "ready"]
-        taken = sorted(ready, key=lambda job: -job.priority)[:limit]
-        run, parked, late = [], [], []
+        taken += sorted(ready, key=lambda job: -job.priority)[: limit - len(taken)]
+        taken.sort(key=lambda job: (-job.priority, self.jobs.index(job)))
+        run, unknown, late = [], [], []
         for job in taken:
             job.claims += 1
             if self._is_late(job):
@@ -349,12 +355,12 @@ class QueueMachine(RuleBasedStateMachine):
                 late.append(job.id)
             elif job.task not in tasks:
                 job.wait("parked")
-                parked.append(job.id)
+                unknown.append(job.id)
             else:
                 job.phase, job.state = "leased", "RECEIVED"
                 run.append(job)
         assert [lease.id for lease in settled.leases] == [job.id for job in run]
-        assert [lease.id for lease in settled.parked] == parked
+        assert [lease.id for lease in settled.parked] == unknown
         assert settled.ended == late
         for lease, job in zip(settled.leases, run, strict=True):
             assert (lease.body, lease.claim) == (job.body, job.claims)

@@ -7,6 +7,7 @@ from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from litequeue.job import Failure, Job, Lease, Outcome
 from litequeue.store import Database, Keep, jobs
@@ -42,10 +43,38 @@ def step(
     **more: Any,
 ) -> Settled:
     """Settle ``outcomes`` and claim ``limit`` jobs."""
-    claim = Claim(owner=owner, limit=limit, tasks=tasks, queues=queues) if limit else None
+    parked = more.pop("parked", False)
+    if limit:
+        enlist(database, owner)
+    claim = (
+        Claim(owner=owner, limit=limit, tasks=tasks, queues=queues, parked=parked)
+        if limit
+        else None
+    )
     return jobs.settle_and_claim(
         database, now=now, keep=KEEP, outcomes=outcomes, claim=claim, **more
     )
+
+
+_enlisted: WeakKeyDictionary[Database, set[int]] = WeakKeyDictionary()
+
+
+def enlist(database: Database, *owners: int) -> None:
+    """Register workers by number: nobody else may claim."""
+    known = _enlisted.setdefault(database, set())
+    new = [(owner, f"{owner:x}") for owner in owners if owner not in known]
+    if not new:
+        return
+    with database.write(durable=False) as connection:
+        connection.executemany(
+            """
+            INSERT OR IGNORE INTO litequeue_worker
+                (id, name, nonce, boot, namespace, pid, start_time, started, heartbeat)
+            VALUES (?, 'w', ?, '', '', 1, 1, 0, 0)
+            """,
+            new,
+        )
+    known.update(owners)
 
 
 def claim(database: Database, limit: int = 1, **more: Any) -> list[Lease]:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from litequeue.store import Database, jobs, results
-from litequeue.store.claim import PROMOTE_AT_ONCE, has_parked, unpark
+from litequeue.store.claim import PROMOTE_AT_ONCE, has_parked
 from litequeue.store.leases import release
 from tests.store.steps import (
     KEEP,
@@ -168,26 +168,50 @@ def test_a_parked_retry_still_says_retry(database: Database) -> None:
     assert row_of(database.path, "a")["phase"] == "parked"
 
 
-def test_who_knows_the_task_unparks_it(database: Database) -> None:
+def test_who_knows_the_task_takes_it_from_where_it_is_parked(database: Database) -> None:
     put(database, "u1", "u2", "u3", task="u")
     put(database, "v1", task="v")
     step(database, limit=9)
+    put(database, "t1", priority=9)
     assert not has_parked(database, ["t", "w"])
     assert has_parked(database, ["t", "u"])
-    assert unpark(database, ["t"]) == 0
-    assert unpark(database, ["u"], limit=2) == 2
-    assert unpark(database, ["u"], limit=2) == 1
+    both = frozenset("tu")
+    first = step(database, limit=2, tasks=both, parked=True)
+    assert [lease.id for lease in first.leases] == ["u1", "u2"]
+    assert first.parked_left
+    second = step(database, limit=2, tasks=both, parked=True)
+    assert [lease.id for lease in second.leases] == ["t1", "u3"]
+    assert not second.parked_left
     assert not has_parked(database, ["u"])
-    assert [lease.id for lease in claim(database, 9, tasks=frozenset("u"))] == ["u1", "u2", "u3"]
     assert phases(database.path)["v1"] == "parked"
 
 
-def test_task_names_of_any_text_are_unparked(database: Database) -> None:
+def test_parked_jobs_of_other_queues_stay_where_they_are(database: Database) -> None:
+    put(database, "a", task="u", queue="mail")
+    step(database, limit=9)
+    knows = frozenset("u")
+    assert claim(database, 9, tasks=knows, queues='["other"]', parked=True) == []
+    assert [job.id for job in claim(database, 9, tasks=knows, queues='["mail"]', parked=True)] == [
+        "a"
+    ]
+
+
+def test_task_names_of_any_text_are_found_again(database: Database) -> None:
     name = 'odd "name"\\é\n'
     put(database, "a", task=name)
     step(database, limit=9)
     assert has_parked(database, [name])
-    assert unpark(database, [name]) == 1
+    assert len(claim(database, 9, tasks=frozenset([name]), parked=True)) == 1
+
+
+def test_a_worker_that_is_not_registered_any_more_gets_nothing(database: Database) -> None:
+    put(database, "a")
+    claim_one(database, owner=5)
+    with database.write(durable=False) as connection:
+        connection.execute("DELETE FROM litequeue_worker WHERE id = 5")
+    put(database, "b")
+    assert claim(database, 9, owner=5) == []
+    assert phases(database.path)["b"] == "ready"
 
 
 # Marking as started

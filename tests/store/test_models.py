@@ -28,9 +28,11 @@ JOB: dict[str, Any] = {
 }  # fmt: skip
 
 
-def insert(connection: sqlite3.Connection, table: str, values: dict[str, Any]) -> None:
+def insert(
+    connection: sqlite3.Connection, table: str, values: dict[str, Any], verb: str = "INSERT"
+) -> None:
     names, marks = ", ".join(values), ", ".join("?" * len(values))
-    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
+    connection.execute(f"{verb} INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
 
 
 def test_a_legal_row_is_taken(foreign: sqlite3.Connection) -> None:
@@ -163,6 +165,43 @@ def test_what_makes_no_sense_is_refused_whole(
     assert rows(database.path, "SELECT name FROM litequeue_queue") == [("default",)]
 
 
+@pytest.mark.parametrize("how", ["IGNORE", "REPLACE", "ABORT", "FAIL", "ROLLBACK"])
+@pytest.mark.parametrize(
+    "values",
+    [{"task": "t", "id": "taken"}, {"task": ""}, {"task": None}, {"task": "t", "eta": "soon"}],
+    ids=str,
+)
+def test_a_job_that_is_refused_is_refused_however_it_is_inserted(
+    database: Database, foreign: sqlite3.Connection, how: str, values: dict[str, Any]
+) -> None:
+    put(database, "taken", body='[["mine"],{}]')
+    lease = claim_one(database)
+    with pytest.raises(sqlite3.Error):
+        insert(foreign, "litequeue_enqueue", values, f"INSERT OR {how}")
+    assert rows(database.path, "SELECT id, token FROM litequeue_job") == [("taken", lease.token)]
+    assert rows(database.path, "SELECT body FROM litequeue_payload") == [('[["mine"],{}]',)]
+
+
+@pytest.mark.parametrize("how", ["IGNORE", "REPLACE", "ABORT", "FAIL", "ROLLBACK"])
+def test_a_job_is_stored_once_however_it_is_inserted(
+    database: Database, foreign: sqlite3.Connection, how: str
+) -> None:
+    for number in range(2):
+        values = {"task": "t", "args": f"[{number}]"}
+        insert(foreign, "litequeue_enqueue", values, f"INSERT OR {how}")
+    assert [json.loads(lease.body) for lease in claim(database, 9)] == [[[0], {}], [[1], {}]]
+
+
+def test_the_view_can_be_used_where_the_schema_is_not_trusted(
+    database: Database, foreign: sqlite3.Connection
+) -> None:
+    foreign.execute("PRAGMA trusted_schema = 0")
+    insert(foreign, "litequeue_enqueue", {"task": "t", "args": "[1]", "kwargs": '{"a":2}'})
+    assert json.loads(claim_one(database).body) == [[1], {"a": 2}]
+    with pytest.raises(sqlite3.IntegrityError, match="JSON"):
+        insert(foreign, "litequeue_enqueue", {"task": "t", "args": "{}"})
+
+
 def test_the_view_itself_shows_nothing(database: Database, foreign: sqlite3.Connection) -> None:
     put(database, "a")
     assert foreign.execute("SELECT * FROM litequeue_enqueue").fetchall() == []
@@ -187,7 +226,7 @@ def test_the_jobs_view_reads_like_a_table(database: Database, foreign: sqlite3.C
         "state": "SUCCESS",
         "retries": 0,
         "lost": 0,
-        "worker": None,
+        "worker": "w",
         "pid": None,
         "created": "2023-11-14 22:13:20",
         "eta": "2023-11-14 22:13:20",

@@ -24,7 +24,7 @@ from litequeue.store import Database, jobs, maintenance, results
 from litequeue.store import claim as claims
 from litequeue.store import leases as held
 from litequeue.store.claim import Claim
-from tests.store.steps import KEEP, NOW, TASKS
+from tests.store.steps import KEEP, NOW, TASKS, enlist
 
 VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 SCAN = re.compile(r"SCAN (?:TABLE )?(\w+)")
@@ -174,6 +174,11 @@ def claim_from(database: Database, queues: str | None, now: float = NOW) -> list
     return leases
 
 
+def take_parked(database: Database) -> None:
+    claim = Claim(owner=1, limit=CLAIMED, tasks=frozenset("tu"), parked=True)
+    assert len(jobs.settle_and_claim(database, now=NOW, keep=KEEP, claim=claim).leases) == CLAIMED
+
+
 def settle(database: Database) -> None:
     with database.read() as reader:
         rows = reader.execute(
@@ -201,7 +206,7 @@ ACTIONS: dict[str, Callable[[Database], Any]] = {
     "EXPIRE": lambda d: maintenance.expire(d, NOW, NOW),
     "HAS_EXPIRED": lambda d: maintenance.has_expired(d, NOW),
     "HAS_PARKED": lambda d: claims.has_parked(d, ["t", "u"]),
-    "UNPARK": lambda d: claims.unpark(d, ["t", "u"]),
+    "CLAIM_PARKED": take_parked,
     "PRUNE": lambda d: maintenance.prune(d, NOW + 1_100),
     "REVOKE": lambda d: jobs.revoke(d, "ready-7", now=NOW, keep=KEEP),
     "FETCH": lambda d: results.fetch(d, "done-7"),
@@ -221,8 +226,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     for count in (FEW, MANY):
         path = tmp_path_factory.mktemp("flat") / f"{count}.sqlite"
         database = Database(path, create=True)
-        with database.write(durable=False):
-            pass
+        enlist(database, 1)
         database.close()
         fill(path, count)
         made[count] = path

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import socket
 import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from litequeue.store import wakeup
 from litequeue.store.filesystem import side_directory
-from litequeue.store.wakeup import CAPACITY, Bell, ResultBell, Ringer, mark
-from tests.conftest import wait_until
+from litequeue.store.wakeup import CAPACITY, EVERYTHING, Bell, ResultBell, Ringer, mark
+from tests.conftest import FakeClock, wait_until
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_a_waiter_of_too_many_jobs_hears_of_all(
     bell = make_bell("waiter")
     bell.await_marks(range(CAPACITY + 1))
     ringer.ring_waiters(["any"])
-    assert bell.wait(5) == b"\0"
+    assert bell.wait(5) == EVERYTHING.to_bytes(4, "little")
     bell.await_marks([mark(str(n)) for n in range(CAPACITY)])
     ringer.ring_waiters([str(CAPACITY - 1)])
     assert int.from_bytes(bell.wait(5), "little") == mark(str(CAPACITY - 1))
@@ -119,6 +121,62 @@ def test_what_a_dead_process_left_is_swept_up(
     assert len(list(directory.iterdir())) == 2
     ringer.ring_workers()
     assert list(directory.iterdir()) == []
+
+
+def kill(bell: Bell) -> None:
+    """Let go of the socket as a killed process does: the files stay."""
+    assert bell.socket is not None
+    bell.socket.close()
+
+
+def test_a_bell_of_the_dead_that_nobody_would_ring_is_swept_up(
+    path: str, make_bell: Callable[..., Bell]
+) -> None:
+    directory = Path(side_directory(path) or "")
+    living = {make_bell(kind).name for kind in ("waiter", "worker")}
+    kill(make_bell("waiter"))
+    late = make_bell("waiter")
+    clock = FakeClock()
+    ringer = Ringer(path, clock)
+    ringer.ring_workers()
+    assert {file.stem for file in directory.iterdir()} == {*living, late.name}
+    kill(late)
+    ringer.ring_workers()
+    assert (directory / f"{late.name}.sock").exists(), "not at every ring"
+    clock.advance(61)
+    ringer.ring_workers()
+    assert {file.stem for file in directory.iterdir()} == living
+    ringer.close()
+
+
+def test_a_bell_that_is_being_made_is_not_taken_for_dead(
+    make_bell: Callable[..., Bell], ringer: Ringer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bind = socket.socket.bind
+
+    class Slow(socket.socket):
+        def bind(self, address: Any) -> None:
+            Path(address).touch()  # as the kernel does it: first the name, then the socket
+            ringer.ring_workers()
+            Path(address).unlink(missing_ok=True)
+            bind(self, address)
+
+    monkeypatch.setattr(socket, "socket", Slow)
+    bell = make_bell()
+    monkeypatch.undo()
+    bell.asleep(True)
+    ringer.ring_workers()
+    assert bell.wait(5) == b"\1"
+
+
+def test_who_comes_after_the_dead_under_their_name_is_rung(
+    make_bell: Callable[..., Bell], ringer: Ringer
+) -> None:
+    kill(make_bell("worker", "abc"))
+    bell = make_bell("worker", "abc")
+    bell.asleep(True)
+    ringer.ring_workers()
+    assert bell.wait(5) == b"\1"
 
 
 def test_bells_are_private(path: str, make_bell: Callable[..., Bell]) -> None:
@@ -214,3 +272,90 @@ def test_a_wait_ends_by_itself_now_and_then(results_bell: ResultBell) -> None:
     waiting = results_bell.register("a")
     waiting.wait(3_600)  # for writers that cannot ring
     waiting.close()
+
+
+@pytest.mark.parametrize("rings", [1, 4])
+def test_above_capacity_everybody_hears_of_everything(
+    results_bell: ResultBell, ringer: Ringer, rings: int
+) -> None:
+    waitings = [results_bell.register(str(number)) for number in range(CAPACITY + 1)]
+    for _ in range(rings):
+        ringer.ring_waiters(["0"])
+    waitings[0].wait(5)
+    assert all(waiting.event.is_set() for waiting in waitings)
+
+
+def test_a_bell_too_full_for_all_rings_wakes_everybody(
+    results_bell: ResultBell, ringer: Ringer
+) -> None:
+    waitings = [results_bell.register(str(number)) for number in range(1_000)]
+    for number in range(1_000):
+        ringer.ring_waiters([str(number)])
+    waitings[0].wait(5)
+    assert all(waiting.event.is_set() for waiting in waitings)
+
+
+def test_who_waits_while_the_bell_is_taken_down_makes_another(
+    results_bell: ResultBell, ringer: Ringer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeup, "NET", 30.0)
+    waiting = results_bell.register("a")
+    results_bell.close()
+    woken = threading.Event()
+    threading.Thread(target=lambda: (waiting.wait(30), woken.set())).start()
+    wait_until(lambda: results_bell._listening)
+    assert not woken.wait(0.05), "it sleeps"
+    ringer.ring_waiters(["a"])
+    assert woken.wait(10)
+
+
+def test_a_bell_is_taken_down_under_its_listener(
+    path: str, results_bell: ResultBell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = results_bell.register("a")
+    bell = results_bell._bell
+    assert bell is not None
+    sleeping, closed = threading.Event(), threading.Event()
+    sleep = bell.wait
+
+    def wait(timeout: float) -> bytes:
+        sleeping.set()
+        assert closed.wait(10)
+        assert bell.fileno() >= 0, "its number may be another file's by now"
+        return sleep(0)
+
+    monkeypatch.setattr(bell, "wait", wait)
+    failures: list[BaseException] = []
+
+    def listen() -> None:
+        try:
+            waiting.wait(1)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    assert sleeping.wait(10)
+    results_bell.close()
+    assert not list(Path(path + ".bell").iterdir()), "at exit nobody comes back to tidy up"
+    closed.set()
+    thread.join(10)
+    assert failures == []
+    assert bell.fileno() == -1
+
+
+def test_only_the_listener_looks_often(
+    results_bell: ResultBell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeup, "NET", 0.001)
+    monkeypatch.setattr(wakeup, "HEARSAY", 30.0)
+    listener, other = results_bell.register("a"), results_bell.register("b")
+    results_bell._listening = True
+    looked = threading.Event()
+    thread = threading.Thread(target=lambda: (other.wait(60), looked.set()))
+    thread.start()
+    assert not looked.wait(0.05)
+    results_bell._listening = False
+    listener.close()
+    assert looked.wait(10), "it is told that nobody listens any more"
+    thread.join(10)

@@ -124,6 +124,31 @@ def test_get_inside_a_task_is_refused() -> None:
         current_request.reset(mark)
 
 
+def test_get_inside_a_task_can_be_allowed() -> None:
+    mark = current_request.set(object())
+    try:
+        with pytest.raises(AttributeError, match="clock"):  # the store is reached
+            AsyncResult("x", None).get(disable_sync_subtasks=False)  # type: ignore[arg-type]
+    finally:
+        current_request.reset(mark)
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        ("interval", NotImplementedError),
+        ("on_interval", NotImplementedError),
+        ("on_message", NotImplementedError),
+        ("no_ack", NotImplementedError),
+        ("follow_parents", NotImplementedError),
+        ("intervall", TypeError),
+    ],
+)
+def test_no_option_of_get_is_ignored(option: str, error: type[Exception]) -> None:
+    with pytest.raises(error, match=option):
+        AsyncResult("x", None).get(**{option: None})  # type: ignore[arg-type]
+
+
 def test_handles_are_equal_by_id() -> None:
     one, same, other = (AsyncResult(id, None) for id in ("a", "a", "b"))  # type: ignore[arg-type]  # not used
     assert one == same

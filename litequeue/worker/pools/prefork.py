@@ -16,21 +16,21 @@ from litequeue.app import LiteQueue
 from litequeue.clock import Clock
 from litequeue.worker.channel import Channel
 from litequeue.worker.link import Death
-from litequeue.worker.liveness import OWNER_VARIABLE, start_time
+from litequeue.worker.liveness import OWNER_VARIABLE, kill_orphans, start_time
+from litequeue.worker.os_signals import fork, signals_held
 from litequeue.worker.pools.child import ChildSpec, leave, serve, settle_in, spawn_command
 from litequeue.worker.slots import Slots
 
 logger = logging.getLogger("litequeue.worker")
 
 HANDSHAKE: Final = 15.0
-"""Seconds a child may take until it listens."""
-HEALTHY: Final = 1.0
+"""Seconds a child may take at least until it listens."""
 LONGEST_PAUSE: Final = 30.0
 
 
 @dataclass(slots=True)
 class Child:
-    """One process; ``listened`` once it took jobs.  ``started`` is in monotonic seconds."""
+    """One process.  ``started`` is in monotonic seconds; ``doomed`` once we have killed it."""
 
     pid: int
     started: float
@@ -39,12 +39,16 @@ class Child:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOptions:
-    """How children are made: by fork, or as new programs when ``spawn``."""
+    """How children are made: by fork, or as new programs when ``spawn``.
+
+    ``patience``: how many seconds one may take until it listens.
+    """
 
     app_name: str
     hostname: str
     nonce: str
     spawn: bool
+    patience: float
     close_in_child: Callable[[], None]
 
 
@@ -67,6 +71,10 @@ class Prefork:
         """Return how many children there are."""
         return len(self._children)
 
+    def pids(self) -> set[int]:
+        """Return the processes of the children."""
+        return {child.pid for child in self._children.values()}
+
     def fill(self) -> float | None:
         """Start the children that are missing; return the seconds until one may be tried again."""
         now = self._clock.monotonic()
@@ -75,7 +83,7 @@ class Prefork:
             if index not in self._children:
                 if now >= self._not_before[index]:
                     self._start(index)
-                else:
+                if index not in self._children:
                     later.append(self._not_before[index] - now)
         return min(later, default=None)
 
@@ -85,11 +93,18 @@ class Prefork:
 
     def kill_late_starters(self) -> None:
         """End children that hang before they listen."""
-        now = self._clock.monotonic()
+        now, patience = self._clock.monotonic(), self._options.patience
         for index, child in self._children.items():
-            if now - child.started > HANDSHAKE and not self._slots.listens(index):
-                logger.error("child %d did not start in %g s; it is replaced", child.pid, HANDSHAKE)
+            late = now - child.started > patience and not self._slots.listens(index)
+            if late and not child.doomed:
+                logger.error("child %d did not start in %g s; it is replaced", child.pid, patience)
+                child.doomed = True
                 self._end(child)
+
+    def begin_anew(self) -> None:
+        """Count from now on how long children take to start: nobody watched."""
+        for child in self._children.values():
+            child.started = self._clock.monotonic()
 
     def kill_all(self) -> None:
         """End every child and what it started; their jobs are not to blame."""
@@ -103,37 +118,53 @@ class Prefork:
         The group is ended while the dead child still holds its number.
         """
         for index, child in list(self._children.items()):
-            status = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if status is None:
+            how = self._reap(index, child)
+            if how is None:
                 continue
-            self._end(child)
-            os.waitpid(child.pid, 0)
             del self._children[index]
             self._plan_restart(index, child)
-            yield self._death(index, child, status)
+            yield self._death(index, child, how)
 
-    def _death(self, index: int, child: Child, status: os.waitid_result) -> Death:
+    def _reap(self, index: int, child: Child) -> str | None:
+        """Say how the child ended, None while it lives."""
+        try:
+            status = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # somebody else has reaped it: its number may be another's now
+            kill_orphans(
+                [self._slots.child(index)], self._options.nonce, self._slots.path, self._clock
+            )
+            return "ended"
+        if status is None:
+            return None
+        self._end(child)
+        os.waitpid(child.pid, 0)
+        return describe_end(status)
+
+    def _death(self, index: int, child: Child, how: str) -> Death:
         running = self._slots.running(index)
         return Death(
-            index=index,
             seq=0 if running is None else running.seq,
             token=0 if running is None else running.token,
-            reason=f"child {child.pid} {describe_end(status)} while running it",
+            reason=f"child {child.pid} {how} while running it",
             blame=not child.doomed,
         )
 
     def _plan_restart(self, index: int, child: Child) -> None:
         """Start again at once, but ever later while children die before they listen."""
-        now = self._clock.monotonic()
-        if child.doomed or self._slots.listens(index) or now - child.started > HEALTHY:
+        if self._slots.listens(index):
             self._pause[index] = 0.0
-        else:
-            self._pause[index] = min(LONGEST_PAUSE, self._pause[index] * 2 or 0.5)
+            return
+        pause = self._lengthen_pause(index)
+        self._not_before[index] = self._clock.monotonic() + pause
+        if not child.doomed:
             logger.error(
                 "child %d died before it could take a job; the next try is in %g s",
-                child.pid, self._pause[index],
+                child.pid, pause,
             )  # fmt: skip
-        self._not_before[index] = now + self._pause[index]
+
+    def _lengthen_pause(self, index: int) -> float:
+        self._pause[index] = min(LONGEST_PAUSE, self._pause[index] * 2 or 0.5)
+        return self._pause[index]
 
     def _end(self, child: Child) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -149,13 +180,20 @@ class Prefork:
             supervisor=os.getpid(),
         )
         self._slots.assign(index, 0, 0)
-        pid = self._spawn(spec) if self._options.spawn else self._fork(spec)
+        try:
+            pid = self._spawn(spec) if self._options.spawn else self._fork(spec)
+        except OSError as error:  # no room for a process: nor is there for the others
+            pause = self._lengthen_pause(index)
+            due = self._clock.monotonic() + pause
+            self._not_before = [max(due, each) for each in self._not_before]
+            logger.error("no child could be started (%s); the next try is in %g s", error, pause)
+            return
         self._children[index] = Child(pid, self._clock.monotonic())
 
     def _fork(self, spec: ChildSpec) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        pid = fork()
         if pid:
             return pid
         try:
@@ -177,9 +215,10 @@ class Prefork:
         )  # fmt: skip
         # Popen would reap by itself; only `bury` does.
         environment = {**os.environ, OWNER_VARIABLE: spec.nonce}
-        process = subprocess.Popen(
-            command, pass_fds=descriptors, start_new_session=True, env=environment
-        )
+        with signals_held():
+            process = subprocess.Popen(
+                command, pass_fds=descriptors, start_new_session=True, env=environment
+            )
         process.returncode = 0
         self._slots.assign(spec.index, process.pid, start_time(process.pid) or 0)
         return process.pid

@@ -62,11 +62,14 @@ def test_a_running_job_is_reported_once(accounts: Accounts, slots: Slots) -> Non
     assert accounts.has_unmarked()
     slots.begin(1, 2, 5.0, 20)
     assert accounts.unmarked(slots) == [(5.0, 101, 2, 20)]
+    assert accounts.unmarked(slots) == [(5.0, 101, 2, 20)], "until the file knows it"
+    accounts.mark([2])
     assert accounts.unmarked(slots) == []
     assert accounts.has_unmarked()
     for seq in (1, 3):
         slots.begin(0, seq, 6.0, seq * 10)
         assert accounts.unmarked(slots) == [(6.0, 100, seq, seq * 10)]
+        accounts.mark([seq])
     assert not accounts.has_unmarked()
 
 

@@ -1,0 +1,392 @@
+"""How processes are started, watched and replaced; the clock is moved by hand."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from litequeue import LiteQueue
+from litequeue.locks import HeldLock
+from litequeue.store.workers import Identity
+from litequeue.worker import consumer_process, link, os_signals, supervisor
+from litequeue.worker.channel import Channel
+from litequeue.worker.consumer import ConsumerOptions
+from litequeue.worker.consumer_process import SILENCE, ConsumerProcess
+from litequeue.worker.link import Death, Link
+from litequeue.worker.os_signals import STOP_SIGNALS, WakePipe
+from litequeue.worker.pools import prefork
+from litequeue.worker.pools.prefork import PoolOptions, Prefork
+from litequeue.worker.slots import Slots
+from litequeue.worker.supervisor import Supervisor, WorkerOptions
+from tests.conftest import FakeClock, wait_until
+
+CAUGHT = (*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD)
+NO_ROOM = OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+
+@pytest.fixture
+def _own_signals() -> Iterator[None]:
+    """What a worker does to the signals of its process is undone."""
+    before = {number: signal.getsignal(number) for number in CAUGHT}
+    descriptor = signal.set_wakeup_fd(-1)
+    yield
+    signal.set_wakeup_fd(descriptor)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def pipe(_own_signals: None) -> Iterator[WakePipe]:
+    pipe = WakePipe(CAUGHT)
+    yield pipe
+    pipe.close()
+
+
+class Sleepers:
+    """Stands in for `fork`: its processes only wait for their end."""
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+        self.failures = 0
+
+    def __call__(self) -> int:
+        if self.failures:
+            self.failures -= 1
+            raise NO_ROOM
+        pid = os.fork()
+        while pid == 0:
+            signal.pause()
+        self.pids.append(pid)
+        return pid
+
+    def end(self) -> None:
+        for pid in self.pids:
+            kill_and_reap(pid)
+
+
+def kill_and_reap(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    except (ChildProcessError, ProcessLookupError):
+        return  # the code under test did it
+
+
+def is_dead(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+@pytest.fixture
+def sleepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sleepers]:
+    sleepers = Sleepers()
+    monkeypatch.setattr(consumer_process, "fork", sleepers)
+    monkeypatch.setattr(prefork, "fork", sleepers)
+    yield sleepers
+    sleepers.end()
+
+
+@pytest.fixture
+def slots(tmp_path: Path) -> Slots:
+    slots = Slots(str(tmp_path / "w.slots"), capacity=4)
+    slots.count = 3
+    return slots
+
+
+@pytest.fixture
+def channel(tmp_path: Path) -> Iterator[Channel]:
+    channel = Channel(str(tmp_path / "w"))
+    yield channel
+    channel.close()
+
+
+# Signals
+
+
+def test_a_signal_of_a_forked_child_is_not_told_to_its_parent(
+    pipe: WakePipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fork = os.fork
+
+    def fork_into_an_interrupt() -> int:
+        pid = fork()
+        if pid == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return pid
+
+    monkeypatch.setattr(os, "fork", fork_into_an_interrupt)
+    pid = os_signals.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert set(pipe.read()) <= {signal.SIGCHLD}
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130), (signal.SIGQUIT, 1)],
+)
+@pytest.mark.parametrize("early", [True, False])
+def test_a_stop_signal_ends_what_no_loop_watches(
+    pipe: WakePipe, number: signal.Signals, code: int, early: bool
+) -> None:
+    if early:
+        os.kill(os.getpid(), number)
+    with pytest.raises(SystemExit) as caught, pipe.ending_at_once():
+        os.kill(os.getpid(), number)
+    assert caught.value.code == code
+    os.kill(os.getpid(), number)  # while it cleans up
+    assert number in pipe.read()
+
+
+def test_handlers_that_foreign_code_set_are_ours_again(pipe: WakePipe) -> None:
+    ours = signal.getsignal(signal.SIGTERM)
+    with pipe.ending_at_once():
+        for number in CAUGHT:
+            signal.signal(number, signal.SIG_IGN)
+    assert {signal.getsignal(number) for number in CAUGHT} == {ours}
+
+
+# The consumer
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Link]]:
+    """What the consumers would read from."""
+    ends: list[Link] = []
+
+    def pair() -> tuple[Link, Link]:
+        ours, theirs = link.link_pair()
+        ends.append(Link(theirs.socket.dup()))
+        return ours, theirs
+
+    monkeypatch.setattr(consumer_process, "link_pair", pair)
+    yield ends
+    for end in ends:
+        end.close()
+
+
+@pytest.fixture
+def consumer(
+    app: LiteQueue,
+    tmp_path: Path,
+    slots: Slots,
+    channel: Channel,
+    clock: FakeClock,
+    sleepers: Sleepers,
+    ends: list[Link],
+) -> Iterator[ConsumerProcess]:
+    identity = Identity(
+        name="w", nonce="n", boot="", namespace="", pid=0, start_time=0, directory=str(tmp_path)
+    )
+    lock = HeldLock(str(tmp_path / "w.lock"))
+    consumer = ConsumerProcess(
+        ConsumerOptions(path=app.path, settings=app.conf, identity=identity, queues=None),
+        channel,
+        slots,
+        lock,
+        poll=select.poll(),
+        clock=clock,
+        close_in_child=lambda: None,
+    )
+    yield consumer
+    sleepers.end()
+    consumer.end(0.0)
+    lock.close()
+
+
+def test_no_room_for_a_consumer_is_a_pause(
+    consumer: ConsumerProcess, sleepers: Sleepers, ends: list[Link], clock: FakeClock
+) -> None:
+    sleepers.failures = 2
+    consumer.start()
+    consumer.tell_stop()
+    assert not consumer.is_running
+    for _ in range(2):
+        pause = consumer.time_left()
+        assert pause is not None
+        assert pause > 0
+        clock.advance(pause)
+        consumer.look_after()
+    assert consumer.is_running
+    assert list(ends[-1].receive()) == [(link.STOP,)]
+
+
+def test_a_consumer_that_somebody_else_reaped_is_dead(
+    consumer: ConsumerProcess, sleepers: Sleepers, clock: FakeClock
+) -> None:
+    consumer.start()
+    sleepers.end()
+    consumer.look_after()
+    assert not consumer.is_running
+    clock.advance(1.0)
+    consumer.look_after()
+    assert consumer.pid == sleepers.pids[1]
+
+
+def test_a_silent_consumer_is_killed_unless_nobody_watched(
+    consumer: ConsumerProcess, sleepers: Sleepers, clock: FakeClock
+) -> None:
+    consumer.start()
+    clock.advance(SILENCE + 1.0)
+    consumer.begin_anew()
+    consumer.look_after()
+    assert not is_dead(consumer.pid)
+    clock.advance(SILENCE + 1.0)
+    consumer.look_after()
+    wait_until(lambda: is_dead(sleepers.pids[0]))
+
+
+def test_what_a_consumer_does_not_read_waits_for_it(
+    consumer: ConsumerProcess, ends: list[Link]
+) -> None:
+    """A consumer that stands still would otherwise stop its supervisor, which is to replace it."""
+    consumer.start()
+    for number in range(60):
+        consumer.tell_death(Death(number, 1, "x" * 50_000, True))
+    consumer.tell_stop()
+    heard: list[tuple[object, ...]] = []
+
+    def hear() -> bool:
+        heard.extend(ends[0].receive())
+        consumer.look_after()
+        return heard[-1] == (link.STOP,)
+
+    wait_until(hear)
+    assert [fields[1] for fields in heard[:-1]] == list(range(1, 61))
+
+
+# Children
+
+
+@pytest.fixture
+def pool(
+    app: LiteQueue, slots: Slots, channel: Channel, clock: FakeClock, sleepers: Sleepers
+) -> Iterator[Prefork]:
+    options = PoolOptions(
+        app_name="a:app", hostname="w", nonce="n", spawn=False, patience=20.0,
+        close_in_child=lambda: None,
+    )  # fmt: skip
+    yield Prefork(app, options, channel, slots, clock)
+    sleepers.end()
+
+
+def test_no_room_for_children_is_one_line_and_a_pause(
+    pool: Prefork, sleepers: Sleepers, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    sleepers.failures = 1
+    pause = pool.fill()
+    assert pause
+    assert (len(pool), len(caplog.records)) == (0, 1)
+    assert pool.fill() == pause
+    clock.advance(pause)
+    assert pool.fill() is None
+    assert len(pool) == 3
+
+
+def test_a_child_that_never_listens_is_killed_told_once_and_tried_ever_later(
+    pool: Prefork, clock: FakeClock, caplog: pytest.LogCaptureFixture, slots: Slots
+) -> None:
+    slots.count = 1
+    pauses = []
+    for _ in range(3):
+        pool.fill()
+        clock.advance(19.0)
+        pool.kill_late_starters()
+        (pid,) = pool.pids()
+        assert not is_dead(pid)
+        clock.advance(2.0)
+        caplog.clear()
+        pool.kill_late_starters()
+        pool.kill_late_starters()
+        (death,) = bury_one(pool)
+        assert not death.blame
+        assert len(caplog.records) == 1
+        pauses.append(pool.fill())
+        clock.advance(pauses[-1] or 0.0)
+    assert pauses == [0.5, 1.0, 2.0]
+
+
+def bury_one(pool: Prefork) -> list[Death]:
+    return wait_until(lambda: list(pool.bury()))
+
+
+def test_children_have_their_time_anew_when_nobody_watched(
+    pool: Prefork, clock: FakeClock, sleepers: Sleepers
+) -> None:
+    pool.fill()
+    clock.advance(21.0)
+    pool.begin_anew()
+    pool.kill_late_starters()
+    assert not any(is_dead(pid) for pid in sleepers.pids)
+
+
+def test_a_child_that_somebody_else_reaped_is_dead(
+    pool: Prefork, clock: FakeClock, sleepers: Sleepers
+) -> None:
+    pool.fill()
+    kill_and_reap(sleepers.pids[1])
+    (death,) = pool.bury()
+    assert f"child {sleepers.pids[1]} ended" in death.reason
+    assert death.blame
+    assert pool.pids() == {sleepers.pids[0], sleepers.pids[2]}
+
+
+# The supervisor
+
+
+@pytest.fixture
+def boss(_own_signals: None, app: LiteQueue, clock: FakeClock) -> Iterator[Supervisor]:
+    options = WorkerOptions(path=app.path, app_name="a:app", load=lambda: app, settings=app.conf)
+    boss = Supervisor(options, clock)
+    yield boss
+    boss._clean_up()
+    boss._signals.close()
+
+
+def test_who_waits_long_for_its_children_looks_less_often(
+    boss: Supervisor, clock: FakeClock
+) -> None:
+    boss._consumer.tell_exit()  # none is due
+    boss._load()
+    assert boss._sleep_time() == supervisor.STARTING
+    clock.advance(supervisor.SOON)
+    assert boss._sleep_time() == supervisor.SLOW_START
+
+
+@pytest.mark.parametrize(("seconds", "patience"), [(1.0, 15.0), (10.0, 40.0)])
+def test_children_may_take_as_long_as_the_import_took(
+    boss: Supervisor, clock: FakeClock, seconds: float, patience: float
+) -> None:
+    load = boss._options.load
+
+    def load_slowly() -> LiteQueue:
+        clock.advance(seconds)
+        return load()
+
+    object.__setattr__(boss._options, "load", load_slowly)
+    assert boss._pool_options(boss._load()).patience == patience
+
+
+@pytest.mark.parametrize("own_session", [True, False])
+def test_orphans_are_reaped_and_our_own_are_not(own_session: bool) -> None:
+    def start_and_end(then: Callable[[], object]) -> int:
+        pid = os.fork()
+        if pid == 0:
+            then()
+            os._exit(0)
+        wait_until(lambda: is_dead(pid))
+        return pid
+
+    orphan = start_and_end(os.setsid)
+    ours = start_and_end(os.setsid if own_session else os.getpid)
+    supervisor.reap_all_but({ours})
+    with pytest.raises(ChildProcessError):
+        os.waitpid(orphan, os.WNOHANG)
+    assert os.waitpid(ours, os.WNOHANG)[0] == ours
