@@ -75,7 +75,7 @@ def settle(
     ``careful``ly: row by row, with FAILURE for an outcome that cannot be written as it is.
     """
     if careful:
-        return [o.seq for o in outcomes if not _settle_one(connection, o, now, keep)]
+        return sorted(o.seq for o in outcomes if not _settle_one(connection, o, now, keep))
     ends = [_end_row(o, now, keep) for o in outcomes if o.state != states.RETRY]
     retries = [_retry_row(o, now) for o in outcomes if o.state == states.RETRY]
     for statement, rows in ((SETTLE, ends), (SETTLE_RETRY, retries)):

@@ -71,6 +71,7 @@ def _tell(pipe: int, line: str) -> None:
 def recover(path: Path) -> dict[str, int]:
     """Take the leases of the dead back, run all that is left; return results per job."""
     database = Database(path, create=True)
+    enlist(database, OWNER + 1)
     done: dict[str, int] = {}
     try:
         dead = [

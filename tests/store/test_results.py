@@ -72,6 +72,7 @@ def test_a_forgotten_result_is_not_none(queue_path: Path) -> None:
 def test_who_waits_on_a_file_that_is_replaced_is_told(queue_path: Path) -> None:
     store = Store(str(queue_path), Settings())
     put(store.database, "a")
+    assert store.fetch("a") is not None
     waiting = store.wait_for
 
     def wait_for(id: str) -> Waiting:

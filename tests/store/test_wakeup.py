@@ -301,12 +301,14 @@ def test_who_waits_while_the_bell_is_taken_down_makes_another(
     monkeypatch.setattr(wakeup, "NET", 30.0)
     waiting = results_bell.register("a")
     results_bell.close()
-    woken = threading.Event()
-    threading.Thread(target=lambda: (waiting.wait(30), woken.set())).start()
+    thread = threading.Thread(target=waiting.wait, args=(30,))
+    thread.start()
     wait_until(lambda: results_bell._listening)
-    assert not woken.wait(0.05), "it sleeps"
+    thread.join(0.05)
+    assert thread.is_alive(), "it sleeps"
     ringer.ring_waiters(["a"])
-    assert woken.wait(10)
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_a_bell_is_taken_down_under_its_listener(
@@ -351,11 +353,11 @@ def test_only_the_listener_looks_often(
     monkeypatch.setattr(wakeup, "HEARSAY", 30.0)
     listener, other = results_bell.register("a"), results_bell.register("b")
     results_bell._listening = True
-    looked = threading.Event()
-    thread = threading.Thread(target=lambda: (other.wait(60), looked.set()))
+    thread = threading.Thread(target=other.wait, args=(60,))
     thread.start()
-    assert not looked.wait(0.05)
+    thread.join(0.05)
+    assert thread.is_alive()
     results_bell._listening = False
     listener.close()
-    assert looked.wait(10), "it is told that nobody listens any more"
     thread.join(10)
+    assert not thread.is_alive(), "it is told that nobody listens any more"
