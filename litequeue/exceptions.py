@@ -12,7 +12,7 @@
     │   ├── UnsafeFilesystem         SQLite's locks do not work there
     │   └── ForkedMidTransaction     this process was forked in the middle of a write
     ├── DuplicateJob                 the id is taken by a job with another payload
-    ├── JobNotFound                  no job has this id (never had, or it was pruned)
+    ├── JobNotFound                  no job has this id (never had, pruned, or forgotten)
     ├── NotSerializable              arguments or result do not survive the serializer
     ├── PayloadTooLarge              arguments above `task_max_arguments_size`
     ├── NotRegistered                no task of this name in the registry
@@ -112,7 +112,7 @@ class JobNotFound(LiteQueueError):
 
     def __init__(self, id: str) -> None:
         self.id = id
-        super().__init__(f"no job {id} in this file: it was never enqueued here, or was pruned")
+        super().__init__(f"no job {id} in this file: never enqueued here, pruned, or forgotten")
 
 
 class NotSerializable(LiteQueueError, TypeError):

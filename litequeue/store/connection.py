@@ -174,7 +174,7 @@ class Database:
                 while_waiting=self.while_waiting,
             ):
                 raise _busy(self.path, timeout)
-            self._check_identity()
+            self.check_identity()
             return connection
         except BaseException as error:
             if self._writer is not None and self._writer.in_transaction:
@@ -320,6 +320,7 @@ class Database:
             raise
 
     def _connect_reader(self) -> sqlite3.Connection:
+        self.check_identity()
         database, connection = self._connect(_READ_BUSY)
         self._peewee = (self._peewee[0], database)
         self._reader = connection
@@ -402,7 +403,7 @@ class Database:
             f"or by `litequeue migrate {self.path}`"
         )
 
-    def _check_identity(self) -> None:
+    def check_identity(self) -> None:
         """Raise `QueueFileReplaced` when writes would go to a file nobody can find any more."""
         if self._stat() != self._identity:
             raise QueueFileReplaced(_replaced(self.path))
@@ -444,7 +445,7 @@ class Database:
         self._read_lock = threading.Lock()
         self._pid = os.getpid()
         self._holder = 0
-        if not clean and self._writer is not None:
+        if not clean:
             # Closing an inherited connection would drop the parent's locks: keep it for ever.
             _inherited.append((self._writer, self._reader, self._peewee))
             self._writer = self._reader = self._gate = None

@@ -42,7 +42,7 @@ def fetch(database: Database, id: str) -> Record | None:
     """Return the record of a job, None for an unknown id."""
     with database.read() as connection:
         # The reader of a file that was replaced would wait for ever for news.
-        database._check_identity()
+        database.check_identity()
         row = connection.execute(FETCH, (id,)).fetchone()
         if row is None:
             return None

@@ -208,7 +208,7 @@ class ConsumerProcess:
 
     def _start_next(self) -> None:
         self.start()
-        self._unsent.clear()
+        self._unsent.clear()  # it is told everything, here
         if self._manifest is not None:
             self._send(messages.MANIFEST, *dataclasses.astuple(self._manifest))
         for number, death in self._deaths.items():
@@ -232,8 +232,6 @@ class ConsumerProcess:
 
     def _flush(self) -> None:
         """Send what there is room for: a consumer that stands still must not stop us, too."""
-        if self._link is None:
-            self._unsent.clear()  # the next one is told everything
         while self._link is not None and self._unsent:
             if not self._link.send(*self._unsent[0], wait=False):
                 return

@@ -244,6 +244,7 @@ def test_nor_is_a_consumer_forked_from_an_unsafe_process(site: Site) -> None:
     os.kill(first, signal.SIGKILL)
     second = wait_until(lambda: worker.find_consumer() not in (0, first) and worker.find_consumer())
     assert b"consumer_process" in Path(f"/proc/{second}/cmdline").read_bytes()
+    assert "SigBlk:\t0000000000000000" in Path(f"/proc/{second}/status").read_text()
     lock = next(site.folder.glob("*.bell/worker-*.lock"))
     assert has_open(second, lock)
     os.killpg(worker.supervisor, signal.SIGINT)  # Ctrl-C reaches it, too
