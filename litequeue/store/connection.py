@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-import peewee
-
 from litequeue.clock import SYSTEM, Clock
 from litequeue.exceptions import (
     ForkedMidTransaction,
@@ -27,7 +25,7 @@ from litequeue.exceptions import (
     StoreError,
 )
 from litequeue.locks import Gate
-from litequeue.store import filesystem, fork_gate, migrations
+from litequeue.store import filesystem, fork_gate
 from litequeue.store.driver import sqlite3
 from litequeue.store.errors import is_busy, raise_translated, sqlite_error, translate
 from litequeue.store.fair_wait import pause, try_begin, wait_for_begin
@@ -126,7 +124,7 @@ class Database:
                     continue
                 try:
                     yield self._reader
-                except (sqlite3.Error, peewee.PeeweeException) as error:
+                except Exception as error:
                     raise_translated(error, self.path)
                     raise
                 return
@@ -149,7 +147,7 @@ class Database:
                 if self._stat() != self._identity:
                     raise QueueFileReplaced(_replaced(self.path))
                 return int(connection.execute("PRAGMA data_version").fetchone()[0])
-            except (sqlite3.Error, peewee.PeeweeException) as error:
+            except Exception as error:
                 raise_translated(error, self.path)
                 raise
 
@@ -245,7 +243,7 @@ class Database:
         """Checkpoint; a failure must not make the commit before it look failed."""
         try:
             self._checkpoint(connection)
-        except (sqlite3.Error, peewee.PeeweeException) as error:
+        except Exception as error:
             logger.warning("the WAL of %s was not checkpointed: %s", self.path, error)
 
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
@@ -315,7 +313,7 @@ class Database:
                 with self._read_lock:
                     if self._reader is None:
                         self._connect_reader()
-        except (sqlite3.Error, peewee.PeeweeException) as error:
+        except Exception as error:
             raise_translated(error, self.path)
             raise
 
@@ -327,6 +325,10 @@ class Database:
         return connection
 
     def _connect(self, timeout: float = 0.0) -> tuple[Any, sqlite3.Connection]:
+        import peewee  # see driver.py
+
+        if getattr(peewee, "sqlite3", None) is not sqlite3:
+            raise StoreError("peewee and litequeue found different SQLite libraries; reinstall")
         database = peewee.SqliteDatabase(
             self.path,
             thread_safe=False,
@@ -342,6 +344,8 @@ class Database:
 
     def _prepare(self, database: Any, connection: sqlite3.Connection) -> None:
         """Make sure of WAL and of the schema."""
+        from litequeue.store import migrations  # with peewee: see driver.py
+
         version = self._patiently(lambda: migrations.current_version(database))
         if version == 0 and not self._create:
             raise QueueNotFound(
@@ -375,7 +379,7 @@ class Database:
         while True:
             try:
                 return action()
-            except (sqlite3.OperationalError, peewee.OperationalError) as error:
+            except Exception as error:
                 if not is_busy(sqlite_error(error)) or self.clock.monotonic() > deadline:
                     raise
             self.clock.sleep(pause(quick=False))

@@ -1,19 +1,23 @@
 """The SQLite library that peewee uses, and whether it has the WAL-reset bug.
 
 One library per file and process: two would not know of each other's locks.  peewee takes
-pysqlite3 where that is installed and newer, so nobody else here imports sqlite3 by itself.
+pysqlite3 where that is installed and not older, and so do we; nobody else here imports sqlite3.
+peewee itself is loaded when a file is first opened: it takes half the time of our own import.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Final
 
-import peewee
-
-if TYPE_CHECKING:
-    import sqlite3
-else:
-    sqlite3 = peewee.sqlite3
+if not TYPE_CHECKING:
+    try:
+        from pysqlite3 import dbapi2
+    except ImportError:
+        pass
+    else:
+        if dbapi2.sqlite_version_info >= sqlite3.sqlite_version_info:
+            sqlite3 = dbapi2
 
 __all__ = ["VERSION", "has_wal_reset_bug", "sqlite3"]
 

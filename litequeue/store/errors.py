@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import peewee
-
 from litequeue.exceptions import QueueBusy, QueueFull, StoreError
 from litequeue.store.driver import sqlite3
 
@@ -16,7 +14,7 @@ def is_busy(error: BaseException | None) -> bool:
 
 def sqlite_error(error: BaseException) -> sqlite3.Error | None:
     """Return SQLite's own error, also from the wrapper that peewee puts around it."""
-    cause = getattr(error, "orig", error) if isinstance(error, peewee.PeeweeException) else error
+    cause = getattr(error, "orig", error)
     return cause if isinstance(cause, sqlite3.Error) else None
 
 
