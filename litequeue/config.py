@@ -59,7 +59,7 @@ _BOUNDS: Final = {
     "task_max_arguments_size": (0, _LARGEST_VALUE),
     "result_max_size": (0, _LARGEST_VALUE),
     "queue_busy_timeout": (0.01, 86_400),
-    "visibility_timeout": (1, 86_400),
+    "visibility_timeout": (0.1, 86_400),
 }
 _TYPES: Final = {field.name: str(field.type) for field in fields(Settings)}
 

@@ -187,11 +187,11 @@ class Consumer:
     def _step(self) -> None:
         self._slots.beat()
         try:
+            if self._must_adopt:  # before outcomes of these leases are read
+                self._adopt()
             self._gather(self._sleep_time())
             now = self._clock.monotonic()
             self.hungry |= self._ears.look_now_and_then()
-            if self._must_adopt:
-                self._adopt()
             self._settle_deaths()
             self._audit(now)
             self._settle_and_claim(now)

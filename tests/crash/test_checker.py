@@ -135,7 +135,8 @@ def test_a_job_that_is_stored_twice_is_found(
     file: sqlite3.Connection, sent: dict[str, Sent]
 ) -> None:
     file.execute("DROP INDEX litequeue_job_id")
-    add(file, "job-0")
+    add(file, "twin")
+    file.execute("UPDATE litequeue_job SET id = 'job-0' WHERE id = 'twin'")
     complete(file, "job-0", value_of(0, 0))
     assert found(file, sent)["stored twice"] == ["job-0"]
 

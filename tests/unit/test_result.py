@@ -128,7 +128,7 @@ def test_get_inside_a_task_can_be_allowed() -> None:
     mark = current_request.set(object())
     try:
         with pytest.raises(AttributeError, match="clock"):  # the store is reached
-            AsyncResult("x", None).get(disable_sync_subtasks=False)  # type: ignore[arg-type]
+            AsyncResult("x", None).get(disable_sync_subtasks=False)  # type: ignore[arg-type]  # no file is needed
     finally:
         current_request.reset(mark)
 
@@ -146,7 +146,7 @@ def test_get_inside_a_task_can_be_allowed() -> None:
 )
 def test_no_option_of_get_is_ignored(option: str, error: type[Exception]) -> None:
     with pytest.raises(error, match=option):
-        AsyncResult("x", None).get(**{option: None})  # type: ignore[arg-type]
+        AsyncResult("x", None).get(**{option: None})  # type: ignore[arg-type]  # no file is needed
 
 
 def test_handles_are_equal_by_id() -> None:
