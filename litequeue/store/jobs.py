@@ -51,11 +51,16 @@ def enqueue(database: Database, job: Job, now: float) -> bool:
     """
     try:
         with database.write(durable=True, rows=1 + len(job.body) // ROW) as connection:
-            connection.execute(ADD_QUEUE, (job.queue,))
-            return _add(connection, job, now)
+            is_new = job.queue not in database.known_queues
+            if is_new:
+                connection.execute(ADD_QUEUE, (job.queue,))
+            added = _add(connection, job, now)
     except IOFailure as error:
         database.forget_connections()
         raise EnqueueUncertain(job.id, error) from error
+    if is_new:
+        database.known_queues.add(job.queue)
+    return added
 
 
 def _add(connection: sqlite3.Connection, job: Job, now: float) -> bool:

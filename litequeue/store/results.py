@@ -41,9 +41,10 @@ class Record:
 def fetch(database: Database, id: str) -> Record | None:
     """Return the record of a job, None for an unknown id."""
     with database.read() as connection:
-        # The reader of a file that was replaced would wait for ever for news.
-        database.check_identity()
         row = connection.execute(FETCH, (id,)).fetchone()
+        if row is None or row[0] != states.DONE:
+            # The reader of a file that was replaced would wait for ever for news.
+            database.check_identity()
         if row is None:
             return None
         failure: tuple[Any, ...] | None = None

@@ -277,6 +277,8 @@ class Consumer:
         started = self._started(now)
         if not (self._outcomes or claims or started):
             return
+        if claims:
+            self._ears.look()  # or the commit that rang would be news once more, after the claim
         claim = Claim(
             owner=self.owner,
             limit=room,
