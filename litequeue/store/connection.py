@@ -39,7 +39,9 @@ CHECKPOINT_EVERY: Final = 1000
 """Rows written by this process between two checkpoints; 4 times more or fewer cost 10 %."""
 RUSH: Final = 0.005
 """Seconds since its last commit within which a writer is one that may starve others."""
-LARGE_WAL: Final = 4 << 20
+COMMIT_ROWS: Final = 3
+"""Rows that a commit counts as by itself: a lone row writes four pages, one in a group a third."""
+LARGE_WAL: Final = 16 << 20
 """Bytes of a WAL that is checkpointed by the first commit: who wrote it was killed too soon."""
 LENGTH_LIMIT: Final = 64 << 20
 """Bytes of the longest value this process is willing to read."""
@@ -197,7 +199,7 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
             self._last_commit = self.clock.monotonic()
-            self._rows += rows
+            self._rows += rows + COMMIT_ROWS
             self._commits += 1
             if self._rows >= CHECKPOINT_EVERY:
                 self._checkpoint_after_commit(connection)
