@@ -6,6 +6,7 @@ its supervisor.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import logging
@@ -45,13 +46,14 @@ def serve(app: LiteQueue, spec: ChildSpec, channel: Channel, slots: Slots) -> No
     executor = Executor(app.tasks, app.conf, SYSTEM, spec.hostname)
     pid, index, now = os.getpid(), spec.index, SYSTEM.now
     slots.listen(index)
-    while (lease := channel.next_lease()) is not None:
-        slots.begin(index, lease.seq, now(), lease.token)
-        outcome = executor.execute(lease)
-        if os.getpid() != pid:  # the task forked and let its child return
-            os._exit(1)
-        channel.report(outcome)
-        slots.end(index)
+    with contextlib.suppress(ConnectionError):  # the worker is gone: the kernel ends us, too
+        while (lease := channel.next_lease()) is not None:
+            slots.begin(index, lease.seq, now(), lease.token)
+            outcome = executor.execute(lease)
+            if os.getpid() != pid:  # the task forked and let its child return
+                os._exit(1)
+            channel.report(outcome)
+            slots.end(index)
 
 
 def settle_in(spec: ChildSpec) -> None:

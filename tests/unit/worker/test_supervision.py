@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from litequeue import LiteQueue
+from litequeue.job import Lease
 from litequeue.locks import HeldLock
 from litequeue.store.workers import Identity
 from litequeue.worker import consumer_process, link, os_signals, supervisor
@@ -22,6 +23,7 @@ from litequeue.worker.consumer_process import SILENCE, ConsumerProcess
 from litequeue.worker.link import Death, Link
 from litequeue.worker.os_signals import STOP_SIGNALS, WakePipe
 from litequeue.worker.pools import prefork
+from litequeue.worker.pools.child import ChildSpec, serve
 from litequeue.worker.pools.prefork import PoolOptions, Prefork
 from litequeue.worker.slots import Slots
 from litequeue.worker.supervisor import Supervisor, WorkerOptions
@@ -442,3 +444,23 @@ def test_orphans_are_reaped_and_our_own_are_not(own_session: bool) -> None:
     with pytest.raises(ChildProcessError):
         os.waitpid(orphan, os.WNOHANG)
     assert os.waitpid(ours, os.WNOHANG)[0] == ours
+
+
+def test_a_child_whose_worker_is_gone_leaves_quietly(tmp_path: Path) -> None:
+    app = LiteQueue(tmp_path / "jobs.sqlite")
+
+    @app.task(name="t")
+    def task() -> None:
+        """Do nothing."""
+
+    channel = Channel(str(tmp_path / "spool"))
+    lease = Lease(1, 2, 1, "a", "t", "[[],{}]", None, "q", 0, 0, 0, None, None, None)
+    assert channel.submit(lease)
+    channel.outcomes_out.close()
+    slots = Slots(str(tmp_path / "slots"), capacity=1)
+    slots.count = 1
+    serve(app, ChildSpec(index=0, hostname="w", nonce="0f", supervisor=1), channel, slots)
+    running = slots.running(0)
+    assert running is not None, "whoever takes the job back sees that it ran"
+    assert (running.seq, running.token) == (1, 2)
+    channel.close()
