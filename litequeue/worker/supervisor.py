@@ -259,12 +259,12 @@ class Supervisor:
     def _stop_warm(self) -> None:
         if self._phase is not Phase.RUNNING:
             return
+        self._consumer.tell_stop()
         logger.info(
             "stopping: running jobs have %g s to finish (Ctrl-C again: stop now)", self._grace
         )
         self._phase = Phase.WARM
         self._deadline = self._clock.monotonic() + self._grace
-        self._consumer.tell_stop()
 
     def _stop_cold(self, why: str) -> None:
         if self._phase >= Phase.COLD:
