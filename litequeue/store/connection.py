@@ -150,8 +150,7 @@ class Database:
         with self._lock:
             try:
                 connection = self._writer or self._open()
-                if self._stat() != self._identity:
-                    raise QueueFileReplaced(_replaced(self.path))
+                self.check_identity()
                 return int(connection.execute("PRAGMA data_version").fetchone()[0])
             except Exception as error:
                 raise_translated(error, self.path)

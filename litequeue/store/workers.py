@@ -9,7 +9,7 @@ from peewee import fn
 
 from litequeue.store.connection import Database
 from litequeue.store.filesystem import side_directory
-from litequeue.store.models import Job, Worker
+from litequeue.store.models import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +122,3 @@ def counts(database: Database) -> dict[str, int]:
     with database.query() as peewee:
         query = Job.select(Job.phase, fn.COUNT(Job.seq)).group_by(Job.phase).tuples()
         return dict(query.execute(peewee))
-
-
-def names(database: Database) -> list[str]:
-    """Return the names of the registered workers."""
-    with database.query() as peewee:
-        return [row[0] for row in Worker.select(Worker.name).tuples().execute(peewee)]

@@ -27,7 +27,6 @@ def test_a_worker_is_found_again_by_its_nonce(database: Database) -> None:
         NOW + 5,
     )
     assert second.identity.nonce == "a2"
-    assert workers.names(database) == ["w", "w"]
 
 
 def test_renewing_is_seen_by_others_without_a_clock(database: Database) -> None:

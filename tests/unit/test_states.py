@@ -20,7 +20,3 @@ def test_the_groups_are_celerys() -> None:
     assert {"PENDING", "RECEIVED", "STARTED", "RETRY"} == states.UNREADY_STATES
     assert {"RETRY", "FAILURE", "REVOKED"} == states.EXCEPTION_STATES
     assert {"FAILURE", "REVOKED"} <= states.PROPAGATE_STATES < states.READY_STATES
-
-
-def test_waiting_is_every_phase_before_a_lease() -> None:
-    assert (*states.WAITING_PHASES, states.LEASED, states.DONE) == states.PHASES

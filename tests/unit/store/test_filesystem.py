@@ -32,7 +32,7 @@ CONTAINER = """\
 600 500 0:100 / / rw,relatime - overlay overlay rw,lowerdir=/a,upperdir=/b
 601 600 0:101 / /proc rw - proc proc rw
 610 600 8:1 /var/lib/docker/volumes/q/_data /data rw - ext4 /dev/sda1 rw
-611 600 0:60 / /work rw - virtiofs mount0 rw
+611 600 0:60 / /code rw - virtiofs mount0 rw
 612 600 0:61 /jobs.sqlite /srv/jobs.sqlite rw - fuse.grpcfuse grpcfuse rw
 """
 
@@ -59,7 +59,7 @@ def mounts(tmp_path: Path, table: str) -> str:
         (HOST, "/var/lib/app", "tmpfs"),
         (CONTAINER, "/app", "overlay"),
         (CONTAINER, "/data", "ext4"),
-        (CONTAINER, "/work/src", "virtiofs"),
+        (CONTAINER, "/code/src", "virtiofs"),
         (CONTAINER, "/srv/jobs.sqlite", "fuse.grpcfuse"),
         (CONTAINER, "/srv/other.sqlite", "overlay"),
     ],
