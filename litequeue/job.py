@@ -51,6 +51,7 @@ class Lease:
 
     ``token`` is 64 random bits and ``claim`` the number of this claim; every later write about
     the attempt must match the token, so what a worker has lost it can no longer change.
+    ``once``: acknowledged before it runs, so it is never run again (Celery's early ack).
     """
 
     seq: int
@@ -67,6 +68,7 @@ class Lease:
     eta: float | None
     expires: float | None
     parent: str | None
+    once: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def lease_to_wire(lease: Lease) -> tuple[Any, ...]:
     return (
         lease.seq, lease.token, lease.claim, lease.id, lease.task, lease.body, lease.options,
         lease.queue, lease.priority, lease.retries, lease.deaths, lease.eta, lease.expires,
-        lease.parent,
+        lease.parent, lease.once,
     )  # fmt: skip
 
 

@@ -27,8 +27,9 @@ PROMOTE_AT_ONCE: Final = 500
 class Claim:
     """What a worker asks for: at most ``limit`` jobs of ``queues`` (None: all) that it knows.
 
-    ``queues`` is a JSON list; with ``parked``, jobs that waited for such a worker come first.  A
-    worker that is not registered (any more) gets nothing.
+    ``queues`` is a JSON list; with ``parked``, jobs that waited for such a worker come first.
+    Jobs of tasks in ``once`` are acknowledged by the claim: no other will follow.  A worker that
+    is not registered (any more) gets nothing.
     """
 
     owner: int
@@ -36,6 +37,7 @@ class Claim:
     tasks: frozenset[str]
     queues: str | None = None
     parked: bool = False
+    once: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ UPDATE litequeue_job SET phase = 'ready'
 WHERE seq IN (SELECT seq FROM litequeue_job WHERE phase = 'scheduled' AND eta <= ?
               ORDER BY eta LIMIT ?)
 """
+ACKNOWLEDGE: Final = "UPDATE litequeue_job SET once = 1 WHERE seq = ? AND token = ?"
 # RETURNING gives the rows in the order of their seq, so the caller sorts by priority.
 CLAIM: Final = """
 UPDATE litequeue_job
@@ -78,7 +81,7 @@ WHERE seq IN (
 RETURNING seq, token, claims, id, task,
     (SELECT body FROM litequeue_payload AS payload WHERE payload.seq = litequeue_job.seq),
     (SELECT options FROM litequeue_payload AS payload WHERE payload.seq = litequeue_job.seq),
-    queue, priority, retries, deaths, eta, expires, parent
+    queue, priority, retries, deaths, eta, expires, parent, once
 """
 CLAIM_FROM: Final = CLAIM.replace(
     "(SELECT name FROM litequeue_queue)", "(SELECT value FROM json_each(?))"
@@ -128,6 +131,9 @@ def take(
         connection.executemany(PARK, [(lease.seq, lease.token) for lease in parked])
         end(connection, expired, states.REVOKED, EXPIRED, now=now, keep=keep)
         ended = [lease.id for lease in expired]
+    if claim.once:
+        early = [(lease.seq, lease.token) for lease in leases if lease.task in claim.once]
+        connection.executemany(ACKNOWLEDGE, early)
     return Settled(
         leases=leases,
         zombies=[],

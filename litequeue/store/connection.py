@@ -366,7 +366,7 @@ class Database:
         mode = self._patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
         if mode != ("wal",):
             raise StoreError(f"SQLite refuses the WAL journal for {self.path} (it stays {mode})")
-        if version == len(migrations.STEPS):
+        if version == migrations.newest():
             return
         if version and not self._create:
             raise SchemaMismatch(

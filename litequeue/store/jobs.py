@@ -140,7 +140,7 @@ def settle_and_claim(
     while True:
         try:
             with database.write(
-                durable=bool(outcomes),
+                durable=bool(outcomes) or bool(claim and claim.once),
                 rows=sum(map(weight, outcomes)) + (claim.limit if claim else 0),
                 wait=wait,
             ) as connection:
@@ -181,7 +181,33 @@ def _nothing_claimed(
     )
 
 
-# Revoke, forget
+# What a running task says of itself
+
+REPORT: Final = """
+UPDATE litequeue_job SET state = ?, result = ? WHERE id = ? AND token = ? AND phase = 'leased'
+"""
+REPORT_FOR_ANOTHER: Final = """
+UPDATE litequeue_job SET state = ?, result = ? WHERE id = ? AND phase <> 'done'
+"""
+
+
+def update_state(
+    database: Database, id: str, *, state: str, meta: str | None, token: int | None
+) -> bool:
+    """Show ``state`` with ``meta`` (encoded) for a job until its next verdict.
+
+    ``token`` is of the caller's own lease, None to speak of somebody else's job.  Returns False
+    when there is no such job that still runs.  It may be lost with the power: not so verdicts.
+    """
+    with database.write(durable=False, rows=1 + len(meta or "") // ROW) as connection:
+        if token is None:
+            changed = connection.execute(REPORT_FOR_ANOTHER, (state, meta, id))
+        else:
+            changed = connection.execute(REPORT, (state, meta, id, token))
+        return changed.rowcount == 1
+
+
+# Revoke, run again
 
 REVOKE: Final = """
 UPDATE litequeue_job SET phase = 'done', state = 'REVOKED', finished = ?, keep_until = ?
@@ -194,3 +220,21 @@ def revoke(database: Database, id: str, *, now: float, keep: Keep) -> bool:
     with database.write(durable=True) as connection:
         row = (now, keep.until(states.REVOKED, now), id)
         return connection.execute(REVOKE, row).rowcount == 1
+
+
+RERUN: Final = """
+UPDATE litequeue_job
+SET phase = 'ready', state = 'PENDING', result = NULL, retries = 0, deaths = 0, once = 0,
+    eta = NULL, expires = NULL, started = NULL, runtime = NULL, finished = NULL, keep_until = NULL,
+    owner = NULL, pid = NULL
+WHERE id = ? AND phase = 'done' AND state <> 'SUCCESS'
+"""
+
+
+def rerun(database: Database, id: str) -> bool:
+    """Open a new run of a finished job under its id; False when it is not one to run again.
+
+    A job that succeeded, still waits or runs is left alone.
+    """
+    with database.write(durable=True) as connection:
+        return connection.execute(RERUN, (id,)).rowcount == 1

@@ -14,7 +14,7 @@ from litequeue.store.settle import ADD_ERROR, Keep, end, error_row
 RELEASE: Final = """
 UPDATE litequeue_job
 SET phase = 'ready', state = CASE WHEN retries THEN 'RETRY' ELSE 'PENDING' END, deaths = deaths + ?,
-    started = NULL, pid = NULL, owner = NULL, token = NULL
+    once = 0, result = NULL, started = NULL, pid = NULL, owner = NULL, token = NULL
 WHERE seq = ? AND token = ?
 """
 
@@ -32,7 +32,7 @@ def release(
 
 LEASES_OF: Final = """
 SELECT seq, token, claims, id, task, '', NULL, queue, priority, retries, deaths, eta, expires,
-       parent
+       parent, once
 FROM litequeue_job WHERE phase = 'leased' AND owner = ?
 """
 
@@ -63,15 +63,16 @@ def reap(
 ) -> list[Lease]:
     """Take leases back from the dead; return those that were given up as poison.
 
-    Only a job that was running is blamed.  One that killed its worker ``max_deliveries`` times
-    ends as FAILURE with `WorkerLostError`; the others are ready again.
+    Only a job that was running is blamed.  One that killed its worker ``max_deliveries`` times,
+    or was acknowledged before it ran, ends as FAILURE with `WorkerLostError`; the others are ready
+    again.
     """
     given_up: list[Lease] = []
     with database.write(durable=True, rows=len(lost), wait=wait) as connection:
         for item in lost:
             lease = item.lease
-            if item.ran and lease.deaths + 1 >= max_deliveries:
-                failure = Failure("WorkerLostError", f"{item.reason}, {lease.deaths + 1} times")
+            if item.ran and (lease.once or lease.deaths + 1 >= max_deliveries):
+                failure = Failure("WorkerLostError", _why(item))
                 given_up += end(connection, [lease], states.FAILURE, failure, now=now, keep=keep)
                 continue
             row = (int(item.ran), lease.seq, lease.token)
@@ -80,3 +81,9 @@ def reap(
                 failure = Failure("WorkerLostError", item.reason)
                 connection.execute(ADD_ERROR, error_row(outcome, failure, now))
     return given_up
+
+
+def _why(item: Lost) -> str:
+    if item.lease.once:
+        return f"{item.reason}, and it was acknowledged before it ran"
+    return f"{item.reason}, {item.lease.deaths + 1} times"

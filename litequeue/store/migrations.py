@@ -29,6 +29,13 @@ def _create_everything(database: Any) -> None:
 
 
 STEPS: Final[tuple[Callable[[Any], None], ...]] = (_create_everything,)
+UNRELEASED: Final = 1
+"""The last version of the schema that no release wrote: there is no way up from it."""
+
+
+def newest() -> int:
+    """Return the version of the schema in `models`."""
+    return UNRELEASED + len(STEPS)
 
 
 def current_version(database: Any) -> int:
@@ -45,16 +52,21 @@ def current_version(database: Any) -> int:
             )
         return 0
     version = int(database.execute_sql(READ_VERSION).fetchone()[0])
-    if version > len(STEPS):
+    if version > newest():
         raise SchemaMismatch(
-            f"{database.database} has schema {version} and this litequeue knows {len(STEPS)}; "
+            f"{database.database} has schema {version} and this litequeue knows {newest()}; "
             "upgrade litequeue-jobs here, or use the version that wrote the file"
+        )
+    if version <= UNRELEASED:
+        raise SchemaMismatch(
+            f"{database.database} has schema {version}, of a litequeue that was never released; "
+            "let that one finish its jobs, then start with a new file"
         )
     return version
 
 
 def migrate(database: Any) -> None:
     """Bring the file to this version.  The caller holds the write lock and commits."""
-    for step in STEPS[current_version(database) :]:
+    for step in STEPS[max(0, current_version(database) - UNRELEASED) :]:
         step(database)
-    database.execute_sql(WRITE_VERSION, (str(len(STEPS)),))
+    database.execute_sql(WRITE_VERSION, (str(newest()),))

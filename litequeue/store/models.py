@@ -38,6 +38,7 @@ class Job(Model):
     retries = IntegerField(constraints=[SQL("DEFAULT 0")])
     claims = IntegerField(constraints=[SQL("DEFAULT 0")])
     deaths = IntegerField(constraints=[SQL("DEFAULT 0")])
+    once = IntegerField(constraints=[SQL("DEFAULT 0")])
     owner = IntegerField(null=True)
     token = IntegerField(null=True)
     pid = IntegerField(null=True)
@@ -132,6 +133,61 @@ class Worker(Model):
         strict_tables = True
 
 
+class WorkerName(Model):
+    """The name of a worker that was ever registered: finished jobs tell who ran them."""
+
+    id = IntegerField(primary_key=True)
+    name = TextField()
+    started = FloatField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table_name = "litequeue_worker_name"
+        strict_tables = True
+
+
+class App(Model):
+    """An app that used the file: a hint for commands that were not told one.
+
+    ``name`` is "module:attribute"; ``root`` is for people to read, never to import from.
+    ``path``, ``device`` and ``inode`` say which file it was: a copy has other ones.
+    """
+
+    name = TextField(primary_key=True)
+    root = TextField()
+    python = TextField()
+    path = TextField()
+    device = TextField()
+    inode = TextField()
+    recorded = FloatField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table_name = "litequeue_app"
+        strict_tables = True
+        without_rowid = True
+
+
+class Task(Model):
+    """A task that an app of this file had when it was last seen."""
+
+    name = TextField(primary_key=True)
+    signature = TextField()
+    summary = TextField()
+    queue = TextField(null=True)
+    app = TextField(null=True)
+    seen = FloatField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table_name = "litequeue_task"
+        strict_tables = True
+        without_rowid = True
+
+
 class Meta(Model):
     """Facts about the file: the version of its schema, and when it was made."""
 
@@ -146,7 +202,7 @@ class Meta(Model):
         without_rowid = True
 
 
-TABLES: Final = (Job, Payload, Error, Queue, Worker, Meta)
+TABLES: Final = (Job, Payload, Error, Queue, Worker, WorkerName, App, Task, Meta)
 
 for _index in (
     Job.index(Job.queue, Job.priority.desc(), Job.seq, name="litequeue_job_ready").where(
@@ -160,6 +216,7 @@ for _index in (
         Job.expires.is_null(False), Job.phase != states.DONE, Job.phase != states.LEASED
     ),
     Job.index(Job.keep_until, name="litequeue_job_done").where(Job.phase == states.DONE),
+    Job.index(Job.parent, name="litequeue_job_parent").where(Job.parent.is_null(False)),
 ):
     Job.add_index(_index)
 Worker.add_index(Worker.index(Worker.nonce, name="litequeue_worker_nonce", unique=True))
@@ -205,8 +262,10 @@ END
 
 JOBS_VIEW: Final = """
 CREATE VIEW litequeue_jobs AS
-SELECT job.id, job.task, json_extract(payload.body, '$[0]') AS args,
-       json_extract(payload.body, '$[1]') AS kwargs, job.queue, job.priority, job.phase, job.state,
+SELECT job.id, job.task,
+       CASE WHEN json_valid(payload.body) THEN json_extract(payload.body, '$[0]') END AS args,
+       CASE WHEN json_valid(payload.body) THEN json_extract(payload.body, '$[1]') END AS kwargs,
+       job.queue, job.priority, job.phase, job.state,
        job.retries, job.deaths AS lost, worker.name AS worker, job.pid,
        datetime(job.created, 'unixepoch') AS created, datetime(job.eta, 'unixepoch') AS eta,
        datetime(job.expires, 'unixepoch') AS expires,
@@ -214,7 +273,7 @@ SELECT job.id, job.task, json_extract(payload.body, '$[0]') AS args,
        datetime(job.finished, 'unixepoch') AS finished, job.runtime, job.result
 FROM litequeue_job AS job
 LEFT JOIN litequeue_payload AS payload ON payload.seq = job.seq
-LEFT JOIN litequeue_worker AS worker ON worker.id = job.owner
+LEFT JOIN litequeue_worker_name AS worker ON worker.id = job.owner
 """
 
 ERRORS_VIEW: Final = """

@@ -38,8 +38,8 @@ WHERE seq = ? AND token = ?
 """
 SETTLE_RETRY: Final = """
 UPDATE litequeue_job
-SET phase = ?, state = 'RETRY', eta = ?, retries = retries + ?, started = NULL, pid = NULL,
-    owner = NULL, token = NULL
+SET phase = ?, state = 'RETRY', eta = ?, retries = retries + ?, result = NULL, started = NULL,
+    pid = NULL, owner = NULL, token = NULL
 WHERE seq = ? AND token = ?
 """
 CHANGE_BODY: Final = "UPDATE litequeue_payload SET body = ? WHERE seq = ?"
@@ -48,7 +48,9 @@ INSERT OR REPLACE INTO litequeue_error (job, claim, at, state, type, message, ar
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 MARK_STARTED: Final = """
-UPDATE litequeue_job SET state = 'STARTED', started = ?, pid = ? WHERE seq = ? AND token = ?
+UPDATE litequeue_job
+SET state = CASE state WHEN 'RECEIVED' THEN 'STARTED' ELSE state END, started = ?, pid = ?
+WHERE seq = ? AND token = ?
 """
 
 

@@ -49,6 +49,16 @@ ON CONFLICT (nonce) DO UPDATE SET heartbeat = excluded.heartbeat, beats = beats 
 RETURNING id
 """
 
+REMEMBER_NAME: Final = """
+INSERT OR IGNORE INTO litequeue_worker_name (id, name, started) VALUES (?, ?, ?)
+"""
+FORGET_NAMES: Final = """
+DELETE FROM litequeue_worker_name
+WHERE started < ? AND id NOT IN (SELECT id FROM litequeue_worker)
+"""
+NAMES_KEPT: Final = 30 * 86_400.0
+"""Seconds after which nobody asks any more which worker ran a job."""
+
 
 def register(database: Database, identity: Identity, now: float) -> int:
     """Store a worker, or find it again by its nonce; return its id, the owner of its leases."""
@@ -57,7 +67,10 @@ def register(database: Database, identity: Identity, now: float) -> int:
         identity.start_time, now, now,
     )  # fmt: skip
     with database.write(durable=False) as connection:
-        return int(connection.execute(REGISTER, row).fetchall()[0][0])
+        id = int(connection.execute(REGISTER, row).fetchall()[0][0])
+        connection.execute(REMEMBER_NAME, (id, identity.name, now))
+        connection.execute(FORGET_NAMES, (now - NAMES_KEPT,))
+        return id
 
 
 RENEW: Final = """

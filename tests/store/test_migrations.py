@@ -27,7 +27,7 @@ def test_a_new_file_gets_everything_and_says_whose_it_is(queue_path: Path) -> No
     assert rows(queue_path, "PRAGMA journal_mode") == [("wal",)]
     assert rows(queue_path, "PRAGMA auto_vacuum") == [(2,)]
     assert rows(queue_path, "SELECT key, value FROM litequeue_meta WHERE key = 'schema'") == [
-        ("schema", str(len(migrations.STEPS)))
+        ("schema", str(migrations.newest()))
     ]
 
 
@@ -80,6 +80,16 @@ def test_a_newer_schema_is_refused(queue_path: Path, create: bool) -> None:
     with pytest.raises(SchemaMismatch, match="schema 999"):
         put(Database(queue_path, create=create), "b")
     assert rows(queue_path, "SELECT id FROM litequeue_job") == [("a",)]
+
+
+def test_a_schema_that_no_release_wrote_is_refused_with_the_way_out(queue_path: Path) -> None:
+    database = Database(queue_path, create=True)
+    put(database, "a")
+    database.close()
+    with closing(sqlite3.connect(queue_path, isolation_level=None)) as connection:
+        connection.execute("UPDATE litequeue_meta SET value = '1' WHERE key = 'schema'")
+    with pytest.raises(SchemaMismatch, match="never released; let that one finish"):
+        put(Database(queue_path, create=True), "b")
 
 
 def test_an_older_schema_is_brought_forward_by_who_may(

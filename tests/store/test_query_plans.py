@@ -31,12 +31,18 @@ SCAN = re.compile(r"SCAN (?:TABLE )?(\w+)")
 MAY_BE_SCANNED = {
     "litequeue_queue",  # a handful
     "litequeue_worker",  # a handful
+    "litequeue_worker_name",  # of a month: read through at a worker's start
+    "litequeue_app",  # a handful
+    "litequeue_task",  # what a program has
     "json_each",  # our own argument
     "sqlite_schema",  # once, at opening
     "sqlite_master",
 }
 FIRST_OF_ITS_INDEX = {"claim.NEXT_DUE", "maintenance.NEXT_PRUNE"}  # one step, counted below
-NOT_HOT = {"litequeue.store.audit"}  # looks at everything, for the demo and the tests
+NOT_HOT = {
+    "litequeue.store.audit",  # looks at everything, for the demo and the tests
+    "litequeue.store.listing",  # what people ask for in commands
+}
 
 
 def statements() -> dict[str, str]:
