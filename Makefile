@@ -10,10 +10,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check format crash bench clean
+.PHONY: help demo test check format crash bench bench-growth clean
 
 help:  ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo '  Options go in ARGS: make test ARGS="tests/unit -x"'
 
 demo: $(VENV)/.core  ## real jobs, real kills, every result checked (under 90 s)
@@ -38,6 +38,9 @@ crash: $(VENV)/.test  ## the long campaign: kill -9 everything, lose nothing
 bench: $(VENV)/.bench  ## speed beside the disk's limit, huey, and Celery on Redis
 	@command -v redis-server >/dev/null || { $(INSTALL_REDIS); } || { echo "$(NO_REDIS)" >&2; exit 1; }
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-growth: $(VENV)/.core  ## a file of millions of jobs beside a small one (3 GB of disk)
+	$(BIN)/python -m benchmarks.growth $(ARGS)
 
 clean:  ## remove .venv and whatever the other targets left behind
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from litequeue.app import LiteQueue
 from litequeue.exceptions import (
+    ContentDisallowed,
     DuplicateJob,
     EnqueuedAtImport,
     EnqueueUncertain,
@@ -32,20 +33,24 @@ from litequeue.exceptions import (
     Reject,
     RemoteError,
     Retry,
+    SecurityError,
     StoreError,
     TaskError,
     TaskRevokedError,
     TimeoutError,
     WorkerLostError,
 )
-from litequeue.result import AsyncResult
+from litequeue.result import AsyncResult, EagerResult, ResultSet
+from litequeue.shared import current_app, current_task, shared_task
 from litequeue.task import Task
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncResult",
+    "ContentDisallowed",
     "DuplicateJob",
+    "EagerResult",
     "EnqueueUncertain",
     "EnqueuedAtImport",
     "Ignore",
@@ -62,7 +67,9 @@ __all__ = [
     "QueueFull",
     "Reject",
     "RemoteError",
+    "ResultSet",
     "Retry",
+    "SecurityError",
     "StoreError",
     "Task",
     "TaskError",
@@ -70,4 +77,7 @@ __all__ = [
     "TimeoutError",
     "WorkerLostError",
     "__version__",
+    "current_app",
+    "current_task",
+    "shared_task",
 ]

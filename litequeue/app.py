@@ -6,55 +6,226 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from datetime import tzinfo
 from typing import Any, Final, Literal, ParamSpec, TypeVar, overload
 
+from litequeue import loading, sending, signals
+from litequeue.annotations import annotate
+from litequeue.calling import CallOptions, moment
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings, settings_from_environment
-from litequeue.context import current_request, refuse_at_import
+from litequeue.configured import URL_VARIABLE, Configured, locate
+from litequeue.context import current_request, refuse_at_import, set_current_app
 from litequeue.exceptions import ImproperlyConfigured, NotRegistered
-from litequeue.job import Job, new_id, new_ids
-from litequeue.result import AsyncResult
-from litequeue.serialization import dumps_arguments
+from litequeue.facts import AppFacts, TaskFacts
+from litequeue.job import new_id, new_ids
+from litequeue.result import AsyncResult as Result
+from litequeue.result import EagerResult
+from litequeue.result import ResultSet as Results
+from litequeue.routing import Router
+from litequeue.serialization import Codec, Types
+from litequeue.signals import Signal
 from litequeue.store import Store
 from litequeue.task import (
+    AsyncTask,
     BoundTaskDecorator,
-    CallOptions,
-    Task,
+    Eagerly,
     TaskDecorator,
-    moment,
-    task_options,
+    function_task,
 )
+from litequeue.task import Task as BaseTask
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-URL_VARIABLE: Final = "LITEQUEUE_URL"
+_UNBUILT: Final = frozenset(
+    [
+        "Beat",
+        "GroupResult",
+        "Worker",
+        "add_periodic_task",
+        "chain",
+        "chord",
+        "control",
+        "events",
+        "group",
+        "send_event",
+        "signature",
+        "start",
+        "transaction",
+        "worker",
+        "worker_main",
+    ]
+)
+_apps: weakref.WeakSet[LiteQueue] = weakref.WeakSet()
+_shared: list[Callable[[LiteQueue], object]] = []
+
+
+class Registry(dict[str, BaseTask[..., Any]]):
+    """The tasks of an app by name; a missing one raises `NotRegistered`."""
+
+    def __missing__(self, name: str) -> BaseTask[..., Any]:
+        """Raise `NotRegistered`, with the nearest name."""
+        import difflib
+
+        close = difflib.get_close_matches(name, self, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else "; is its module imported?"
+        raise NotRegistered(f"no task is named {name!r}{hint}")
 
 
 class LiteQueue:
     """A queue in one SQLite file.
 
-    ``path`` is the file (default: the environment's ``LITEQUEUE_URL``); keyword arguments are
-    settings (see `litequeue.config.Settings`).  Nothing is opened before the first use.
-    Raises `ImproperlyConfigured` for a path or a setting that makes no sense.
+    ``path`` is the file (default: the environment's ``LITEQUEUE_URL``).  As Celery is called, with
+    ``broker``, that is the file, and the first argument is only a name; ``backend`` may be the
+    same file.  ``include`` names modules that workers import, ``task_cls`` the class of tasks,
+    ``config_source`` a module of settings.  Other keyword arguments are settings (see
+    `litequeue.config.Settings`).  Nothing is opened before the first use.  Raises
+    `ImproperlyConfigured` for a path or a setting that makes no sense.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None = None, *, clock: Clock = SYSTEM, **settings: Any
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        broker: str | os.PathLike[str] | None = None,
+        backend: str | os.PathLike[str] | None = None,
+        include: Iterable[str] = (),
+        task_cls: type[BaseTask[..., Any]] | str = BaseTask,
+        config_source: object = None,
+        set_as_current: bool = True,
+        clock: Clock = SYSTEM,
+        **settings: Any,
     ) -> None:
-        self.clock = clock
+        self.main: str | None = None if broker is None or path is None else os.fspath(path)
+        self.clock: Clock = clock
         self.conf: Settings = settings_from_environment(**settings)
-        self.tasks: dict[str, Task[..., Any]] = {}
-        self.store = Store(_location(path), self.conf, clock=clock)
+        self.types: Types = Types()
+        self.task_cls: type[BaseTask[..., Any]] | str = task_cls
+        self.on_configure: Signal = Signal("on_configure", ())
+        self.on_after_configure: Signal = Signal("on_after_configure", ("source",))
+        self.on_after_finalize: Signal = Signal("on_after_finalize", ())
+        self.introduced: bool = False
+        """The file knows this app, so it needs no introduction."""
+        self._given = path if broker is None else broker
+        self._cwd = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
+        self._module: str = sys._getframe(1).f_globals.get("__name__", "")
+        self._tasks = Registry()
+        self._discoveries: list[Callable[[], object]] = []
+        self._store: Store | None = None
+        self._lock = threading.RLock()
+        self._configured = Configured(self.conf, self.types)
+        self._final: set[str] = set()
+        self._begun = False
+        if backend is not None:
+            self.conf.result_backend = os.fspath(backend)
+        self.conf.include = (*self.conf.include, *include)
+        if config_source is not None:
+            self.config_from_object(config_source)
+        self._location()
+        _apps.add(self)
+        if set_as_current:
+            set_current_app(self)
+
+    # The file
+
+    @property
+    def store(self) -> Store:
+        """The file, opened at its first use."""
+        if self._store is None:
+            with self._lock:
+                if self._store is None:
+                    self._store = Store(self._location(), self.conf, clock=self.clock)
+        return self._store
 
     @property
     def path(self) -> str:
         """The absolute path of the file."""
         return self.store.path
 
+    def rebind(self, path: str | os.PathLike[str]) -> None:
+        """Use another file from now on (for tests, and ``litequeue worker --rebind``)."""
+        self.close()
+        self._store = Store(os.fspath(path), self.conf, clock=self.clock)
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        if self._store is not None:
+            self._store.close()
+
+    def _location(self) -> str:
+        """Return where the file is; a relative path counts from where the app was made."""
+        conf = self.conf
+        location = locate(self._given if conf.broker_url is None else conf.broker_url, self._cwd)
+        if conf.result_backend is not None and locate(conf.result_backend, self._cwd) != location:
+            raise ImproperlyConfigured(
+                f"results live in the queue's own file, {location}, not in "
+                f"{conf.result_backend!r}; leave the result backend out"
+            )
+        return location
+
+    # Settings
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """Where datetimes without a zone are meant: the setting ``timezone``, else here."""
+        return self._configured.zone()
+
+    @property
+    def codec(self) -> Codec:
+        """What turns arguments and results into text and back."""
+        return self._configured.codec()
+
+    @property
+    def router(self) -> Router:
+        """What decides which queue a job goes to."""
+        return self._configured.router()
+
+    def config_from_object(
+        self,
+        obj: object,
+        silent: bool = False,
+        force: bool = False,
+        namespace: str | None = None,
+    ) -> None:
+        """Read settings from a module, its name, a class or a mapping (`Settings.read`).
+
+        ``namespace`` "CELERY" takes the names that begin with ``CELERY_``.  ``silent`` ignores a
+        module that cannot be imported.  It happens at once: ``force`` changes nothing.
+        """
+        try:
+            self.conf.read(obj, namespace)
+        except ImportError:
+            if not silent:
+                raise
+
+    # Tasks
+
+    @property
+    def tasks(self) -> Registry:
+        """The registered tasks by name."""
+        self.finalize()
+        return self._tasks
+
+    @property
+    def Task(self) -> type[BaseTask[..., Any]]:
+        """The base class of this app's tasks."""
+        kind = self.task_cls
+        if isinstance(kind, str):
+            module, _, name = kind.replace(":", ".").rpartition(".")
+            found: type[BaseTask[..., Any]] = getattr(importlib.import_module(module), name)
+            self.task_cls = kind = found
+        return kind
+
     @overload
-    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    def task(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /, **options: Any
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def task(self, function: Callable[P, R], /, **options: Any) -> BaseTask[P, R]: ...
     @overload
     def task(
         self, function: None = None, /, *, bind: Literal[True], **options: Any
@@ -66,40 +237,160 @@ class LiteQueue:
     def task(self, function: Any = None, /, **options: Any) -> Any:
         """Register a function as a task: ``@app.task`` or ``@app.task(max_retries=5, ...)``.
 
-        Options are Celery's: ``name``, ``bind``, ``queue``, ``priority``, ``ignore_result``,
-        ``autoretry_for``, ``dont_autoretry_for``, ``max_retries`` (3), ``default_retry_delay``
-        (180 s), ``retry_backoff``, ``retry_backoff_max`` (600 s), ``retry_jitter`` (True).
+        Options are the attributes of `Task`, and ``bind`` (the task itself comes as the first
+        argument), ``base`` (its class).  ``async def`` functions are awaited by the worker.
         Raises TypeError for an unknown option and NotImplementedError for one still to come.
         """
-        name: str | None = options.pop("name", None)
-        known = task_options(options)
+        if function is None:
+            return lambda function: self.task(function, **options)
+        if not callable(function):
+            raise TypeError(f"@app.task() takes a function, not {function!r}")
+        base = options.pop("base", None) or self.Task
+        if inspect.iscoroutinefunction(function) and base is BaseTask:
+            base = AsyncTask
+        name = options.pop("name", None) or self.gen_task_name(
+            function.__name__, function.__module__
+        )
+        task = function_task(function, base, name, dict(options))
+        return self._register(task, function.__qualname__)
 
-        def register(function: Callable[..., R]) -> Task[..., R]:
-            if inspect.iscoroutinefunction(function):
-                raise NotImplementedError("async def tasks")
-            task = Task[..., R](self, function, name=name or default_name(function), options=known)
-            present = self.tasks.get(task.name)
-            if present is not None and present.run.__qualname__ != function.__qualname__:
-                raise ImproperlyConfigured(
-                    f"two tasks are named {task.name!r}; give one of them a name= of its own"
-                )
-            self.tasks[task.name] = task
-            return task
+    def register_task(
+        self, task: BaseTask[..., Any] | type[BaseTask[..., Any]], **options: Any
+    ) -> BaseTask[..., Any]:
+        """Register an instance, or the class, of a class-based task.
 
-        return register if function is None else register(function)
+        Its name is its ``name``, or "module.Class".  Raises as `task` does.
+        """
+        instance = task() if isinstance(task, type) else task
+        kind = type(instance)
+        for name, value in options.items():
+            setattr(instance, name, value)
+        if not instance.name:
+            instance.name = self.gen_task_name(kind.__name__, kind.__module__)
+        return self._register(instance, kind.__qualname__)
+
+    def gen_task_name(self, name: str, module: str) -> str:
+        """Return the name of a task that was given none; may be overridden."""
+        return f"{loading.importable(module)}.{name}"
+
+    def _register(self, task: BaseTask[..., Any], what: str) -> BaseTask[..., Any]:
+        present = self._tasks.get(task.name)
+        if present is not None and type(present).__qualname__ != what:
+            raise ImproperlyConfigured(
+                f"two tasks are named {task.name!r}; give one of them a name= of its own"
+            )
+        task.bind(self)
+        self.types.learn(task.run)
+        self._tasks[task.name] = task
+        self._final.discard(task.name)
+        return task
+
+    def finalize(self, auto: bool = False) -> None:
+        """Give shared tasks, settings and annotations to the tasks; done by itself at first use."""
+        if len(self._final) == len(self._tasks) and self._begun:
+            return
+        with self._lock:
+            if not self._begun:
+                self._begun = True
+                self.on_configure.send(sender=self)
+                self.on_after_configure.send(sender=self, source=self.conf)
+                for make in _shared:
+                    make(self)
+            for name, task in list(self._tasks.items()):
+                if name not in self._final:
+                    annotate(task, self.conf)
+                    self._final.add(name)
+        self.on_after_finalize.send(sender=self)
+
+    def autodiscover_tasks(
+        self,
+        packages: Iterable[str] | Callable[[], Iterable[str]] | None = None,
+        related_name: str | None = "tasks",
+        force: bool = False,
+    ) -> None:
+        """Import ``related_name`` of each package when a worker starts; now with ``force``.
+
+        Raises ImproperlyConfigured without packages: there is no framework to ask for them.
+        """
+        if packages is None:
+            raise ImproperlyConfigured(
+                "autodiscover_tasks() needs the packages to look into, as "
+                'app.autodiscover_tasks(["shop", "mail"])'
+            )
+
+        def discover() -> object:
+            found = packages() if callable(packages) else packages
+            names = [found] if isinstance(found, str) else list(found)
+            return loading.import_related(names, related_name)
+
+        if force:
+            discover()
+        else:
+            self._discoveries.append(discover)
+
+    def import_modules(self) -> None:
+        """Import what ``include``, ``imports`` and `autodiscover_tasks` name, as a worker does."""
+        for _, response in signals.import_modules.send(sender=self):
+            if isinstance(response, Exception):
+                raise response
+        discoveries, self._discoveries = self._discoveries, []
+        for discover in discoveries:
+            discover()
+        for name in (*self.conf.imports, *self.conf.include):
+            importlib.import_module(name)
+        self.finalize()
+
+    # Sending
 
     def send(
         self,
-        task: Task[Any, Any],
+        task: BaseTask[Any, Any],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         options: CallOptions,
-    ) -> AsyncResult[Any]:
+    ) -> Result[Any]:
         """Accept one call of ``task`` as a job.  `Task.delay` says what is raised."""
         refuse_at_import("delay()")
-        job = self._job(task, args, kwargs, options, options.id or new_id(self.clock.now()))
-        self.store.enqueue(job)
-        return AsyncResult(job.id, self.store)
+        if sending.is_eager(self.conf):
+            return self._send_eagerly(task, args, kwargs, options)
+        return sending.send(self, task, args, kwargs, options)
+
+    def _send_eagerly(
+        self,
+        task: BaseTask[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: CallOptions,
+    ) -> EagerResult[Any]:
+        """Run a call here after a look at whether its arguments could travel."""
+        self.codec.dumps_arguments(
+            args, kwargs, limit=self.conf.task_max_arguments_size, serializer=options.serializer
+        )
+        return self.apply(task, args, kwargs, Eagerly(id=options.id, headers=options.headers))
+
+    def send_task(
+        self,
+        name: str,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        countdown: float | None = None,
+        task_id: str | None = None,
+        **options: Any,
+    ) -> Result[Any]:
+        """Enqueue a call of a task by its name, known here or not; options of `apply_async`."""
+        task = self.tasks.get(name)
+        if task is None:
+            task = sending.stranger(self, name)
+        if self.conf.task_always_eager:
+            sending.logger.warning(
+                "task_always_eager does not hold for send_task(): %s is enqueued", name
+            )
+        with sending.for_real():
+            result: Result[Any] = task.apply_async(
+                args, kwargs, task_id, countdown=countdown, **options
+            )
+        return result
 
     def enqueue_many(
         self,
@@ -109,7 +400,7 @@ class LiteQueue:
         priority: int | None = None,
         eta: float | None = None,
         expires: float | None = None,
-    ) -> list[AsyncResult[Any]]:
+    ) -> list[Result[Any]]:
         """Accept many calls in one transaction: all of them, or none.
 
         ``calls`` are (task, args) or (task, args, kwargs); the options hold for all, with
@@ -121,114 +412,74 @@ class LiteQueue:
         )
         listed = list(calls)
         ids = new_ids(self.clock.now(), len(listed))
-        jobs = []
-        for id, (task, args, *rest) in zip(ids, listed, strict=True):
-            kwargs = rest[0] if rest else {}
-            task.check_arguments(args, kwargs)
-            jobs.append(self._job(task, args, kwargs, options, id))
-        self.store.enqueue_many(jobs)
-        return [AsyncResult(id, self.store) for id in ids]
+        return sending.send_many(self, listed, ids, options)
 
-    def AsyncResult(self, id: str) -> AsyncResult[Any]:
-        """Return a handle on a job by its id."""
-        return AsyncResult(id, self.store)
-
-    def rebind(self, path: str | os.PathLike[str]) -> None:
-        """Use another file from now on (for tests, and ``litequeue worker --rebind``)."""
-        self.store.close()
-        self.store = Store(os.fspath(path), self.conf, clock=self.clock)
-
-    def close(self) -> None:
-        """Close the file; the next use opens it again."""
-        self.store.close()
-
-    def _job(
+    def apply(
         self,
-        task: Task[Any, Any],
-        args: Sequence[Any],
+        task: BaseTask[Any, Any],
+        args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
-        options: CallOptions,
-        id: str,
-    ) -> Job:
-        if task.name.startswith("__main__."):
-            raise ImproperlyConfigured(
-                f"{task.name} is defined in an interactive session, which no worker can import; "
-                "put it into a file"
-            )
-        conf, registered = self.conf, task.options
+        options: Eagerly,
+    ) -> EagerResult[Any]:
+        """Run one call of ``task`` here and now as a worker would.  See `Task.apply`."""
+        self.finalize()
+        eager = _upward("litequeue.worker.eager")
+        result: EagerResult[Any] = eager.apply(
+            self, task, args, kwargs, options, id=options.id or new_id(self.clock.now())
+        )
+        return result
+
+    # Results
+
+    def AsyncResult(self, id: str) -> Result[Any]:
+        """Return a handle on a job by its id."""
+        return Result(id, app=self)
+
+    def ResultSet(self, results: Iterable[Result[Any]]) -> Results[Any]:
+        """Return a handle on many jobs."""
+        return Results(results, app=self)
+
+    def update_state(self, id: str, state: str | None, meta: object) -> None:
+        """Show a state of a job that runs.  See `Task.update_state`."""
         request = current_request.get()
-        priority = registered.priority if options.priority is None else options.priority
-        return Job(
-            id,
-            task.name,
-            dumps_arguments(args, kwargs, limit=conf.task_max_arguments_size),
-            options.queue or registered.queue or conf.task_default_queue,
-            conf.task_default_priority if priority is None else priority,
-            options.eta,
-            options.expires,
-            None,
-            None if request is None else request.id,
-        )
+        if request is not None and request.id != id:
+            request = None  # it speaks of another job
+        if request is not None and request.is_eager:
+            return
+        text = None if meta is None else self.codec.dumps(meta, context=f"result:{id}")
+        if request is None or request.may_show(state, text):
+            token = None if request is None else request.token
+            self.store.update_state(id, state=state, meta=text, token=token)
+
+    # What the file may know
+
+    def facts(self) -> AppFacts:
+        """Describe the app for people who look into its file."""
+        tasks = [
+            TaskFacts(name, sending.signature_of(task), sending.summary_of(task), task.queue)
+            for name, task in sorted(self.tasks.items())
+        ]
+        return AppFacts(name=loading.attribute_of(self, self._module), root=self._cwd, tasks=tasks)
+
+    def __getattr__(self, name: str) -> Any:
+        """Name what Celery has and we have not yet."""
+        if name in _UNBUILT:
+            raise NotImplementedError(f"app.{name}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        """Name the file."""
+        return f"<LiteQueue {self._given or self.conf.broker_url or URL_VARIABLE}>"
 
 
-def _location(path: str | os.PathLike[str] | None) -> str:
-    given = os.environ.get(URL_VARIABLE) if path is None else path
-    if given is None:
-        raise ImproperlyConfigured(
-            f'LiteQueue() needs the path of its file: LiteQueue("jobs.sqlite"), or {URL_VARIABLE}'
-        )
-    if not isinstance(given, str | os.PathLike):
-        raise NotImplementedError(f"LiteQueue({type(given).__name__}); give the path of a file")
-    location = os.fspath(given)
-    scheme, separator, _ = location.partition("://")
-    if separator:
-        raise NotImplementedError(f"a queue at {scheme}://; give the path of a file")
-    return location
+def share(make: Callable[[LiteQueue], object]) -> None:
+    """Call ``make`` for every app that is, and for those to come."""
+    _shared.append(make)
+    for app in list(_apps):
+        if app._begun:
+            make(app)
 
 
-def default_name(function: Callable[..., Any]) -> str:
-    """Return "module.function"; a script that was run as a program is named by its file's stem.
-
-    So a worker that imports the script finds the task under the name it was sent with.
-    """
-    module = function.__module__
-    if module == "__main__":
-        main = sys.modules["__main__"]
-        spec = getattr(main, "__spec__", None)
-        file = getattr(main, "__file__", None)
-        if spec is not None and spec.name != "__main__":
-            module = spec.name.removesuffix(".__main__")
-        elif file is not None:
-            name = os.path.basename(file)  # noqa: PTH119 - pathlib takes 5 ms to import
-            module = name.removesuffix(".py")
-    return f"{module}.{function.__qualname__}"
-
-
-def find_app(name: str) -> LiteQueue:
-    """Import ``name`` ("module:attribute", or "module" with one app in it) and return the app.
-
-    Raises ImportError, `NotRegistered` for a missing attribute, `ImproperlyConfigured` for
-    something that is no app.
-    """
-    module_name, _, attribute = name.partition(":")
-    if not all(part.isidentifier() for part in module_name.split(".")):
-        raise ImproperlyConfigured(
-            f"{name!r} names no module; say -A MODULE:APP, as myapp.tasks:app"
-        )
-    module = importlib.import_module(module_name)
-    if not attribute:
-        apps = {key: value for key, value in vars(module).items() if isinstance(value, LiteQueue)}
-        if len(set(map(id, apps.values()))) != 1:
-            found = ", ".join(f"{module_name}:{key}" for key in apps) or "none"
-            raise ImproperlyConfigured(
-                f"which app in {module_name}? found {found}; say -A {module_name}:NAME"
-            )
-        return next(iter(apps.values()))
-    app: Any = module
-    for part in attribute.split("."):
-        if not hasattr(app, part):
-            raise NotRegistered(f"module {module_name!r} has no attribute {attribute!r}")
-        app = getattr(app, part)
-    if not isinstance(app, LiteQueue):
-        raise ImproperlyConfigured(f"{name} is a {type(app).__name__}, not a LiteQueue app")
-    return app
+def _upward(module: str) -> Any:
+    """Import a part of the library that stands above this one, the only way it is done."""
+    return importlib.import_module(module)

@@ -1,56 +1,160 @@
-"""Settings, under Celery's lower-case names where Celery has one."""
+"""Settings, under Celery's lower-case names where Celery has one.
+
+They are read and written as attributes, as a mapping, or from a module of settings; every value
+is checked where it is set.  What came from the environment wins over code.
+"""
 
 from __future__ import annotations
 
+import importlib
+import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from typing import Any, ClassVar, Final
 
 from litequeue.exceptions import ImproperlyConfigured
 
+logger = logging.getLogger("litequeue")
+
 ENVIRONMENT_PREFIX: Final = "LITEQUEUE_"
+_YES: Final = frozenset({"1", "true", "yes", "on"})
+_NO: Final = frozenset({"0", "false", "no", "off", ""})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What can be set.  Durations are seconds, sizes bytes.
+@dataclass(slots=True, kw_only=True, eq=False)
+class Settings(MutableMapping[str, Any]):
+    """What can be set.  Durations are seconds (or a timedelta), sizes bytes.
 
-    ``durability``: "full" syncs every accepted job and every result to the disk; "process"
-    survives any kill, but a power cut may take back the last commits.
-    ``queue_busy_timeout``: how long a write waits for other writers before `QueueBusy`.
-    ``visibility_timeout``: how long a worker that cannot be seen from here may stay silent.
-    ``worker_grace``: how long a warm stop lets running jobs finish.
+    Raises `ImproperlyConfigured`, wherever one is set, for an unknown name or a value that makes
+    no sense.  docs/reference/settings.md describes each.
     """
 
-    task_default_queue: str = "default"
-    task_default_priority: int = 0
-    task_max_deliveries: int = 3
-    task_max_arguments_size: int = 1 << 20
-    result_max_size: int = 16 << 20
+    accept_content: tuple[str, ...] = ("json",)
+    broker_url: str | None = None
+    compression_threshold: int = 1024
+    durability: str = "full"
+    imports: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    queue_busy_timeout: float = 5.0
+    result_backend: str | None = None
+    result_compression: str | None = None
     result_expires: float = 86_400.0
     result_failure_expires: float = 7 * 86_400.0
-    durability: str = "full"
-    queue_busy_timeout: float = 5.0
+    result_max_size: int = 16 << 20
+    result_serializer: str = "json"
+    security_key: tuple[str, ...] = field(default=(), repr=False)
+    task_acks_late: bool = True
+    task_acks_on_failure_or_timeout: bool = True
+    task_always_eager: bool = False
+    task_annotations: Any = None
+    task_compression: str | None = None
+    task_create_missing_queues: bool = True
+    task_default_exchange: str | None = None
+    task_default_exchange_type: str = "direct"
+    task_default_priority: int = 0
+    task_default_queue: str = "default"
+    task_default_routing_key: str | None = None
+    task_eager_propagates: bool = False
+    task_ignore_result: bool = False
+    task_inherit_parent_priority: bool = False
+    task_max_arguments_size: int = 1 << 20
+    task_max_deliveries: int = 3
+    task_publish_retry: bool = True
+    task_publish_retry_policy: Any = None
+    task_queues: Any = None
+    task_reject_on_worker_lost: bool = True
+    task_routes: Any = None
+    task_serializer: str = "json"
+    task_store_eager_result: bool = False
+    task_store_errors_even_if_ignored: bool = True
+    task_track_started: bool = True
+    timezone: Any = None
     visibility_timeout: float = 60.0
     worker_concurrency: int = 0
     worker_grace: float = 30.0
+    worker_hijack_root_logger: bool = True
+    worker_log_format: str | None = None
+    worker_task_log_format: str | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse values that make no sense."""
-        if self.durability not in ("full", "process"):
-            raise ImproperlyConfigured(
-                f'durability is "full" or "process", not {self.durability!r}'
-            )
-        for field in fields(self):
-            value = getattr(self, field.name)
-            least, most = _BOUNDS.get(field.name, (0, _A_CENTURY))
-            if isinstance(value, int | float) and not least <= value <= most:
-                raise ImproperlyConfigured(
-                    f"{field.name} is between {least:,} and {most:,}, not {value}"
-                )
+    _version: int = field(default=0, init=False, repr=False)
+    _fixed: frozenset[str] = field(default=frozenset(), repr=False)
+
+    NAMES: ClassVar[tuple[str, ...]]
+    """The names of all settings."""
+
+    @property
+    def version(self) -> int:
+        """Grow with every change, so that what was made of the settings can be made anew."""
+        return self._version
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Check and store a setting.  One that the environment set stays as it is."""
+        if name[0] == "_":
+            object.__setattr__(self, name, value)
+            return
+        if name not in _KINDS:
+            self._set_foreign(name, value)
+            return
+        if name in getattr(self, "_fixed", ()):
+            return
+        object.__setattr__(self, name, checked(name, value))
+        object.__setattr__(self, "_version", getattr(self, "_version", 0) + 1)
+
+    def _set_foreign(self, name: str, value: object) -> None:
+        """Refuse a setting we do not have, or say why a name of Celery's changes nothing here."""
+        if name in NOT_BUILT:
+            raise NotImplementedError(f"setting {name!r}")
+        reason = without_effect(name)
+        if reason is None:
+            raise unknown_setting(name)
+        logger.warning("the setting %s = %r changes nothing here: %s", name, value, reason)
+
+    # A mapping, as Celery's configuration is
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the setting ``name``; raises KeyError."""
+        if name not in _KINDS:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Set as an attribute does."""
+        setattr(self, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        """Set back to the default; raises KeyError."""
+        if name not in _KINDS:
+            raise KeyError(name)
+        setattr(self, name, getattr(_DEFAULTS, name))
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self.NAMES)
+
+    def __len__(self) -> int:
+        """Return how many settings there are."""
+        return len(self.NAMES)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the values."""
+        return isinstance(other, Settings) and dict(self) == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]  # they change
+
+    def read(self, source: object, namespace: str | None = None) -> None:
+        """Set what ``source`` holds: a module, its name, "module:attribute", a class, a mapping.
+
+        With ``namespace`` "CELERY", settings are the names that begin with ``CELERY_``; without,
+        those in lower case (a module may hold other names, and they are left alone).  Raises
+        `ImproperlyConfigured` for an unknown setting, ImportError.
+        """
+        for name, value in _settings_in(source, namespace).items():
+            setattr(self, name, value)
 
 
+Settings.NAMES = tuple(each.name for each in fields(Settings) if each.name[0] != "_")
 _A_CENTURY: Final = 100 * 366 * 86_400
 _LARGEST_VALUE: Final = 32 << 20
 _BOUNDS: Final = {
@@ -61,7 +165,63 @@ _BOUNDS: Final = {
     "queue_busy_timeout": (0.01, 86_400),
     "visibility_timeout": (0.1, 86_400),
 }
-_TYPES: Final = {field.name: str(field.type) for field in fields(Settings)}
+_KINDS: Final = {each.name: str(each.type) for each in fields(Settings) if each.name[0] != "_"}
+_NO_END: Final = frozenset({"result_expires", "result_failure_expires"})
+
+NOT_BUILT: Final = frozenset(
+    [
+        "beat_cron_starting_deadline",
+        "beat_max_loop_interval",
+        "beat_schedule",
+        "beat_scheduler",
+        "event_queue_expires",
+        "result_chord_join_timeout",
+        "result_chord_retry_interval",
+        "task_send_sent_event",
+        "task_soft_time_limit",
+        "task_time_limit",
+        "worker_autoscaler",
+        "worker_enable_remote_control",
+        "worker_max_memory_per_child",
+        "worker_max_tasks_per_child",
+        "worker_pool",
+        "worker_pool_restarts",
+        "worker_redirect_stdouts",
+        "worker_redirect_stdouts_level",
+        "worker_send_task_events",
+        "worker_soft_shutdown_timeout",
+        "worker_state_db",
+    ]
+)
+_NO_BROKER: Final = "there is no broker and no connection, only a file"
+WITHOUT_EFFECT: Final = {
+    "enable_utc": "the file holds moments, which have no time zone",
+    "result_extended": "name, arguments, worker and queue of a job are always kept",
+    "result_persistent": "results are in the file, like everything else",
+    "result_cache_max": "results are read from the file",
+    "task_protocol": "a job is a row",
+    "task_remote_tracebacks": "tracebacks are always kept as text",
+    "worker_cancel_long_running_tasks_on_connection_loss": _NO_BROKER,
+    "worker_disable_rate_limits": "no task has a rate limit",
+    "worker_lost_wait": "a child's last outcome is read before its death counts",
+    "worker_prefetch_multiplier": "a worker takes what its children can run, and gives it back",
+    "worker_proc_alive_timeout": "a child may take as long to start as the app took to import",
+}
+_FOREIGN: Final = {
+    "broker_": _NO_BROKER,
+    "redis_": _NO_BROKER,
+    "result_backend_": "results are in the file",
+    "database_": "results are in the file, and its tables are ours",
+    "control_queue_": _NO_BROKER,
+    "event_queue_": _NO_BROKER,
+}
+
+
+def without_effect(name: str) -> str | None:
+    """Say why a setting of Celery's means nothing here; None for a name that is not Celery's."""
+    if name in WITHOUT_EFFECT:
+        return WITHOUT_EFFECT[name]
+    return next((why for prefix, why in _FOREIGN.items() if name.startswith(prefix)), None)
 
 
 def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
@@ -69,18 +229,14 @@ def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
 
     Raises `ImproperlyConfigured` for an unknown name or a value of the wrong type.
     """
-    unknown = sorted(given.keys() - _TYPES.keys())
-    if unknown:
-        raise ImproperlyConfigured(
-            f"no setting {unknown[0]!r}{_did_you_mean(unknown[0])}; "
-            f"the settings are {', '.join(sorted(_TYPES))}"
-        )
-    values = {name: _convert(name, value) for name, value in given.items()}
-    for name in _TYPES:
+    settings = Settings()
+    for name, kind in _KINDS.items():
         text = environment.get(ENVIRONMENT_PREFIX + name.upper())
-        if text is not None:
-            values[name] = _convert(name, text)
-    return Settings(**values)
+        if text is not None and (kind != "Any" or name == "timezone"):
+            setattr(settings, name, text)
+            settings._fixed |= {name}
+    settings.update(given)
+    return settings
 
 
 def settings_from_environment(**given: Any) -> Settings:
@@ -88,22 +244,136 @@ def settings_from_environment(**given: Any) -> Settings:
     return load_settings(given, os.environ)
 
 
-def _convert(name: str, value: Any) -> Any:
-    kind = {"int": int, "float": float, "str": str}[_TYPES[name]]
-    if (
-        isinstance(value, bool)
-        or (kind is str and not isinstance(value, str))
-        or (kind is int and isinstance(value, float) and not value.is_integer())
-    ):
-        raise ImproperlyConfigured(f"{name} is a {kind.__name__}, not {value!r}")
+def checked(name: str, value: object) -> Any:
+    """Return ``value`` as the setting ``name`` holds it; raises `ImproperlyConfigured`."""
+    kind = _KINDS[name]
+    if value is None and name in _NO_END:  # Celery's None: never
+        return float(_A_CENTURY)
+    if kind == "Any" or (value is None and kind.endswith("| None")):
+        return value
+    if isinstance(value, timedelta) and kind == "float":
+        value = value.total_seconds()
     try:
-        return kind(value)
+        converted = _CONVERTERS[kind.removesuffix(" | None")](value)
     except (TypeError, ValueError) as error:
-        raise ImproperlyConfigured(f"{name} is a {kind.__name__}, not {value!r}") from error
+        raise ImproperlyConfigured(f"{name} is {_WORDS[kind]}, not {value!r}") from error
+    if name == "durability" and converted not in ("full", "process"):
+        raise ImproperlyConfigured(f'durability is "full" or "process", not {value!r}')
+    least, most = _BOUNDS.get(name, (0, _A_CENTURY))
+    if isinstance(converted, int | float) and not least <= converted <= most:
+        raise ImproperlyConfigured(f"{name} is between {least:,} and {most:,}, not {value}")
+    if name in _NO_END and not converted:  # Celery's 0: never
+        return float(_A_CENTURY)
+    return converted
 
 
-def _did_you_mean(name: str) -> str:
+def _to_int(value: Any) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError
+    return int(value)
+
+
+def _to_float(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError
+    return float(value)
+
+
+def _to_bool(value: Any) -> bool:
+    if isinstance(value, str) and value.lower() in _YES | _NO:
+        return value.lower() in _YES
+    if not isinstance(value, bool | int):
+        raise TypeError
+    return bool(value)
+
+
+def _to_str(value: Any) -> str:
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError
+    return str(os.fspath(value))
+
+
+def _to_tuple(value: Any) -> tuple[str, ...]:
+    if isinstance(value, bytes):
+        value = value.decode()
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    items = sorted(value) if isinstance(value, set | frozenset) else value
+    return tuple(_to_str(item.decode() if isinstance(item, bytes) else item) for item in items)
+
+
+_CONVERTERS: Final = {
+    "int": _to_int,
+    "float": _to_float,
+    "bool": _to_bool,
+    "str": _to_str,
+    "tuple[str, ...]": _to_tuple,
+}
+_WORDS: Final = {
+    "int": "an int",
+    "float": "a float",
+    "bool": "true or false",
+    "str": "a str",
+    "str | None": "a str",
+    "tuple[str, ...]": "a list of texts",
+}
+
+
+def unknown_setting(name: str) -> ImproperlyConfigured:
+    """Return the error for a setting that nobody has, with the nearest one."""
     import difflib
 
-    close = difflib.get_close_matches(name, _TYPES, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    close = difflib.get_close_matches(name, _KINDS, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return ImproperlyConfigured(
+        f"no setting {name!r}{hint}; the settings are {', '.join(sorted(_KINDS))}"
+    )
+
+
+def _settings_in(source: object, namespace: str | None) -> dict[str, Any]:
+    if isinstance(source, str):
+        source = _import(source)
+    if isinstance(source, Mapping):
+        found: dict[str, Any] = dict(source)
+        complete = True
+    else:
+        found = {name: getattr(source, name) for name in dir(source) if name[0] != "_"}
+        complete = False
+    if namespace:
+        prefix = namespace.rstrip("_") + "_"
+        return {
+            name[len(prefix) :].lower(): value
+            for name, value in found.items()
+            if name.startswith(prefix)
+        }
+    if complete:
+        return found
+    return {name: value for name, value in found.items() if _looks_like_a_setting(name)}
+
+
+def _looks_like_a_setting(name: str) -> bool:
+    """Tell settings from a module's other names, such as what it imported; typing errors too."""
+    head, underscore, _ = name.partition("_")
+    return (
+        name in _KINDS
+        or name in NOT_BUILT
+        or without_effect(name) is not None
+        or (bool(underscore) and head in {"task", "worker", "result", "beat", "queue", "accept"})
+    )
+
+
+def _import(name: str) -> object:
+    module, _, attribute = name.partition(":")
+    try:
+        found: object = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        head, _, tail = module.rpartition(".")
+        if attribute or not head or error.name != module:
+            raise
+        found, attribute = importlib.import_module(head), tail  # "module.Class"
+    for part in filter(None, attribute.split(".")):
+        found = getattr(found, part)
+    return found
+
+
+_DEFAULTS: Final = Settings()

@@ -8,10 +8,40 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from litequeue.exceptions import EnqueuedAtImport
+from litequeue.exceptions import EnqueuedAtImport, ImproperlyConfigured
 
+_app: list[Any] = []
+_app_here: ContextVar[Any | None] = ContextVar("litequeue_app", default=None)
 current_request: ContextVar[Any | None] = ContextVar("litequeue_current_request", default=None)
 _importing: ContextVar[str | None] = ContextVar("litequeue_importing", default=None)
+
+
+def set_current_app(app: object) -> None:
+    """Make ``app`` the one that is meant where none is named: the last one made, as in Celery."""
+    _app[:] = [app]
+
+
+def current_app() -> Any:
+    """Return the app whose job runs here, or else the last one made.
+
+    Raises `ImproperlyConfigured` when there is none.
+    """
+    here = _app_here.get()
+    if here is not None:
+        return here
+    if not _app:
+        raise ImproperlyConfigured('there is no app yet; make one: LiteQueue("jobs.sqlite")')
+    return _app[0]
+
+
+@contextlib.contextmanager
+def working_for(app: object) -> Iterator[None]:
+    """Make ``app`` the current one in this block."""
+    mark = _app_here.set(app)
+    try:
+        yield
+    finally:
+        _app_here.reset(mark)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@
     ├── JobNotFound                  no job has this id (never had, pruned, or forgotten)
     ├── NotSerializable              arguments or result do not survive the serializer
     ├── PayloadTooLarge              arguments above `task_max_arguments_size`
+    ├── ContentDisallowed            a payload in a form that `accept_content` does not allow
+    ├── SecurityError                a payload whose signature is missing or wrong
     ├── NotRegistered                no task of this name in the registry
     ├── ImproperlyConfigured         a setting or an option makes no sense
     ├── EnqueuedAtImport             delay() or get() ran while a worker imported the app
@@ -37,6 +39,8 @@ A docstring is the default message.  Raised by callers of the library unless it 
 from __future__ import annotations
 
 import builtins
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class LiteQueueError(Exception):
@@ -123,6 +127,14 @@ class PayloadTooLarge(LiteQueueError, ValueError):
     """The arguments are larger than `task_max_arguments_size`."""
 
 
+class ContentDisallowed(LiteQueueError, ValueError):
+    """The payload is in a form that `accept_content` does not allow."""
+
+
+class SecurityError(LiteQueueError, ValueError):
+    """The signature of a payload is missing or wrong."""
+
+
 class NotRegistered(LiteQueueError, KeyError):
     """No task of this name is registered."""
 
@@ -160,7 +172,20 @@ class RemoteError(TaskError):
 
 
 class MaxRetriesExceededError(TaskError):
-    """The job failed and no retry is left."""
+    """The job failed and no retry is left.
+
+    ``task_args`` and ``task_kwargs`` are the arguments of the attempt that was one too many.
+    """
+
+    def __init__(
+        self,
+        *args: object,
+        task_args: Sequence[Any] = (),
+        task_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.task_args = task_args
+        self.task_kwargs = dict(task_kwargs or {})
+        super().__init__(*args)
 
 
 class WorkerLostError(TaskError):

@@ -73,12 +73,16 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt failed, as text: exceptions cross processes as words, never as objects."""
+    """Why an attempt failed, as text: exceptions cross processes as words, never as objects.
+
+    ``expected``: the task said that this may happen (`Task.throws`).
+    """
 
     type: str
     message: str
     traceback: str | None = None
     args: str = "[]"
+    expected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,8 @@ class Outcome:
     """What one attempt decided.  `store.jobs.settle_and_claim` makes it true.
 
     ``state`` is a ready state, or RETRY with the ``eta`` of the next attempt.  ``body`` replaces
-    the arguments of the next attempt when the task asked for that.
+    the arguments of the next attempt when the task asked for that, and ``moves`` its queue,
+    priority and expiry (each None: as it is).  ``shown`` is the result as the log shows it.
     """
 
     seq: int
@@ -99,6 +104,20 @@ class Outcome:
     eta: float | None = None
     counted: bool = True
     body: str | None = None
+    failure: Failure | None = None
+    moves: tuple[str | None, int | None, float | None] | None = None
+    shown: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Hooks to call for a verdict that was made without a child.
+
+    ``why`` is the signal to send: "task_failure", "task_revoked", "task_unknown".
+    """
+
+    why: str
+    lease: Lease
     failure: Failure | None = None
 
 
@@ -116,12 +135,35 @@ def outcome_to_wire(outcome: Outcome) -> tuple[Any, ...]:
     failure = outcome.failure
     return (
         outcome.seq, outcome.token, outcome.claim, outcome.state, outcome.result, outcome.started,
-        outcome.runtime, outcome.eta, outcome.counted, outcome.body,
-        failure and (failure.type, failure.message, failure.traceback, failure.args),
+        outcome.runtime, outcome.eta, outcome.counted, outcome.body, outcome.moves, outcome.shown,
+        failure and _failure_to_wire(failure),
+    )  # fmt: skip
+
+
+def _failure_to_wire(failure: Failure) -> tuple[Any, ...]:
+    return (
+        failure.type, failure.message, failure.traceback, failure.args, failure.expected,
     )  # fmt: skip
 
 
 def outcome_from_wire(fields: tuple[Any, ...]) -> Outcome:
     """Rebuild what `outcome_to_wire` took apart."""
-    *rest, failure = fields
-    return Outcome(*(*rest, failure and Failure(*failure)))
+    *rest, moves, shown, failure = fields
+    return Outcome(*(*rest, failure and Failure(*failure), moves, shown))
+
+
+def errand_to_wire(errand: Errand) -> tuple[Any, ...]:
+    """Return the fields in order, as marshal can carry them: fewer than a lease has."""
+    failure = errand.failure
+    return errand.why, lease_to_wire(errand.lease), failure and _failure_to_wire(failure)
+
+
+def from_wire(fields: tuple[Any, ...]) -> Lease | Errand:
+    """Rebuild what `lease_to_wire` or `errand_to_wire` took apart."""
+    if len(fields) != _ERRAND_FIELDS:
+        return Lease(*fields)
+    why, lease, failure = fields
+    return Errand(why, Lease(*lease), failure and Failure(*failure))
+
+
+_ERRAND_FIELDS: Final = 3

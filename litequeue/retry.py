@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random, SystemRandom
-from typing import Any
+from typing import Any, Final
 
 _random = SystemRandom()  # children that were forked from one process draw anew
 
@@ -13,18 +14,17 @@ _random = SystemRandom()  # children that were forked from one process draw anew
 class RetryPolicy:
     """The retry options of a task (Celery's task attributes of the same names).
 
-    ``default_retry_delay`` and ``retry_backoff_max`` are seconds; ``max_retries`` None is no limit;
-    ``retry_backoff`` True is 1 second, a number is the first delay in seconds.
+    ``delay`` and ``retry_backoff_max`` are seconds; ``max_retries`` None is no limit;
+    ``retry_backoff`` 0 is a fixed delay, a number is the first delay in seconds.
     """
 
     autoretry_for: tuple[type[BaseException], ...] = ()
     dont_autoretry_for: tuple[type[BaseException], ...] = ()
     max_retries: int | None = 3
-    default_retry_delay: float = 180.0
+    delay: float = 180.0
     retry_backoff: float = 0.0
     retry_backoff_max: float = 600.0
     retry_jitter: bool = True
-    retry_kwargs: dict[str, Any] | None = None
 
     def wants(self, error: BaseException) -> bool:
         """Tell whether ``error`` asks for an automatic retry."""
@@ -35,7 +35,7 @@ class RetryPolicy:
     def countdown(self, retries: int) -> float:
         """Return the seconds before automatic retry number ``retries + 1``."""
         if not self.retry_backoff:
-            return float((self.retry_kwargs or {}).get("countdown", self.default_retry_delay))
+            return self.delay
         return backoff(
             retries,
             factor=self.retry_backoff,
@@ -58,3 +58,31 @@ def backoff(
 def is_spent(retries: int, max_retries: int | None) -> bool:
     """Tell whether a job that has been retried ``retries`` times may not be retried again."""
     return max_retries is not None and retries >= max_retries
+
+
+def patience(retry: bool | None, policy: Mapping[str, Any] | None) -> float | None:
+    """Return how many seconds a call waits for other writers, None for as long as the app does.
+
+    ``policy`` is Celery's ``retry_policy``: ``timeout``, or the sum of the pauses that
+    ``max_retries``, ``interval_start``, ``interval_step`` and ``interval_max`` make.  Raises
+    TypeError for another key.
+    """
+    if retry is False:
+        return 0.0
+    if policy is None:
+        return None
+    unknown = sorted(policy.keys() - _POLICY)
+    if unknown:
+        raise TypeError(f"retry_policy has no {unknown[0]!r}; it has {', '.join(sorted(_POLICY))}")
+    if policy.get("timeout") is not None:
+        return float(policy["timeout"])
+    if policy.get("max_retries", 3) is None:
+        return None
+    start, step = float(policy.get("interval_start", 0)), float(policy.get("interval_step", 0.2))
+    most, count = float(policy.get("interval_max", 1)), int(policy.get("max_retries", 3))
+    return sum(min(most, start + step * number) for number in range(min(count, 10_000)))
+
+
+_POLICY: Final = frozenset(
+    {"interval_max", "interval_start", "interval_step", "max_retries", "retry_errors", "timeout"}
+)

@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import (
+    Any,
+    ClassVar,
+    Concatenate,
+    Final,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    overload,
+)
 
+from litequeue.calling import (
+    AS_REGISTERED,
+    UNBUILT_CALL_OPTIONS,
+    CallOptions,
+    argument_check,
+    check_name,
+    check_priority,
+    id_for_key,
+    moment,
+    refuse_options,
+)
 from litequeue.clock import Clock
 from litequeue.context import current_request
 from litequeue.exceptions import ImproperlyConfigured, MaxRetriesExceededError, Retry
-from litequeue.result import AsyncResult
-from litequeue.retry import RetryPolicy, is_spent
+from litequeue.result import AsyncResult, EagerResult
+from litequeue.retry import RetryPolicy, is_spent, patience
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
-_UNBUILT_FOR_TASKS: Final = (
-    "acks_late acks_on_failure acks_on_timeout base rate_limit reject_on_worker_lost "
-    "retry_on_worker_lost resultrepr_maxsize send_events serializer soft_time_limit "
-    "store_errors_even_if_ignored throws time_limit track_started trail typing unique "
-    "concurrency_key expires"
+UNBUILT_TASK_OPTIONS: Final = frozenset(
+    ["concurrency_key", "rate_limit", "send_events", "soft_time_limit", "time_limit", "unique"]
 )
-MAX_NAME: Final = 255
-"""Bytes of the longest task, queue or job id that the file takes."""
-LAST_MOMENT: Final = 1e11
-"""Epoch seconds of the last moment that can be named, some 3,000 years away."""
-MAX_PRIORITY: Final = 1_000_000_000
-UNBUILT_TASK_OPTIONS: Final = frozenset(_UNBUILT_FOR_TASKS.split())
-_UNBUILT_FOR_CALLS: Final = (
-    "add_to_parent compression concurrency_key exchange headers idempotency_key ignore_result link "
-    "link_error producer retry retry_policy routing_key serializer shadow soft_time_limit "
-    "time_limit unique"
-)
-UNBUILT_CALL_OPTIONS: Final = frozenset(_UNBUILT_FOR_CALLS.split())
 
 
 class Sender(Protocol):
@@ -43,6 +50,10 @@ class Sender(Protocol):
     @property
     def clock(self) -> Clock:
         """Where the app reads the time."""
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """Where a datetime without a zone is meant, None for this machine's."""
 
     def send(
         self,
@@ -53,89 +64,132 @@ class Sender(Protocol):
     ) -> AsyncResult[Any]:
         """Accept one call as a job."""
 
+    def apply(
+        self,
+        task: Task[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: Eagerly,
+    ) -> EagerResult[Any]:
+        """Run one call here and now as a worker would."""
 
-def _check_name(what: str, name: object) -> None:
-    if name is None:
-        return
-    if not isinstance(name, str) or not 1 <= len(name.encode("utf-8", "replace")) <= MAX_NAME:
-        raise ImproperlyConfigured(f"{what} is a text of 1 to {MAX_NAME} bytes, not {name!r:.80}")
-    if not name.isprintable():
-        raise ImproperlyConfigured(f"{what} holds a character that cannot be printed: {name!r:.80}")
+    def AsyncResult(self, id: str) -> AsyncResult[Any]:
+        """Return a handle on a job."""
 
-
-def _check_priority(priority: object) -> None:
-    if priority is not None and (
-        isinstance(priority, bool)
-        or not isinstance(priority, int)
-        or not -MAX_PRIORITY <= priority <= MAX_PRIORITY
-    ):
-        raise ImproperlyConfigured(
-            f"priority is a whole number of at most {MAX_PRIORITY:,}, not {priority!r}"
-        )
+    def update_state(self, id: str, state: str | None, meta: object) -> None:
+        """Show a state of a job that runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallOptions:
-    """How one call of a task becomes a job.  Times are epoch seconds."""
+class Eagerly:
+    """How `Task.apply` runs a call."""
 
     id: str | None = None
-    queue: str | None = None
-    priority: int | None = None
-    eta: float | None = None
-    expires: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what the file would not take."""
-        _check_name("task_id", self.id)
-        _check_name("queue", self.queue)
-        _check_priority(self.priority)
-
-
-AS_REGISTERED: Final = CallOptions()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskOptions:
-    """What a task was registered with (Celery's names)."""
-
-    bind: bool = False
-    queue: str | None = None
-    priority: int | None = None
-    ignore_result: bool = False
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-
-    def __post_init__(self) -> None:
-        """Refuse what the file would not take."""
-        _check_name("queue", self.queue)
-        _check_priority(self.priority)
+    retries: int = 0
+    throw: bool | None = None
+    headers: Mapping[str, Any] | None = None
+    logfile: str | None = None
+    loglevel: int | None = None
 
 
 class Task(Generic[P, R]):
-    """A registered function.  Calling it runs it here and now; `delay` sends it to a worker."""
+    """A registered function.  Calling it runs it here and now; `delay` sends it to a worker.
 
-    def __init__(
-        self, app: Sender, function: Callable[..., R], *, name: str, options: TaskOptions
+    Its options are attributes, with Celery's names and defaults, and may be set on a base class:
+    ``@app.task(base=...)``, or a class with a ``run`` method and `LiteQueue.register_task`.  There
+    is one instance per process, so what `__init__` or a property keeps is shared by its jobs.
+    Durations are seconds.  docs/reference/tasks.md describes each option.
+    """
+
+    abstract: ClassVar[bool] = True
+    app: Any = None
+    """The `LiteQueue` that the task is registered with."""
+    name: str = ""
+    """The name under which workers know it; "module.function" unless it is given."""
+    typing: bool = True
+    """Check the arguments when the task is sent."""
+
+    queue: str | None = None
+    exchange: str | None = None
+    routing_key: str | None = None
+    priority: int | None = None
+    expires: datetime | float | None = None
+    serializer: str | None = None
+    compression: str | None = None
+    ignore_result: bool | None = None
+    store_errors_even_if_ignored: bool | None = None
+    trail: bool = True
+    """Remember the jobs that it sends as children of its own."""
+
+    max_retries: int | None = 3
+    default_retry_delay: float = 180.0
+    autoretry_for: Iterable[type[BaseException]] = ()
+    dont_autoretry_for: Iterable[type[BaseException]] = ()
+    retry_kwargs: Mapping[str, Any] | None = None
+    retry_backoff: bool | float = False
+    retry_backoff_max: float = 600.0
+    retry_jitter: bool = True
+    throws: type[BaseException] | tuple[type[BaseException], ...] = ()
+    """Exceptions that are expected: logged in one line, as information."""
+
+    acks_late: bool | None = None
+    acks_on_failure: bool | None = None
+    acks_on_timeout: bool | None = None
+    acks_on_failure_or_timeout: bool | None = None
+    reject_on_worker_lost: bool | None = None
+    retry_on_worker_lost: bool | None = None
+    track_started: bool | None = None
+    resultrepr_maxsize: int = 1024
+    """Characters of the result that the log shows."""
+
+    MaxRetriesExceededError: ClassVar[type[Exception]] = MaxRetriesExceededError
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Do the work: what a class-based task defines."""
+        raise NotImplementedError("tasks must define the run method")
+
+    # Hooks: the same moments as Celery's, in the process that runs the job
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Be called before the job runs; what it raises is the job's own failure."""
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        """Be called when the job has returned ``retval``."""
+
+    def on_failure(
+        self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any
     ) -> None:
-        _check_name("the name of a task", name)
-        self.app = app
-        self.name = name
-        self.run = function
-        self.options = options
-        self.__name__ = getattr(function, "__name__", name)
-        self.__doc__ = function.__doc__
-        self.__module__ = function.__module__
-        self.__wrapped__ = function
-        self.check_arguments = _argument_check(function, bound=options.bind)
+        """Be called when the job has failed for good; `retry` in here runs it again instead."""
+
+    def on_retry(
+        self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any
+    ) -> None:
+        """Be called when the job will be run again because of ``exc``."""
+
+    def after_return(
+        self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
+    ) -> None:
+        """Be called last, with the state and the result or the exception."""
+
+    def shadow_name(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> str | None:
+        """Return the name to show for one call in logs, None for the task's own."""
+
+    def overrides(self, method: str) -> bool:
+        """Tell whether the task has a ``method`` of its own."""
+        return getattr(type(self), method) is not getattr(Task, method)
+
+    # Calling
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function in this process, without the queue."""
-        return self.call(args, kwargs)
+        result: R = self.run(*args, **kwargs)
+        return result
 
-    def call(self, args: Iterable[Any], kwargs: Mapping[str, Any]) -> R:
-        """Run the function, with the task itself in front if it is bound."""
-        if self.options.bind:
-            return self.run(self, *args, **kwargs)
-        return self.run(*args, **kwargs)
+    def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Raise TypeError for arguments that the task does not take."""
+        self._check(args, kwargs)
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """Enqueue a call; once this returns, the job is on disk.
@@ -143,8 +197,10 @@ class Task(Generic[P, R]):
         Raises TypeError for arguments the function does not take, `NotSerializable`,
         `PayloadTooLarge`, `QueueBusy` and `QueueFull` (not accepted), `EnqueueUncertain`.
         """
-        self.check_arguments(args, kwargs)
-        return self.app.send(self, args, kwargs, AS_REGISTERED)
+        if self.typing:
+            self._check(args, kwargs)
+        result: AsyncResult[R] = self.app.send(self, args, kwargs, AS_REGISTERED)
+        return result
 
     def apply_async(
         self,
@@ -157,39 +213,101 @@ class Task(Generic[P, R]):
         expires: datetime | float | None = None,
         priority: int | None = None,
         queue: str | None = None,
+        exchange: str | None = None,
+        routing_key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        shadow: str | None = None,
+        serializer: str | None = None,
+        compression: str | None = None,
+        ignore_result: bool | None = None,
+        add_to_parent: bool = True,
+        idempotency_key: str | None = None,
+        retry: bool | None = None,
+        retry_policy: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> AsyncResult[R]:
         """Enqueue a call with options; Celery's names.
 
-        ``countdown`` is in seconds from now; ``eta`` the moment not to run before (an aware or
-        local datetime, or epoch seconds); ``expires`` seconds from now, or a datetime, after
-        which the job is revoked instead; higher ``priority`` runs first (default 0).  Sending the
-        same ``task_id`` with the same payload again returns the same job; with another payload
-        `DuplicateJob` is raised.  Raises as `delay` does.
+        ``countdown`` is in seconds from now; ``eta`` the moment not to run before (a datetime, or
+        epoch seconds); ``expires`` seconds from now, or a datetime, after which the job is revoked
+        instead; higher ``priority`` runs first (default 0).  Sending the same ``task_id``, or the
+        same ``idempotency_key`` of the task, with the same payload again returns the same job;
+        with another payload `DuplicateJob` is raised.  ``retry`` false gives up as soon as
+        another process writes; ``retry_policy`` says how long to wait for it.  Raises as `delay`.
         """
-        _refuse_options(options, UNBUILT_CALL_OPTIONS, "apply_async()")
+        refuse_options(options, UNBUILT_CALL_OPTIONS, "apply_async()")
         if countdown is not None and eta is not None:
             raise ImproperlyConfigured("give countdown or eta, not both")
         arguments, keywords = tuple(args or ()), dict(kwargs or {})
-        self.check_arguments(arguments, keywords)
+        if self.typing:
+            self._check(arguments, keywords)
         now = self.app.clock.now()
         call = CallOptions(
-            id=task_id,
+            id=id_for_key(self.name, idempotency_key) if idempotency_key else task_id,
             queue=queue,
+            exchange=exchange,
+            routing_key=routing_key,
             priority=priority,
-            eta=moment(eta if countdown is None else now + countdown),
-            expires=moment(now + expires if isinstance(expires, int | float) else expires),
+            eta=moment(eta if countdown is None else now + countdown, self.app.zone),
+            expires=moment(
+                now + expires if isinstance(expires, int | float) else expires, self.app.zone
+            ),
+            headers=headers,
+            shadow=shadow or self.shadow_name(arguments, keywords, options),
+            ignore_result=ignore_result,
+            serializer=serializer,
+            compression=compression,
+            add_to_parent=add_to_parent,
+            patience=patience(retry, retry_policy),
         )
-        return self.app.send(self, arguments, keywords, call)
+        result: AsyncResult[R] = self.app.send(self, arguments, keywords, call)
+        return result
+
+    def apply(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        task_id: str | None = None,
+        retries: int = 0,
+        throw: bool | None = None,
+        logfile: str | None = None,
+        loglevel: int | None = None,
+        headers: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> EagerResult[R]:
+        """Run a call here and now as a worker would, retries and hooks included, and store nothing.
+
+        ``throw`` raises what the task raises (default: the setting ``task_eager_propagates``).
+        Waits are left out.  Options of `apply_async` that need a queue change nothing, as in
+        Celery.
+        """
+        refuse_options(
+            options.keys() - _MEAN_NOTHING_HERE, UNBUILT_CALL_OPTIONS - {"producer"}, "apply()"
+        )
+        how = Eagerly(
+            id=task_id,
+            retries=retries,
+            throw=throw,
+            headers=headers,
+            logfile=logfile,
+            loglevel=loglevel,
+        )
+        result: EagerResult[R] = self.app.apply(self, tuple(args or ()), dict(kwargs or {}), how)
+        return result
 
     def AsyncResult(self, id: str) -> AsyncResult[R]:
         """Return a handle on one of this task's jobs."""
-        return self.app.AsyncResult(id)  # type: ignore[attr-defined, no-any-return]  # the app
+        result: AsyncResult[R] = self.app.AsyncResult(id)
+        return result
+
+    # While it runs
 
     @property
     def request(self) -> Any:
-        """The job that runs in this thread; its ``called_directly`` is true outside a worker."""
-        return current_request.get() or DIRECT
+        """The job of this task that runs here; ``called_directly`` is true when there is none."""
+        request = current_request.get()
+        return DIRECT if request is None or request.task != self.name else request
 
     def retry(
         self,
@@ -200,45 +318,186 @@ class Task(Generic[P, R]):
         eta: datetime | float | None = None,
         countdown: float | None = None,
         max_retries: int | None = None,
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+        expires: datetime | float | None = None,
+        **options: Any,
     ) -> Retry:
         """Give up this attempt and run the job again later; does not return (Celery's `retry`).
 
         ``countdown`` is in seconds (default: the task's ``default_retry_delay``); ``args`` and
-        ``kwargs`` replace the job's own.  When no retry is left, raises ``exc``, or the exception
-        being handled, or `MaxRetriesExceededError`.  With ``throw`` false the `Retry` is returned
-        instead of raised, for the task to raise.
+        ``kwargs`` replace the job's own, ``queue``, ``priority`` and ``expires`` move it.  When no
+        retry is left, raises ``exc`` or `MaxRetriesExceededError`.  With ``throw`` false the
+        `Retry` is returned: the job runs again however this attempt ends.
         """
+        refuse_options(options, UNBUILT_CALL_OPTIONS, "retry()")
         request = self.request
-        policy = self.options.retry
-        limit = policy.max_retries if max_retries is None else max_retries
         if request.called_directly:
-            raise exc or _being_handled() or Retry("retry of a task that was called directly")
+            _raise(exc or _being_handled() or Retry("retry of a task that was called directly"))
+        limit = self.retry_policy().max_retries if max_retries is None else max_retries
         if is_spent(request.retries, limit):
-            raise (
-                exc
-                or _being_handled()
-                or MaxRetriesExceededError(
-                    f"{self.name} [{request.id}] failed after {request.retries} retries"
-                )
-            )
-        now = self.app.clock.now()
-        wait = policy.default_retry_delay if countdown is None else countdown
-        when = moment(eta) or now
-        if eta is None:
-            when = moment(now + wait) or now
-        retry = Retry(exc=exc or _being_handled(), when=max(0.0, when - now))
+            _raise(exc or self._no_retry_left(request, args, kwargs))
+        now, zone = self.app.clock.now(), self.app.zone
+        wait = self.default_retry_delay if countdown is None else countdown
+        when = moment(now + wait if eta is None else eta, zone) or now
+        check_name("queue", queue)
+        check_priority(priority)
         request.plan_retry(
             when,
             args=None if args is None else tuple(args),
             kwargs=None if kwargs is None else dict(kwargs),
+            queue=queue,
+            priority=priority,
+            expires=moment(now + expires if isinstance(expires, int | float) else expires, zone),
         )
+        retry = Retry(exc=exc or _being_handled(), when=max(0.0, when - now))
         if throw:
             raise retry
         return retry
 
+    def _no_retry_left(self, request: Any, args: Any, kwargs: Any) -> Exception:
+        arguments = request.args if args is None else args
+        keywords = request.kwargs if kwargs is None else kwargs
+        return MaxRetriesExceededError(
+            f"Can't retry {self.name}[{request.id}] args:{arguments!r:.200} "
+            f"kwargs:{keywords!r:.200}",
+            task_args=arguments,
+            task_kwargs=keywords,
+        )
+
+    def retry_policy(self) -> RetryPolicy:
+        """Return when and how often a failed job of this task runs again."""
+        given = self.retry_kwargs or {}
+        return RetryPolicy(
+            autoretry_for=tuple(self.autoretry_for),
+            dont_autoretry_for=tuple(self.dont_autoretry_for),
+            max_retries=given.get("max_retries", self.max_retries),
+            delay=float(given.get("countdown", self.default_retry_delay)),
+            retry_backoff=float(self.retry_backoff),
+            retry_backoff_max=self.retry_backoff_max,
+            retry_jitter=self.retry_jitter,
+        )
+
+    def update_state(
+        self,
+        task_id: str | None = None,
+        state: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Show ``state``, as "PROGRESS", and ``meta`` for the job until its verdict.
+
+        They are read as `AsyncResult.state` and `AsyncResult.info`.  A ready state, as "FAILURE",
+        becomes the verdict if the task then raises `Ignore`.  Raises `NotSerializable`, and
+        `ImproperlyConfigured` outside a job when ``task_id`` is not given.
+        """
+        id = task_id or self.request.id
+        if id is None:
+            raise ImproperlyConfigured("update_state() outside a job needs the task_id to speak of")
+        self.app.update_state(id, state, meta)
+
+    def _signature(self, *args: Any, **kwargs: Any) -> Any:
+        """Make a signature (still to come)."""
+        raise NotImplementedError("signatures: Task.s(), si(), map(), starmap(), chunks()")
+
+    s = si = signature = subtask = map = starmap = chunks = replace = add_to_chord = _signature
+
+    def bind(self, app: Any) -> None:
+        """Become a task of ``app``; raises `ImproperlyConfigured` for options it cannot take."""
+        check_name("the name of a task", self.name)
+        check_name("queue", self.queue)
+        check_priority(self.priority)
+        for name in (self.retry_kwargs or {}).keys() - {"max_retries", "countdown"}:
+            raise NotImplementedError(f"retry_kwargs option {name!r}")
+        self.app = app
+        self._check = argument_check(self.run, bound=False)
+        self.on_bound(app)
+
+    @classmethod
+    def on_bound(cls, app: Any) -> None:
+        """Be called when the task has become a task of ``app``."""
+
     def __repr__(self) -> str:
         """Return Celery's form."""
         return f"<@task: {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as a name: the other process has the task."""
+        return _task_of_current_app, (self.name,)
+
+
+class AsyncTask(Task[P, R]):
+    """A registered ``async def`` function: calling it makes a coroutine, a worker awaits it."""
+
+    def __call__(  # type: ignore[override]  # calling a coroutine function makes a coroutine
+        self, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]:
+        """Return the coroutine."""
+        coroutine: Coroutine[Any, Any, R] = self.run(*args, **kwargs)
+        return coroutine
+
+
+def function_task(
+    function: Callable[..., Any], base: type[Task[..., Any]], name: str, options: dict[str, Any]
+) -> Task[..., Any]:
+    """Return the task of a function: an instance of a subclass of ``base`` made for it.
+
+    Raises TypeError for an unknown option, NotImplementedError for one still to come.
+    """
+    bound = options.pop("bind", False)
+    refuse_options(
+        [key for key in options if not _is_option(base, key)],
+        UNBUILT_TASK_OPTIONS,
+        "@app.task()",
+    )
+    kind = type(
+        getattr(function, "__name__", name),
+        (base,),
+        {
+            **options,
+            "name": name,
+            "run": function if bound else staticmethod(function),
+            "abstract": False,
+            "__doc__": function.__doc__,
+            "__module__": function.__module__,
+            "__qualname__": getattr(function, "__qualname__", name),
+            "__wrapped__": staticmethod(function),
+        },
+    )
+    task: Task[..., Any] = kind()
+    task.__name__ = kind.__name__  # type: ignore[attr-defined]  # as functions have
+    return task
+
+
+def _is_option(base: type[Task[..., Any]], name: str) -> bool:
+    """Tell whether ``name`` is an attribute of tasks, or of their base class, that may be set."""
+    return name in _OPTIONS or (hasattr(base, name) and not hasattr(Task, name))
+
+
+_OPTIONS: Final = frozenset(
+    name
+    for name, kind in Task.__annotations__.items()
+    if name not in ("app", "abstract", "name", "MaxRetriesExceededError")
+) | {"before_start", "on_success", "on_failure", "on_retry", "after_return", "shadow_name"}
+_MEAN_NOTHING_HERE: Final = frozenset(
+    [
+        "countdown",
+        "eta",
+        "expires",
+        "queue",
+        "exchange",
+        "routing_key",
+        "priority",
+        "serializer",
+        "compression",
+        "shadow",
+        "ignore_result",
+        "add_to_parent",
+        "retry",
+        "retry_policy",
+        "idempotency_key",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,72 +505,26 @@ class Direct:
     """Stands for the request when a task is called as a plain function."""
 
     id: None = None
+    task: None = None
+    args: None = None
+    kwargs: None = None
     retries: int = 0
     called_directly: bool = True
     is_eager: bool = False
+    hostname: None = None
+    root_id: None = None
+    parent_id: None = None
+    headers: None = None
+    delivery_info: None = None
 
 
 DIRECT: Final = Direct()
 
 
-class TaskDecorator(Protocol):
-    """What ``@app.task(...)`` returns: types follow the function's signature."""
+def _task_of_current_app(name: str) -> Any:
+    from litequeue.context import current_app
 
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R]:
-        """Register the function."""
-
-
-class BoundTaskDecorator(Protocol):
-    """What ``@app.task(bind=True)`` returns: the first parameter is the task itself."""
-
-    def __call__(self, function: Callable[Concatenate[Any, P], R], /) -> Task[P, R]:
-        """Register the function."""
-
-
-def task_options(options: dict[str, Any]) -> TaskOptions:
-    """Sort the keyword arguments of ``@app.task``.
-
-    Raises TypeError for an unknown one, NotImplementedError for one that is not built yet.
-    """
-    _refuse_options(
-        {name: value for name, value in options.items() if name not in _KNOWN_TASK_OPTIONS},
-        UNBUILT_TASK_OPTIONS,
-        "@app.task()",
-    )
-    retry = {name: options[name] for name in _RETRY_OPTIONS if name in options}
-    for name in ("autoretry_for", "dont_autoretry_for"):
-        if name in retry:
-            retry[name] = tuple(retry[name])
-    for name, value in (retry.get("retry_kwargs") or {}).items():
-        if name == "max_retries":
-            retry["max_retries"] = value
-        elif name != "countdown":
-            raise NotImplementedError(f"retry_kwargs option {name!r}")
-    retry["retry_backoff"] = float(retry.get("retry_backoff", 0))
-    own = {name: options[name] for name in _OWN_OPTIONS if name in options}
-    return TaskOptions(**own, retry=RetryPolicy(**retry))
-
-
-_RETRY_OPTIONS: Final = frozenset(RetryPolicy.__dataclass_fields__)
-_OWN_OPTIONS: Final = frozenset(TaskOptions.__dataclass_fields__) - {"retry"}
-_KNOWN_TASK_OPTIONS: Final = _RETRY_OPTIONS | _OWN_OPTIONS
-
-
-def _refuse_options(options: Iterable[str], unbuilt: frozenset[str], where: str) -> None:
-    for name in options:
-        if name in unbuilt:
-            raise NotImplementedError(f"{where} option {name!r}")
-        raise TypeError(f"{where} has no option {name!r}")
-
-
-def moment(when: datetime | float | None) -> float | None:
-    """Return epoch seconds; raises `ImproperlyConfigured` for what is no moment."""
-    if when is None:
-        return None
-    seconds = when.astimezone(UTC).timestamp() if isinstance(when, datetime) else when
-    if not -LAST_MOMENT <= seconds <= LAST_MOMENT:  # so is NaN
-        raise ImproperlyConfigured(f"a moment is a datetime or epoch seconds, not {when!r}")
-    return float(seconds)
+    return current_app().tasks[name]
 
 
 def _being_handled() -> BaseException | None:
@@ -320,36 +533,29 @@ def _being_handled() -> BaseException | None:
     return sys.exc_info()[1]
 
 
-_TAKES_ONE: Final = (
-    inspect.Parameter.POSITIONAL_ONLY,
-    inspect.Parameter.POSITIONAL_OR_KEYWORD,
-)
+def _raise(error: BaseException) -> None:
+    """Raise ``error`` from the exception that is being handled, if it is another one."""
+    handled = _being_handled()
+    if handled is None or handled is error:
+        raise error
+    raise error from handled
 
 
-def _argument_check(
-    function: Callable[..., Any], *, bound: bool
-) -> Callable[[tuple[Any, ...], Mapping[str, Any]], None]:
-    """Return a check that raises TypeError for arguments that ``function`` does not take.
+class TaskDecorator(Protocol):
+    """What ``@app.task(...)`` returns: types follow the function's signature."""
 
-    Plain positional calls are decided by counting: `Signature.bind` costs 4 µs.
-    """
-    signature = inspect.signature(function)
-    parameters = list(signature.parameters.values())
-    if bound and parameters and parameters[0].kind in _TAKES_ONE:
-        parameters = parameters[1:]
-        signature = signature.replace(parameters=parameters)
-    kinds = {parameter.kind for parameter in parameters}
-    simple = kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY}
-    most = len(parameters) if simple else -1
-    least = sum(parameter.default is inspect.Parameter.empty for parameter in parameters)
-    name = getattr(function, "__name__", "task")
+    @overload
+    def __call__(self, function: Callable[_P, Coroutine[Any, Any, _R]], /) -> AsyncTask[_P, _R]: ...
+    @overload
+    def __call__(self, function: Callable[_P, _R], /) -> Task[_P, _R]: ...
 
-    def check(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if not kwargs and least <= len(args) <= most:
-            return
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{name}(): {error}") from None
 
-    return check
+class BoundTaskDecorator(Protocol):
+    """What ``@app.task(bind=True)`` returns: the first parameter is the task itself."""
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Any, _P], Coroutine[Any, Any, _R]], /
+    ) -> AsyncTask[_P, _R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Any, _P], _R], /) -> Task[_P, _R]: ...

@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from typing import Any, Final
+from typing import Final
 
 import click
 
+from litequeue.cli.failure import APP, CLOSED_PIPE, DATABASE, FAILED, INTERRUPTED, NO_SUCH_THING
+from litequeue.cli.output import clean, note
 from litequeue.exceptions import LiteQueueError
 
-_COMMANDS: Final = {
-    "worker": ("litequeue.cli.worker", "worker"),
-    "demo": ("litequeue.cli.demo", "demo"),
-    "migrate": ("litequeue.cli.database", "migrate"),
+_FAMILIES: Final = {
+    "Run": {
+        "worker": ("worker", "Run the jobs in DB until stopped."),
+        "demo": ("demo", "Kill a worker again and again, and lose nothing."),
+    },
+    "Send": {
+        "enqueue": ("enqueue", "Send a job from the shell."),
+    },
+    "Look": {
+        "jobs": ("jobs", "List jobs, the last accepted first."),
+        "show": ("jobs", "Show everything about one job."),
+        "queues": ("lists", "List the queues and what waits in them."),
+        "tasks": ("lists", "List the tasks that can be sent."),
+        "workers": ("lists", "List the workers, and say which are alive."),
+    },
+    "Change": {
+        "retry": ("changes", "Run finished jobs again, under the same ids."),
+        "revoke": ("changes", "Call off jobs that have not started."),
+        "purge": ("changes", "Delete all jobs that have not started."),
+    },
+    "Set up": {
+        "migrate": ("database", "Make DB a queue file, or bring it up to date."),
+        "completion": ("completion", "Print the shell's completion script."),
+    },
 }
+_COMMANDS: Final = {name: entry for family in _FAMILIES.values() for name, entry in family.items()}
+_PLANNED: Final = (
+    "backup", "beat", "control", "dashboard", "doctor", "graduate", "inspect", "pause", "prune",
+    "resume", "schedule", "stats", "top",
+)  # fmt: skip
+_EXAMPLES: Final = """\
+Examples:
+
+\b
+  litequeue worker jobs.sqlite -A tasks:app
+  litequeue jobs jobs.sqlite --state failed"""
 
 
 class _Commands(click.Group):
@@ -28,12 +62,38 @@ class _Commands(click.Group):
         """Import one command."""
         if cmd_name not in _COMMANDS:
             return None
-        module, name = _COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), name)
+        module = importlib.import_module(f"litequeue.cli.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one may have been meant."""
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            if name in _PLANNED:
+                raise click.UsageError(f"the command {name!r} is not built yet", ctx)
+            from litequeue.cli.parameters import did_you_mean
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+            raise click.UsageError(f"no command {name!r}{did_you_mean(name, [*_COMMANDS])}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, family by family."""
+        for family, commands in _FAMILIES.items():
+            with formatter.section(family):
+                formatter.write_dl(
+                    [(f"{name:<10}", summary) for name, (_, summary) in commands.items()]
+                )
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="COMMAND DB ...",
+    epilog=_EXAMPLES,
+)
 @click.version_option(package_name="litequeue-jobs", prog_name="litequeue")
 @click.option("-v", "--verbose", is_flag=True, help="Show tracebacks of errors.")
 def root(verbose: bool) -> None:
@@ -44,29 +104,80 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every error is one sentence, and its exit code says of what kind."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        code: Any = root.main(given, prog_name="litequeue", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _print_anything()
+        code = _run(given)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # What is still in the buffer would fail again, with a traceback, at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = CLOSED_PIPE
+    sys.exit(code)
+
+
+def _run(given: list[str]) -> int:
+    try:
+        code: object = root.main(given or ["--help"], prog_name="litequeue", standalone_mode=False)
     except click.Abort:
-        sys.exit(130)
-    except LiteQueueError as error:
-        if "-v" in given or "--verbose" in given:
-            raise
-        click.echo(f"litequeue: {error}", err=True)
-        sys.exit(exit_code(error))
-    sys.exit(code if isinstance(code, int) else 0)
+        return INTERRUPTED
+    except click.UsageError as error:
+        note(f"litequeue: {_sentence(error)}")
+        return error.exit_code
+    except (click.ClickException, LiteQueueError, NotImplementedError) as error:
+        if given[0] in ("-v", "--verbose"):
+            import traceback
+
+            traceback.print_exc()
+        note(f"litequeue: {_words(error)}")
+        return exit_code(error)
+    return code if isinstance(code, int) else 0
 
 
-def exit_code(error: LiteQueueError) -> int:
-    """Return the exit code of an error: 3 database, 4 app, 1 everything else."""
+def _words(error: Exception) -> str:
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    return f"not built yet: {error}" if isinstance(error, NotImplementedError) else str(error)
+
+
+def _sentence(error: click.UsageError) -> str:
+    """Return what was wrong, and the help to ask for."""
+    text = error.format_message().rstrip(".")
+    if "`litequeue " in text:
+        return text
+    path = error.ctx.command_path if error.ctx is not None else "litequeue"
+    return f"{text[:1].lower()}{text[1:]}; see `{path} --help`"
+
+
+def _print_anything() -> None:
+    """Have what a terminal's encoding lacks shown as an escape, not end in an error."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def exit_code(error: Exception) -> int:
+    """Return the exit code of an error: 3 database, 4 app, 5 no such job, 1 everything else."""
     from litequeue.exceptions import (
         EnqueuedAtImport,
         ImproperlyConfigured,
+        JobNotFound,
         NotRegistered,
         StoreError,
     )
 
-    if isinstance(error, StoreError):
-        return 3
-    return 4 if isinstance(error, EnqueuedAtImport | ImproperlyConfigured | NotRegistered) else 1
+    if isinstance(error, click.ClickException):
+        return error.exit_code
+    for kind, code in (
+        (StoreError, DATABASE),
+        (JobNotFound, NO_SUCH_THING),
+        ((EnqueuedAtImport, ImproperlyConfigured, NotRegistered), APP),
+        (NotImplementedError, 2),
+    ):
+        if isinstance(error, kind):
+            return code
+    return FAILED
+
+
+__all__ = ["clean", "exit_code", "main", "root"]

@@ -6,43 +6,97 @@ import importlib.metadata
 import logging
 import os
 import sys
-import traceback
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from litequeue.app import URL_VARIABLE, LiteQueue, find_app
-from litequeue.config import settings_from_environment
-from litequeue.context import importing
-from litequeue.exceptions import EnqueuedAtImport, ImproperlyConfigured, LiteQueueError
-from litequeue.store.filesystem import normalise
-from litequeue.worker.supervisor import Supervisor, WorkerOptions
+from litequeue.cli import apps, pyproject
+from litequeue.cli.parameters import Command, database_argument, looks_like_an_app
+from litequeue.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from litequeue.app import LiteQueue
+    from litequeue.config import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-IMPORT_FAILED: Final = 4
+LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
+TASK_LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(task_name)s[%(task_id)s]: %(message)s"
+POOLS: Final = ("prefork", "threads", "solo", "aio", "gevent")
+UNBUILT: Final = {
+    "--autoscale": "MAX,MIN",
+    "--time-limit": "SECONDS",
+    "--soft-time-limit": "SECONDS",
+    "--max-tasks-per-child": "N",
+    "--max-memory-per-child": "KIB",
+    "--burst": None,
+    "--reload": None,
+    "--no-beat": None,
+}
+"""Options that are to come, and what they take: none of them is accepted and forgotten."""
 
 
-@click.command()
-@click.argument("db", type=click.Path(dir_okay=False))
-@click.option("-A", "--app", "app_name", required=True, metavar="MODULE:APP",
-              help="The app whose tasks to run, as myapp.tasks:app.")  # fmt: skip
+def _refuse(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    if value:
+        raise click.UsageError(f"the option {param.opts[0]} is not built yet", ctx)
+
+
+def _options_to_come(function: F) -> F:
+    for name, takes in reversed(UNBUILT.items()):
+        function = click.option(
+            name, metavar=takes, is_flag=takes is None, callback=_refuse, expose_value=False,
+            hidden=True,
+        )(function)  # fmt: skip
+    return function
+
+
+def _pool(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if value != "prefork":
+        raise click.UsageError(f"the pool {value!r} (-P {value}) is not built yet", ctx)
+    return value
+
+
+def _nothing_more(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:
+    """Refuse what follows DB; an app there is one that lacks its -A."""
+    if not value:
+        return
+    db = ctx.params.get("db", "jobs.sqlite")
+    if looks_like_an_app(value[0]):
+        raise click.UsageError(
+            f"{value[0]!r} lacks its -A: say `litequeue worker {db} -A {value[0]}`", ctx
+        )
+    raise click.UsageError(f"one worker serves one file, and {value[0]!r} is too many", ctx)
+
+
+@click.command(cls=Command, example="litequeue worker jobs.sqlite -A tasks:app")
+@database_argument
+@click.argument("more", nargs=-1, metavar="", callback=_nothing_more, expose_value=False)
+@click.option("-A", "--app", "app_name", envvar="LITEQUEUE_APP", metavar="MODULE:APP",
+              help="The app whose tasks to run (default: the one the file remembers).")  # fmt: skip
 @click.option("-c", "--concurrency", type=click.IntRange(1, 1000),
               help="How many jobs to run at once (default: the number of CPUs).")  # fmt: skip
+@click.option("-P", "--pool", type=click.Choice(POOLS), default="prefork", show_default=True,
+              callback=_pool, expose_value=False, help="How jobs are run.")  # fmt: skip
 @click.option("-Q", "--queues", default="", help="Comma-separated; default: every queue.")
 @click.option("-n", "--hostname", "name", help="The worker's name (default: host and pid).")
 @click.option("-l", "--loglevel", "level", default="INFO", show_default=True,
               type=click.Choice(LEVELS, case_sensitive=False))  # fmt: skip
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text",
+              show_default=True)  # fmt: skip
 @click.option("--rebind", is_flag=True, help="Use DB even if the app was made for another file.")
 @click.option("--start-method", type=click.Choice(["fork", "spawn"]),
               help="How children are made (default: fork, unless it is unsafe).")  # fmt: skip
+@_options_to_come
 def worker(
     db: str,
-    app_name: str,
+    app_name: str | None,
     concurrency: int | None,
     queues: str,
     name: str | None,
     level: str,
+    log_format: str,
     rebind: bool,
     start_method: str | None,
 ) -> int:
@@ -50,66 +104,50 @@ def worker(
 
     Ctrl-C or SIGTERM: finish what runs, give back the rest.  Ctrl-C again or SIGQUIT: stop now.
     """
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
-    )
+    from litequeue.configured import URL_VARIABLE
+    from litequeue.store.filesystem import normalise
+
+    settings = pyproject.settings()
+    _configure_logging(settings, level, log_format)
     refuse_namesake()
     path = normalise(db)
     os.environ[URL_VARIABLE] = path
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    settings = settings_from_environment()
-    wanted = tuple(part.strip() for part in queues.split(",") if part.strip())
+    here = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    wanted_queues = tuple(part.strip() for part in queues.split(",") if part.strip())
+    wanted = apps.choose(app_name, path)
 
     def load() -> LiteQueue:
-        app = load_app(app_name, path, rebind=rebind)
-        _say_hello(app, app_name, path, wanted)
+        app = apps.load(wanted, path, rebind=rebind)
+        _configure_logging(app.conf, level, log_format)
+        _say_hello(app, wanted.name, path, wanted_queues)
         return app
+
+    from litequeue.worker.supervisor import Supervisor, WorkerOptions
 
     options = WorkerOptions(
         path=path,
-        app_name=app_name,
+        app_name=wanted.name,
         load=load,
         settings=settings,
         concurrency=concurrency,
-        queues=wanted,
+        queues=wanted_queues,
         name=name,
         start_method=start_method,
     )
     return Supervisor(options).run()
 
 
-def load_app(name: str, path: str, *, rebind: bool = False) -> LiteQueue:
-    """Import the app and see that it uses the file at ``path``.
+def _configure_logging(conf: Settings, level: str, log_format: str) -> None:
+    from litequeue import log
 
-    Raises `ImproperlyConfigured` in one sentence for everything that can be wrong with ``name``.
-    """
-    try:
-        with importing(name):
-            app = find_app(name)
-    except (EnqueuedAtImport, ImproperlyConfigured):
-        raise
-    except ModuleNotFoundError as error:
-        raise ImproperlyConfigured(
-            f"cannot import {name!r}: there is no module {error.name!r} in {Path.cwd()} "
-            f"or on the Python path; -A names it as MODULE:APP"
-        ) from error
-    except LiteQueueError as error:
-        raise ImproperlyConfigured(f"cannot use {name!r}: {error}") from error
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        raise ImproperlyConfigured(
-            f"importing {name!r} failed: {type(error).__name__}: {error} "
-            f"({last.filename}:{last.lineno}); see it all with `litequeue -v worker ...`"
-        ) from error
-    if os.path.realpath(app.path) != os.path.realpath(path):
-        if not rebind:
-            raise ImproperlyConfigured(
-                f"{name} uses {app.path}, not {path}; run `litequeue worker {app.path} -A {name}`, "
-                "or add --rebind"
-            )
-        app.rebind(path)
-    return app
+    log.configure(
+        level.upper(),
+        log_format=conf.worker_log_format or LOG_FORMAT,
+        task_log_format=conf.worker_task_log_format or TASK_LOG_FORMAT,
+        json=log_format == "json",
+    )
 
 
 def refuse_namesake() -> None:

@@ -12,7 +12,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from litequeue.app import URL_VARIABLE, LiteQueue
+from litequeue.app import LiteQueue
+from litequeue.configured import URL_VARIABLE
 
 # A worker sets the variable before it imports this.  Nothing is opened until the file is needed.
 app = LiteQueue(os.environ.get(URL_VARIABLE) or "litequeue-demo.sqlite")

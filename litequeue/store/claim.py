@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from litequeue import states
@@ -45,14 +45,15 @@ class Settled:
     """What `settle_and_claim` did.
 
     ``zombies`` are the seqs of outcomes whose lease was lost; ``ended`` the ids of other jobs
-    that ended here (expired, unreadable); ``more`` tells that a claim found all it asked for, and
-    ``parked_left`` that some of it may still be parked; ``next_due`` is when the next scheduled
-    job is due.
+    that ended here (expired, unreadable), ``expired`` the seqs of the former; ``more`` tells that
+    a claim found all it asked for, and ``parked_left`` that some of it may still be parked;
+    ``next_due`` is when the next scheduled job is due.
     """
 
     leases: list[Lease]
     zombies: list[int]
     ended: list[str]
+    expired: list[int]
     parked: list[Lease]
     more: bool
     parked_left: bool
@@ -126,23 +127,32 @@ def take(
     leases = [Lease(*row) for row in rows]
     parked: list[Lease] = []
     ended: list[str] = []
+    late: list[int] = []
     if any(lease.expires is not None or lease.task not in claim.tasks for lease in leases):
         leases, parked, expired = _sift(leases, claim, now)
         connection.executemany(PARK, [(lease.seq, lease.token) for lease in parked])
         end(connection, expired, states.REVOKED, EXPIRED, now=now, keep=keep)
         ended = [lease.id for lease in expired]
+        late = [lease.seq for lease in expired]
     if claim.once:
-        early = [(lease.seq, lease.token) for lease in leases if lease.task in claim.once]
-        connection.executemany(ACKNOWLEDGE, early)
+        leases = [_acknowledge(connection, lease, claim) for lease in leases]
     return Settled(
         leases=leases,
         zombies=[],
         ended=ended,
+        expired=late,
         parked=parked,
         more=len(rows) == claim.limit,
         parked_left=parked_left,
         next_due=next_due,
     )
+
+
+def _acknowledge(connection: sqlite3.Connection, lease: Lease, claim: Claim) -> Lease:
+    if lease.task not in claim.once:
+        return lease
+    connection.execute(ACKNOWLEDGE, (lease.seq, lease.token))
+    return replace(lease, once=1)
 
 
 def _take_parked(connection: sqlite3.Connection, claim: Claim) -> list[tuple[Any, ...]]:

@@ -24,6 +24,7 @@ from litequeue.exceptions import (
     SchemaMismatch,
     StoreError,
 )
+from litequeue.facts import AppFacts
 from litequeue.locks import Gate
 from litequeue.store import filesystem, fork_gate
 from litequeue.store.driver import sqlite3
@@ -97,6 +98,7 @@ class Database:
         self._gate: Gate | None = None
         self._synchronous = 0
         self.known_queues: set[str] = set()
+        self.newcomer: AppFacts | None = None
         self._last_commit = 0.0
         self._rows = 0
         self._commits = 0

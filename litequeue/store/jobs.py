@@ -12,6 +12,7 @@ from typing import Any, Final
 from litequeue import states
 from litequeue.exceptions import DuplicateJob, EnqueueUncertain
 from litequeue.job import Job, Outcome
+from litequeue.store import registry
 from litequeue.store.claim import Claim, Settled, is_unreadable, promote, quarantine, take
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
@@ -43,23 +44,28 @@ WHERE job.id = ?
 """
 
 
-def enqueue(database: Database, job: Job, now: float) -> bool:
+def enqueue(database: Database, job: Job, now: float, *, wait: float | None = None) -> bool:
     """Store ``job``; False when the very same job was stored before.
 
-    Raises `DuplicateJob`, `QueueBusy` and `QueueFull` (definitely not accepted), and
-    `EnqueueUncertain` (unknown; sending the same id again is safe).
+    ``wait`` is how many seconds to wait for other writers (default: the file's).  Raises
+    `DuplicateJob`, `QueueBusy` and `QueueFull` (definitely not accepted), and `EnqueueUncertain`
+    (unknown; sending the same id again is safe).
     """
     try:
-        with database.write(durable=True, rows=1 + len(job.body) // ROW) as connection:
+        with database.write(durable=True, rows=1 + len(job.body) // ROW, wait=wait) as connection:
             is_new = job.queue not in database.known_queues
             if is_new:
                 connection.execute(ADD_QUEUE, (job.queue,))
             added = _add(connection, job, now)
+            if (newcomer := database.newcomer) is not None:
+                registry.record(connection, database.path, newcomer, now)
     except IOFailure as error:
         database.forget_connections()
         raise EnqueueUncertain(job.id, error) from error
     if is_new:
         database.known_queues.add(job.queue)
+    if newcomer is not None:
+        database.newcomer = None
     return added
 
 
@@ -105,9 +111,13 @@ def enqueue_many(database: Database, jobs: Sequence[Job], now: float) -> None:
                 connection.execute("ROLLBACK TO litequeue_many")
                 for job in jobs:
                     _add(connection, job, now)
+            if (newcomer := database.newcomer) is not None:
+                registry.record(connection, database.path, newcomer, now)
     except IOFailure as error:
         database.forget_connections()
         raise EnqueueUncertain(jobs[0].id, error) from error
+    if newcomer is not None:
+        database.newcomer = None
 
 
 def _add_all(connection: sqlite3.Connection, jobs: Sequence[Job], now: float) -> None:
@@ -174,6 +184,7 @@ def _nothing_claimed(
         leases=[],
         zombies=zombies,
         ended=list(ended),
+        expired=[],
         parked=[],
         more=bool(ended),
         parked_left=False,
@@ -184,17 +195,19 @@ def _nothing_claimed(
 # What a running task says of itself
 
 REPORT: Final = """
-UPDATE litequeue_job SET state = ?, result = ? WHERE id = ? AND token = ? AND phase = 'leased'
+UPDATE litequeue_job SET state = coalesce(?, state), result = ?
+WHERE id = ? AND token = ? AND phase = 'leased'
 """
 REPORT_FOR_ANOTHER: Final = """
-UPDATE litequeue_job SET state = ?, result = ? WHERE id = ? AND phase <> 'done'
+UPDATE litequeue_job SET state = coalesce(?, state), result = ?
+WHERE id = ? AND phase <> 'done'
 """
 
 
 def update_state(
-    database: Database, id: str, *, state: str, meta: str | None, token: int | None
+    database: Database, id: str, *, state: str | None, meta: str | None, token: int | None
 ) -> bool:
-    """Show ``state`` with ``meta`` (encoded) for a job until its next verdict.
+    """Show ``state`` (None: as it is) with ``meta`` (encoded) for a job until its next verdict.
 
     ``token`` is of the caller's own lease, None to speak of somebody else's job.  Returns False
     when there is no such job that still runs.  It may be lost with the power: not so verdicts.

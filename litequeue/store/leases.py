@@ -43,6 +43,21 @@ def leases_of(database: Database, owner: int) -> list[Lease]:
         return [Lease(*row) for row in connection.execute(LEASES_OF, (owner,)).fetchall()]
 
 
+ENDED: Final = """
+SELECT job.seq, 0, claims, id, task, body, options, queue, priority, retries, deaths, eta, expires,
+       parent, once
+FROM litequeue_job AS job JOIN litequeue_payload AS payload ON payload.seq = job.seq
+WHERE job.seq = ? AND phase = 'done'
+"""
+
+
+def ended(database: Database, seqs: Iterable[int]) -> list[Lease]:
+    """Return finished jobs with their payloads, as leases without a token."""
+    with database.read() as connection:
+        rows = [row for seq in seqs for row in connection.execute(ENDED, (seq,)).fetchall()]
+    return [Lease(*row) for row in rows]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
     """A lease whose worker or child died: did it run, and with what reason is it given up?"""
@@ -59,19 +74,21 @@ def reap(
     now: float,
     keep: Keep,
     max_deliveries: int,
+    fragile: frozenset[str] = frozenset(),
     wait: float | None = None,
 ) -> list[Lease]:
     """Take leases back from the dead; return those that were given up as poison.
 
     Only a job that was running is blamed.  One that killed its worker ``max_deliveries`` times,
-    or was acknowledged before it ran, ends as FAILURE with `WorkerLostError`; the others are ready
-    again.
+    was acknowledged before it ran, or is of a task in ``fragile``, ends as FAILURE with
+    `WorkerLostError`; the others are ready again.
     """
     given_up: list[Lease] = []
     with database.write(durable=True, rows=len(lost), wait=wait) as connection:
         for item in lost:
             lease = item.lease
-            if item.ran and (lease.once or lease.deaths + 1 >= max_deliveries):
+            last = lease.once or lease.task in fragile or lease.deaths + 1 >= max_deliveries
+            if item.ran and last:
                 failure = Failure("WorkerLostError", _why(item))
                 given_up += end(connection, [lease], states.FAILURE, failure, now=now, keep=keep)
                 continue
@@ -84,6 +101,7 @@ def reap(
 
 
 def _why(item: Lost) -> str:
+    """Say why a job is given up."""
     if item.lease.once:
         return f"{item.reason}, and it was acknowledged before it ran"
     return f"{item.reason}, {item.lease.deaths + 1} times"

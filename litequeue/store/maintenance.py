@@ -32,17 +32,17 @@ EXPIRE: Final = """
 UPDATE litequeue_job SET phase = 'done', state = 'REVOKED', finished = ?, keep_until = ?
 WHERE seq IN (SELECT seq FROM litequeue_job
               WHERE expires <= ? AND phase <> 'done' AND phase <> 'leased' LIMIT ?)
-RETURNING CAST(id AS BLOB)
+RETURNING CAST(id AS BLOB), seq
 """
 
 
 def expire(
     database: Database, now: float, keep_until: float, *, limit: int = PRUNE_AT_ONCE
-) -> list[str]:
-    """End waiting jobs that are too late as REVOKED; return their ids."""
+) -> list[tuple[str, int]]:
+    """End waiting jobs that are too late as REVOKED; return their (id, seq)."""
     with database.write(durable=False) as connection:
         rows = connection.execute(EXPIRE, (now, keep_until, now, limit)).fetchall()
-    return [bytes(row[0]).decode("utf-8", "replace") for row in rows]
+    return [(bytes(id).decode("utf-8", "replace"), seq) for id, seq in rows]
 
 
 HAS_EXPIRED: Final = """

@@ -8,31 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from litequeue.facts import AppFacts, TaskFacts
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFacts:
-    """A task as people want to see it: its call, and the first line of its docstring."""
-
-    name: str
-    signature: str
-    summary: str
-    queue: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppFacts:
-    """An app: ``name`` is "module:attribute", None for one that no worker could import."""
-
-    name: str | None
-    root: str
-    tasks: Sequence[TaskFacts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +50,12 @@ def record(connection: sqlite3.Connection, path: str, app: AppFacts, now: float)
         RECORD_TASK,
         [(t.name, t.signature, t.summary, t.queue, app.name, now) for t in app.tasks],
     )
+
+
+def introduce(database: Database, app: AppFacts, now: float, *, wait: float | None = None) -> None:
+    """Note that ``app`` uses the file."""
+    with database.write(durable=False, rows=1 + len(app.tasks), wait=wait) as connection:
+        record(connection, database.path, app, now)
 
 
 APPS: Final = """

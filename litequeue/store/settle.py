@@ -43,6 +43,14 @@ SET phase = ?, state = 'RETRY', eta = ?, retries = retries + ?, result = NULL, s
 WHERE seq = ? AND token = ?
 """
 CHANGE_BODY: Final = "UPDATE litequeue_payload SET body = ? WHERE seq = ?"
+MOVE: Final = """
+UPDATE litequeue_job
+SET queue = coalesce(?, queue), priority = coalesce(?, priority), expires = coalesce(?, expires)
+WHERE seq = ?
+"""
+ADD_ITS_QUEUE: Final = """
+INSERT OR IGNORE INTO litequeue_queue (name) SELECT queue FROM litequeue_job WHERE seq = ?
+"""
 ADD_ERROR: Final = """
 INSERT OR REPLACE INTO litequeue_error (job, claim, at, state, type, message, args, traceback)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -118,6 +126,9 @@ def _write_rest(connection: sqlite3.Connection, outcome: Outcome, now: float) ->
         connection.execute(ADD_ERROR, error_row(outcome, outcome.failure, now))
     if outcome.body is not None:
         connection.execute(CHANGE_BODY, (outcome.body, outcome.seq))
+    if outcome.moves is not None:
+        connection.execute(MOVE, (*outcome.moves, outcome.seq))
+        connection.execute(ADD_ITS_QUEUE, (outcome.seq,))
 
 
 def is_about_a_value(error: BaseException) -> bool:

@@ -4,7 +4,7 @@ Every process that waits has a socket and a *page* of shared memory in the direc
 file.  The page says whether its owner sleeps and which jobs it awaits; whoever commits reads the
 page and rings the socket only if somebody would hear something new.  A bell never blocks: a full
 one has been rung already.  A lost ring costs a fifth of a second, because every sleeper also looks
-by itself that often; of many threads in one process, one does.
+by itself that often; of many threads in one process, one does (`litequeue.store.result_bell`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import secrets
 import select
 import socket
 import struct
-import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from litequeue.clock import SYSTEM, Clock
@@ -27,8 +26,6 @@ from litequeue.store.filesystem import side_directory
 NET: Final = 0.2
 """Seconds after which a sleeper looks by itself: for writers that cannot ring."""
 PAGE_SIZE: Final = 4096
-HEARSAY: Final = 2.0
-"""Seconds after which a thread looks by itself while another one of its process listens."""
 CAPACITY: Final = 1000
 EVERYTHING: Final = 0xFFFFFFFF
 """Instead of the number of awaited ids, and rung instead of a mark: anything may have happened."""
@@ -91,14 +88,14 @@ class Bell:
         if self._page is not None:
             self._page[0] = sleeping
 
-    def await_marks(self, marks: Iterable[int]) -> None:
+    def await_marks(self, marks: Collection[int]) -> None:
         """Publish which jobs this process awaits."""
         if self._page is None:
             return
-        listed = list(marks)
-        if len(listed) > CAPACITY:
+        if len(marks) > CAPACITY:
             _HEADER.pack_into(self._page, 0, 1, EVERYTHING)
             return
+        listed = list(marks)
         struct.pack_into(f"={len(listed)}I", self._page, _HEADER.size, *listed)
         _HEADER.pack_into(self._page, 0, 1, len(listed))
 
@@ -263,111 +260,6 @@ class Ringer:
         page = self._workers.pop(name, None) or self._waiters.pop(name, None)
         if page is not None:
             page.close()
-
-
-class ResultBell:
-    """Lets any number of threads of a process wait for results on one socket.
-
-    One of them listens; the others sleep on events that the listener sets.  A forked child
-    makes its own.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._bell: Bell | None = None
-        self._awaited: dict[int, list[threading.Event]] = {}
-        self._listening = False
-
-    def register(self, id: str) -> Waiting:
-        """Announce that this thread waits for ``id``; look at the file after this, then wait."""
-        waiting = Waiting(self, mark(id))
-        with self._lock:
-            self._awaited.setdefault(waiting.mark, []).append(waiting.event)
-            self._publish(self._open())
-        return waiting
-
-    def unregister(self, waiting: Waiting) -> None:
-        """Take the announcement back, and hand the listening on."""
-        with self._lock:
-            events = self._awaited.get(waiting.mark, [])
-            if waiting.event in events:
-                events.remove(waiting.event)
-            if not events:
-                self._awaited.pop(waiting.mark, None)
-            if self._bell is not None:
-                self._publish(self._bell)
-            self._wake_one()
-
-    def wait(self, waiting: Waiting, timeout: float) -> None:
-        """Sleep until the job may have been settled, at most ``timeout`` seconds."""
-        with self._lock:
-            bell = self._open()
-            listens = not self._listening
-            self._listening = True
-        if not listens:
-            waiting.event.wait(min(timeout, NET if bell.socket is None else HEARSAY))
-            waiting.event.clear()
-            return
-        heard = b""
-        try:
-            heard = bell.wait(min(timeout, NET))
-        finally:
-            with self._lock:
-                self._listening = False
-                if bell is not self._bell:
-                    bell.close()
-        self._tell(heard)
-
-    def close(self) -> None:
-        """Take the bell down; whoever still waits makes another."""
-        with self._lock:
-            bell, self._bell = self._bell, None
-            if bell is not None and self._listening:
-                bell.retire()  # its listener closes it: the descriptor's number is still in use
-            elif bell is not None:
-                bell.close()
-
-    def _open(self) -> Bell:
-        if self._bell is None:
-            self._bell = Bell(self._path, "waiter")
-            self._publish(self._bell)
-        return self._bell
-
-    def _publish(self, bell: Bell) -> None:
-        bell.await_marks(self._awaited)
-
-    def _wake_one(self) -> None:
-        """Have another waiting thread take over the listening."""
-        for events in self._awaited.values():
-            events[0].set()
-            return
-
-    def _tell(self, heard: bytes) -> None:
-        marks = struct.unpack(f"={len(heard) // 4}I", heard)
-        with self._lock:
-            for each in list(self._awaited) if EVERYTHING in marks else marks:
-                for event in self._awaited.get(each, ()):
-                    event.set()
-
-
-class Waiting:
-    """One thread's wait for one job."""
-
-    __slots__ = ("_bell", "event", "mark")
-
-    def __init__(self, bell: ResultBell, mark: int) -> None:
-        self._bell = bell
-        self.mark = mark
-        self.event = threading.Event()
-
-    def wait(self, timeout: float) -> None:
-        """Sleep until the job may have been settled, at most ``timeout`` seconds."""
-        self._bell.wait(self, timeout)
-
-    def close(self) -> None:
-        """Stop waiting."""
-        self._bell.unregister(self)
 
 
 def remove_bell(base: str) -> None:

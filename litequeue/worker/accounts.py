@@ -62,8 +62,13 @@ class Accounts:
         """Tell whether some lease has not been seen running."""
         return len(self._marked) < len(self._out)
 
-    def unmarked(self, slots: Slots) -> list[tuple[float, int, int, int]]:
-        """Return (start, pid, seq, token) of running jobs that are not marked as started."""
+    def unmarked(
+        self, slots: Slots, *, without: frozenset[str] = frozenset()
+    ) -> list[tuple[float, int, int, int]]:
+        """Return (start, pid, seq, token) of running jobs that are not marked as started.
+
+        Those of the tasks in ``without`` do not want to be.
+        """
         rows = []
         for index in range(slots.count):
             running = slots.running(index)
@@ -72,6 +77,9 @@ class Accounts:
                 and running.seq not in self._marked
                 and self.is_ours(running.seq, running.token)
             ):
+                if self._out[running.seq].task in without:
+                    self._marked.add(running.seq)
+                    continue
                 rows.append((running.started, slots.child(index)[0], running.seq, running.token))
         return rows
 

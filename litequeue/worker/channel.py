@@ -16,7 +16,16 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from litequeue.clock import SYSTEM
-from litequeue.job import Lease, Outcome, lease_to_wire, outcome_from_wire, outcome_to_wire
+from litequeue.job import (
+    Errand,
+    Lease,
+    Outcome,
+    errand_to_wire,
+    from_wire,
+    lease_to_wire,
+    outcome_from_wire,
+    outcome_to_wire,
+)
 
 logger = logging.getLogger("litequeue.worker")
 
@@ -61,22 +70,38 @@ class Channel:
             return False
         return True
 
+    def send_errand(self, errand: Errand) -> bool:
+        """Offer an errand to the children; False when they have enough to read."""
+        message = self._spool.pack(errand_to_wire(errand))
+        if message is None:
+            return False
+        try:
+            self.jobs_in.send(message, socket.MSG_DONTWAIT)
+        except (BlockingIOError, InterruptedError):
+            _discard(message)
+            return False
+        return True
+
     def poll(self) -> Iterator[Outcome]:
         """Yield the outcomes that have arrived, without waiting."""
         for fields in _unread(self.outcomes_out):
             yield outcome_from_wire(fields)
 
     def take_back(self) -> list[Lease]:
-        """Take the leases back that no child has read."""
+        """Take the leases back that no child has read; errands among them are sent again."""
         self._drop_refused()
-        return [Lease(*fields) for fields in _unread(self.jobs_out)]
+        unread = [from_wire(fields) for fields in _unread(self.jobs_out)]
+        for errand in unread:
+            if isinstance(errand, Errand):
+                self.send_errand(errand)
+        return [lease for lease in unread if isinstance(lease, Lease)]
 
     # The child's side
 
-    def next_lease(self) -> Lease | None:
+    def next_lease(self) -> Lease | Errand | None:
         """Wait for a lease; None when the worker is gone or wants no more of this child."""
         message = self.jobs_out.recv(INLINE + 1024)
-        return Lease(*_unpack(message)) if message else None
+        return from_wire(_unpack(message)) if message else None
 
     def report(self, outcome: Outcome) -> None:
         """Send an outcome, waiting for room: the job is done, and nobody else knows."""

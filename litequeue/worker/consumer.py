@@ -17,8 +17,9 @@ from litequeue import states
 from litequeue.clock import Clock
 from litequeue.config import Settings
 from litequeue.exceptions import QueueBusy, QueueFull, StoreError
+from litequeue.facts import AppFacts, TaskFacts
 from litequeue.job import Lease, Outcome
-from litequeue.store import Database, Keep, jobs, leases, workers
+from litequeue.store import Database, Keep, jobs, leases, registry, workers
 from litequeue.store.claim import Claim, Settled
 from litequeue.store.errors import IOFailure
 from litequeue.store.leases import Lost
@@ -29,6 +30,7 @@ from litequeue.worker.accounts import Accounts
 from litequeue.worker.channel import Channel
 from litequeue.worker.duties import Duties, Outlawed
 from litequeue.worker.ears import Ears
+from litequeue.worker.errands import Errands
 from litequeue.worker.journal import Journal
 from litequeue.worker.link import Death, Link, Manifest
 from litequeue.worker.liveness import kill_orphans
@@ -89,12 +91,16 @@ class Consumer:
         self._parked = False
         self._abandoned = False
         self._tasks: frozenset[str] = frozenset()
+        self._once: frozenset[str] = frozenset()
+        self._fragile: frozenset[str] = frozenset()
+        self._untracked: frozenset[str] = frozenset()
         self._accounts = Accounts()
         self._unsent: deque[Lease] = deque()
         self._outcomes: list[Outcome] = []
         self._deaths: deque[tuple[int, Death]] = deque()
         self._pace = Pace()
         self._journal = Journal(clock)
+        self._errands = Errands(self.database)
         self._ringer = Ringer(options.path, clock)
         self._next_due: float | None = None
         self._last_outcome = 0.0
@@ -151,11 +157,13 @@ class Consumer:
                 poll=self._poll,
                 clock=self._clock,
                 changed=self._look_again,
+                given_up=self._errands.failed,
             ),
             owner=self.owner,
             nonce=self._options.identity.nonce,
             clock=self._clock,
             found_parked=self._take_parked,
+            expired=self._errands.expired,
         )
 
     def _look_again(self) -> None:
@@ -285,6 +293,7 @@ class Consumer:
             tasks=self._tasks,
             queues=self._options.queues,
             parked=self._parked,
+            once=self._once,
         )
         settled = jobs.settle_and_claim(
             self.database,
@@ -319,6 +328,9 @@ class Consumer:
         if settled.parked:
             self._journal.parked(settled.parked)
             self._ringer.ring_workers()
+            self._errands.unknown(settled.parked)
+        if settled.expired:
+            self._errands.expired(settled.expired)
         for lease in settled.leases:
             self._accounts.take(lease)
             self._unsent.append(lease)
@@ -328,9 +340,10 @@ class Consumer:
         if self._mark_at is None or now < self._mark_at:
             return []
         self._mark_at = now + STALL if self._accounts.has_unmarked() else None
-        return self._accounts.unmarked(self._slots)
+        return self._accounts.unmarked(self._slots, without=self._untracked)
 
     def _hand_out(self) -> None:
+        self._errands.hand_out(self._channel)
         while self._unsent:
             if not self._channel.submit(self._unsent[0]):
                 return
@@ -392,8 +405,10 @@ class Consumer:
             now=self._clock.now(),
             keep=self.keep,
             max_deliveries=self.manifest.max_deliveries if self.manifest else 3,
+            fragile=self._fragile,
             wait=PATIENCE,
         )
+        self._errands.failed(given_up, lost[0].reason)
         poison = {lease.seq for lease in given_up}
         for item in lost:
             self._accounts.drop(item.lease.seq)
@@ -426,12 +441,18 @@ class Consumer:
         if kind == messages.MANIFEST:
             self.manifest = Manifest(*fields)
             self._tasks = frozenset(self.manifest.tasks)
+            self._once = frozenset(self.manifest.once)
+            self._fragile = frozenset(self.manifest.fragile)
+            self._untracked = frozenset(self.manifest.untracked)
+            self._errands.set_manifest(self.manifest)
             self.keep = Keep(
                 success=self.manifest.result_expires, failure=self.manifest.result_failure_expires
             )
             self.database.set_durability(self.manifest.durability)
             self._duties.set_manifest(self.manifest, self.keep)
             self.hungry = True
+        elif kind == messages.APP:
+            self._remember(*fields)
         elif kind == messages.DIED:
             number, *death = fields
             self._deaths.append((number, Death(*death)))
@@ -443,6 +464,14 @@ class Consumer:
         elif kind == messages.EXIT:
             self._leaving = True
             self._unregister()
+
+    def _remember(self, name: str | None, root: str, tasks: list[tuple[Any, ...]]) -> None:
+        """Note in the file which app this worker runs, for people and for the next command."""
+        app = AppFacts(name=name, root=root, tasks=[TaskFacts(*task) for task in tasks])
+        try:
+            registry.introduce(self.database, app, self._clock.now(), wait=PATIENCE)
+        except PASSING as error:
+            logger.warning("the file does not remember the app, as a hint: %s", error)
 
     def _drain(self) -> None:
         """Give back what no child runs; tell the supervisor once nothing is left."""

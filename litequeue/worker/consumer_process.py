@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
+from litequeue.facts import AppFacts
 from litequeue.locks import HeldLock
 from litequeue.store.workers import Identity
 from litequeue.worker import link as messages
@@ -36,6 +37,8 @@ logger = logging.getLogger("litequeue.worker")
 SILENCE: Final = 10.0
 """Seconds without a beat after which the consumer is replaced: it may hold the write lock."""
 HEALTHY: Final = 1.0
+TASKS_AT_ONCE: Final = 200
+"""Tasks described per message, which has its limits (`link.py`)."""
 LONGEST_PAUSE: Final = 10.0
 
 
@@ -96,10 +99,14 @@ class ConsumerProcess:
 
     # Telling it
 
-    def tell_manifest(self, manifest: Manifest) -> None:
-        """Say what the worker knows of the app."""
+    def tell_manifest(self, manifest: Manifest, app: AppFacts) -> None:
+        """Say what the worker knows of the app, and what people may know of it."""
         self._manifest = manifest
         self._send(messages.MANIFEST, *dataclasses.astuple(manifest))
+        for first in range(0, max(1, len(app.tasks)), TASKS_AT_ONCE):
+            part = app.tasks[first : first + TASKS_AT_ONCE]
+            tasks = [dataclasses.astuple(task) for task in part]
+            self._send(messages.APP, app.name, app.root, tasks)
 
     def tell_death(self, death: Death) -> None:
         """Report a dead child, again to every next consumer until it is acknowledged."""

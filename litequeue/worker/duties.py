@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from litequeue import states
@@ -44,6 +44,7 @@ class Duties:
         nonce: str,
         clock: Clock,
         found_parked: Callable[[], None],
+        expired: Callable[[Iterable[int]], None],
     ) -> None:
         self._database = database
         self._ringer = ringer
@@ -52,6 +53,7 @@ class Duties:
         self._nonce = nonce
         self._clock = clock
         self._found_parked = found_parked
+        self._expired = expired
         self._manifest: Manifest | None = None
         self._keep = Keep(success=0.0, failure=0.0)
         self._seen = -1
@@ -138,7 +140,9 @@ class Duties:
         wall = self._clock.now()
         if maintenance.has_expired(self._database, wall):
             until = self._keep.until(states.REVOKED, wall)
-            self._ringer.ring_waiters(maintenance.expire(self._database, wall, until))
+            ended = maintenance.expire(self._database, wall, until)
+            self._ringer.ring_waiters([id for id, _ in ended])
+            self._expired(seq for _, seq in ended)
         if maintenance.has_prunable(self._database, wall):
             maintenance.prune(self._database, wall)
             maintenance.give_back_pages(self._database)

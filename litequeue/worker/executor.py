@@ -2,183 +2,357 @@
 
 from __future__ import annotations
 
-import builtins
-import json
-import traceback
-from collections.abc import Mapping
-from typing import Any, Final
+import inspect
+import logging
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
-from litequeue import serialization, states
-from litequeue.clock import Clock
+from litequeue import signals, states
+from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
-from litequeue.context import current_request
-from litequeue.exceptions import Ignore, LiteQueueError, Reject, Retry
-from litequeue.job import Failure, Lease, Outcome
+from litequeue.context import current_request, working_for
+from litequeue.exceptions import (
+    Ignore,
+    LiteQueueError,
+    NotRegistered,
+    Reject,
+    Retry,
+    WorkerLostError,
+)
+from litequeue.job import Errand, Failure, Lease, Outcome
 from litequeue.retry import is_spent
+from litequeue.serialization import Codec, Types
 from litequeue.task import Task
-from litequeue.worker.request import Request, request_for
+from litequeue.worker.failure import ExceptionInfo, describe, repr_safely
+from litequeue.worker.request import Request, RetryPlan, request_for
 
-MESSAGE_LIMIT: Final = 64 * 1024
-"""Characters kept of an exception's text and of a traceback."""
+logger = logging.getLogger("litequeue.worker")
+
+_NEEDS_AFTER_RETURN: Final = frozenset({states.SUCCESS, states.FAILURE})
+
+
+class Workplace(Protocol):
+    """What running jobs needs of an app."""
+
+    @property
+    def conf(self) -> Settings:
+        """The settings."""
+
+    @property
+    def tasks(self) -> dict[str, Task[..., Any]]:
+        """The tasks by name."""
+
+    @property
+    def codec(self) -> Codec:
+        """What reads arguments and writes results."""
+
+    @property
+    def types(self) -> Types:
+        """The classes that arguments may be of."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What one attempt came to.  ``value`` is what was returned or raised, ``result`` its text."""
+
+    state: str
+    value: Any = None
+    result: str | None = None
+    failure: Failure | None = None
+    eta: float | None = None
+    counted: bool = True
+    plan: RetryPlan | None = None
+    body: str | None = None
 
 
 class Executor:
     """Runs leases of one app in this process.  ``hostname`` is the worker's name."""
 
-    def __init__(
-        self, tasks: Mapping[str, Task[..., Any]], conf: Settings, clock: Clock, hostname: str
-    ) -> None:
-        self._tasks = tasks
-        self._conf = conf
+    def __init__(self, app: Workplace, clock: Clock, hostname: str) -> None:
+        self._app = app
+        self._tasks = app.tasks
+        self._conf = app.conf
+        self._codec = app.codec
         self._clock = clock
         self._hostname = hostname
+        self._runner: Any = None
+        self._informs = logger.isEnabledFor(logging.INFO)
 
     def execute(self, lease: Lease) -> Outcome:
         """Resolve, decode, call, classify.  Never raises for what a task does."""
         started = self._clock.now()
         begun = self._clock.monotonic()
-        verdict = self._attempt(lease)
+        task = self._tasks.get(lease.task)
+        attempt = self._attempt(lease, task)
         runtime = self._clock.monotonic() - begun
-        state, result, eta, counted, body, failure = verdict
+        plan = attempt.plan
+        shown = None
+        if self._informs and task is not None and attempt.state == states.SUCCESS:
+            shown = repr_safely(attempt.value)[: task.resultrepr_maxsize]
         return Outcome(
-            lease.seq, lease.token, lease.claim, state, result, started, runtime, eta, counted,
-            body, failure,
+            lease.seq, lease.token, lease.claim, attempt.state, attempt.result, started, runtime,
+            attempt.eta, attempt.counted, attempt.body, attempt.failure,
+            None if plan is None else plan.moves, shown,
         )  # fmt: skip
 
-    def _attempt(self, lease: Lease) -> Verdict:
-        task = self._tasks.get(lease.task)
+    def _attempt(self, lease: Lease, task: Task[..., Any] | None) -> Attempt:
         if task is None:
             return _failed(Failure("NotRegistered", f"no task {lease.task!r} in this worker"))
         try:
-            args, kwargs = serialization.loads_arguments(lease.body)
+            context = f"{lease.task}:{lease.id}"
+            given, named = self._codec.loads_arguments(lease.body, context=context)
+            args, kwargs = self._app.types.fit(task.run, given, named)
         except (TypeError, ValueError, AttributeError) as error:
-            return _failed(Failure("ValueError", f"the arguments cannot be read: {error}"))
-        request = request_for(lease, args, kwargs, self._hostname)
+            if signals.task_rejected.receivers:
+                signals.task_rejected.send(sender=task, message=lease.body, exc=error)
+            kind = type(error).__name__
+            return _failed(Failure(kind, f"the arguments cannot be read: {error}"))
+        request = request_for(lease, args, kwargs, self._hostname, trail=task.trail)
+        return self.run(task, request)
+
+    def run(self, task: Task[..., Any], request: Request) -> Attempt:
+        """Run one attempt with its signals and hooks."""
         mark = current_request.set(request)
         try:
-            value = task.call(args, kwargs)
-        except BaseException as error:
-            return self._classify(error, task, request)
+            with working_for(self._app):
+                return self._run(task, request)
         finally:
             current_request.reset(mark)
-        return self._succeeded(value, task)
 
-    def _succeeded(self, value: Any, task: Task[..., Any]) -> Verdict:
-        if value is None or task.options.ignore_result:
-            return _SUCCESS
+    def _run(self, task: Task[..., Any], request: Request) -> Attempt:
+        id, args, kwargs = request.id, request.args, request.kwargs
+        if signals.task_received.receivers:
+            signals.task_received.send(sender=task, request=request)
+        if signals.task_prerun.receivers:
+            signals.task_prerun.send(sender=task, task_id=id, task=task, args=args, kwargs=kwargs)
+        attempt = self._call(task, request)
+        attempt = self._conclude(attempt, task, request)
+        if signals.task_postrun.receivers:
+            signals.task_postrun.send(
+                sender=task, task_id=id, task=task, args=args, kwargs=kwargs,
+                retval=attempt.value, state=attempt.state,
+            )  # fmt: skip
+        return attempt
+
+    def _call(self, task: Task[..., Any], request: Request) -> Attempt:
         try:
-            result = serialization.dumps(value)
-        except LiteQueueError as error:
-            return _failed(Failure("NotSerializable", f"the return value is {error}"))
-        size = len(result) if result.isascii() else len(result.encode())
-        if size > self._conf.result_max_size:
-            return _failed(
-                Failure(
-                    "ResultTooLarge",
-                    f"the return value takes {size:,} bytes and result_max_size is "
-                    f"{self._conf.result_max_size:,}",
-                )
-            )
-        return states.SUCCESS, result, None, True, None, None
+            if task.overrides("before_start"):
+                task.before_start(request.id, request.args, request.kwargs)
+            # A task that overrides being called wants to be called, not run.
+            function = task if task.overrides("__call__") else task.run
+            value = function(*request.args, **request.kwargs)
+            if inspect.iscoroutine(value):
+                value = self._await(value)
+        except BaseException as error:
+            return self._classify(error, task, request)
+        if request.retry_plan is not None:  # of a retry(throw=False), or one that was swallowed
+            return self._retry_as_planned(Retry(when=0.0), task, request)
+        return self._succeeded(value, task, request)
 
-    def _classify(self, error: BaseException, task: Task[..., Any], request: Request) -> Verdict:
+    def _await(self, coroutine: Any) -> Any:
+        """Run a coroutine on this process's event loop, which lives as long as the process."""
+        import asyncio
+
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(coroutine)
+
+    # Verdicts
+
+    def _succeeded(self, value: Any, task: Task[..., Any], request: Request) -> Attempt:
+        if value is None or self._ignores_result(task, request):
+            return Attempt(states.SUCCESS, value)
+        try:
+            result = self._codec.dumps(value, context=f"result:{request.id}")
+        except LiteQueueError as error:
+            words = f"the return value is {error}"
+            return _failed(Failure("NotSerializable", words), error)
+        size = len(result) if result.isascii() else len(result.encode())
+        limit = self._conf.result_max_size
+        if size > limit:
+            words = f"the return value takes {size:,} bytes and result_max_size is {limit:,}"
+            return _failed(Failure("ResultTooLarge", words), LiteQueueError(words))
+        return Attempt(states.SUCCESS, value, result)
+
+    def _ignores_result(self, task: Task[..., Any], request: Request) -> bool:
+        if request.options is not None and (own := request.extras.get("ignore_result")) is not None:
+            return bool(own)
+        return bool(task.ignore_result)
+
+    def _classify(self, error: BaseException, task: Task[..., Any], request: Request) -> Attempt:
         """Say what an exception means for the job."""
-        if isinstance(error, Retry):
-            return self._retry_as_planned(error, task, request)
         if isinstance(error, Ignore):
-            return states.IGNORED, None, None, True, None, None
+            shown = request.shown
+            if shown is not None:  # the task has said itself how it ends
+                return Attempt(shown[0], error, shown[1])
+            return Attempt(states.IGNORED, error)
         if isinstance(error, Reject):
             if error.requeue:
-                return states.RETRY, None, None, False, None, None
-            return states.REJECTED, None, None, True, None, describe(error, "RejectedError")
-        policy = task.options.retry
+                return Attempt(states.RETRY, error, counted=False)
+            return Attempt(states.REJECTED, error, failure=describe(error, "RejectedError"))
+        if isinstance(error, Retry) or request.retry_plan is not None:
+            return self._retry_as_planned(error, task, request)
+        policy = task.retry_policy()
         if policy.wants(error) and not is_spent(request.retries, policy.max_retries):
             eta = self._clock.now() + policy.countdown(request.retries)
-            return states.RETRY, None, eta, True, None, describe(error)
-        return _failed(describe(error))
+            return Attempt(states.RETRY, error, failure=describe(error), eta=eta)
+        expected = bool(task.throws) and isinstance(error, task.throws)
+        return _failed(describe(error, expected=expected), error)
 
-    def _retry_as_planned(self, retry: Retry, task: Task[..., Any], request: Request) -> Verdict:
+    def _retry_as_planned(
+        self, error: BaseException, task: Task[..., Any], request: Request
+    ) -> Attempt:
         plan = request.retry_plan
-        failure = describe(retry.exc or retry)
+        reason = (error.exc or error) if isinstance(error, Retry) else error
+        failure = describe(reason)
         if plan is None:  # the task raised Retry by itself
-            policy = task.options.retry
+            policy = task.retry_policy()
             if is_spent(request.retries, policy.max_retries):
-                return _failed(failure)
-            wait = retry.when or policy.default_retry_delay
-            return states.RETRY, None, self._clock.now() + wait, True, None, failure
+                return _failed(failure, reason)
+            when = self._clock.now() + (getattr(error, "when", 0.0) or task.default_retry_delay)
+            return Attempt(states.RETRY, reason, failure=failure, eta=when)
         body = None
         if plan.args is not None or plan.kwargs is not None:
             args = tuple(request.args) if plan.args is None else plan.args
             kwargs = request.kwargs if plan.kwargs is None else plan.kwargs
             try:
-                body = serialization.dumps_arguments(
-                    args, kwargs, limit=self._conf.task_max_arguments_size
+                body = self._codec.dumps_arguments(
+                    args,
+                    kwargs,
+                    limit=self._conf.task_max_arguments_size,
+                    context=f"{request.task}:{request.id}",
+                    serializer=task.serializer,
+                    compression=task.compression,
                 )
-            except LiteQueueError as error:
-                return _failed(describe(error))
-        return states.RETRY, None, plan.when, True, body, failure
+            except LiteQueueError as problem:
+                return _failed(describe(problem), problem)
+        return Attempt(states.RETRY, reason, failure=failure, eta=plan.when, plan=plan, body=body)
+
+    # Hooks
+
+    def _conclude(self, attempt: Attempt, task: Task[..., Any], request: Request) -> Attempt:
+        """Call the hooks and send the signals of a verdict, before it is recorded."""
+        id, args, kwargs = request.id, request.args, request.kwargs
+        if attempt.state == states.SUCCESS:
+            if task.overrides("on_success"):
+                self._guard(task, request, task.on_success, attempt.value, id, args, kwargs)
+            if signals.task_success.receivers:
+                signals.task_success.send(sender=task, result=attempt.value)
+        elif attempt.state == states.FAILURE and attempt.failure is not None:
+            attempt = self._conclude_failure(attempt, task, request)
+        elif attempt.state == states.RETRY and attempt.counted:
+            self._conclude_retry(attempt, task, request)
+        if attempt.state in _NEEDS_AFTER_RETURN and task.overrides("after_return"):
+            self._guard(
+                task, request, task.after_return, attempt.state, attempt.value, id, args, kwargs,
+                None,
+            )  # fmt: skip
+        return attempt
+
+    def _conclude_failure(
+        self, attempt: Attempt, task: Task[..., Any], request: Request
+    ) -> Attempt:
+        id, args, kwargs = request.id, request.args, request.kwargs
+        error, failure = attempt.value, attempt.failure
+        if failure is None:
+            return attempt
+        info = ExceptionInfo(error, failure.traceback, internal=False)
+        if task.overrides("on_failure"):
+            try:
+                task.on_failure(error, id, args, kwargs, info)
+            except Retry as retry:
+                attempt = self._retry_as_planned(retry, task, request)
+            except Exception as problem:
+                self._report(task, request, problem)
+            if request.retry_plan is not None and attempt.state == states.FAILURE:
+                attempt = self._retry_as_planned(error, task, request)
+            if attempt.state == states.RETRY:
+                self._conclude_retry(attempt, task, request)
+                return attempt
+        if signals.task_failure.receivers:
+            signals.task_failure.send(
+                sender=task, task_id=id, exception=error, args=args, kwargs=kwargs,
+                traceback=error.__traceback__, einfo=info,
+            )  # fmt: skip
+        return attempt
+
+    def _conclude_retry(self, attempt: Attempt, task: Task[..., Any], request: Request) -> None:
+        failure = attempt.failure
+        info = ExceptionInfo(attempt.value, failure.traceback if failure else None, internal=False)
+        if task.overrides("on_retry"):
+            self._guard(
+                task, request, task.on_retry, attempt.value, request.id, request.args,
+                request.kwargs, info,
+            )  # fmt: skip
+        if signals.task_retry.receivers:
+            signals.task_retry.send(sender=task, request=request, reason=attempt.value, einfo=info)
+
+    def mourn(
+        self, task: Task[..., Any], request: Request, error: Exception, info: ExceptionInfo
+    ) -> None:
+        """Call the hooks of a job that has failed without running to its end."""
+        mark = current_request.set(request)
+        id, args, kwargs = request.id, request.args, request.kwargs
+        try:
+            if task.overrides("on_failure"):
+                self._guard(task, request, task.on_failure, error, id, args, kwargs, info)
+            if task.overrides("after_return"):
+                self._guard(
+                    task, request, task.after_return, states.FAILURE, error, id, args, kwargs, None
+                )
+            if signals.task_failure.receivers:
+                signals.task_failure.send(
+                    sender=task, task_id=id, exception=error, args=args, kwargs=kwargs,
+                    traceback=None, einfo=info,
+                )  # fmt: skip
+        finally:
+            current_request.reset(mark)
+
+    def _guard(self, task: Task[..., Any], request: Request, hook: Any, *arguments: Any) -> None:
+        """Call a hook; its error is logged, and changes no verdict."""
+        try:
+            hook(*arguments)
+        except Exception as problem:
+            self._report(task, request, problem)
+
+    def _report(self, task: Task[..., Any], request: Request, problem: Exception) -> None:
+        """Tell of an exception that user code raised where no job can fail any more."""
+        logger.error("a hook of %s[%s] raised", task.name, request.id, exc_info=problem)
+        if signals.task_internal_error.receivers:
+            words = describe(problem)
+            signals.task_internal_error.send(
+                sender=task, task_id=request.id, args=request.args, kwargs=request.kwargs,
+                request=request, exception=problem, traceback=problem.__traceback__,
+                einfo=ExceptionInfo(problem, words.traceback, internal=True),
+            )  # fmt: skip
 
 
-Verdict = tuple[str, str | None, float | None, bool, str | None, Failure | None]
-_SUCCESS: Final[Verdict] = (states.SUCCESS, None, None, True, None, None)
-
-
-def _failed(failure: Failure) -> Verdict:
-    return states.FAILURE, None, None, True, None, failure
-
-
-def describe(error: BaseException, type_name: str | None = None) -> Failure:
-    """Put an exception into words that any process can store and read.
-
-    Frames of the library are left out of the traceback: the user's own come first.
-    """
-    kind = type(error)
-    name = kind.__qualname__
-    if kind.__module__ not in (builtins.__name__, "litequeue.exceptions"):
-        name = f"{kind.__module__}.{name}"
+def run_errand(app: Workplace, errand: Errand, hostname: str) -> None:
+    """Call the hooks and send the signal of a verdict that was made without a child."""
+    lease, failure = errand.lease, errand.failure
+    task = app.tasks.get(lease.task)
     try:
-        message = str(error)
-    except Exception as failure:  # a broken __str__ must not cost the job its verdict
-        message = f"<{name} whose str() raised {type(failure).__name__}>"
-    return Failure(
-        type_name or name,
-        _clean(message),
-        _clean("".join(_lines(error))),
-        _arguments(error),
-    )
+        args, kwargs = app.codec.loads_arguments(lease.body, context=f"{lease.task}:{lease.id}")
+    except ValueError as error:
+        logger.warning("the arguments of %s[%s] cannot be read: %s", lease.task, lease.id, error)
+        args, kwargs = [], {}
+    request = request_for(lease, args, kwargs, hostname)
+    with working_for(app):
+        if errand.why == "task_unknown":
+            signals.task_unknown.send(
+                sender=None, message=lease.body, exc=NotRegistered(lease.task), name=lease.task,
+                id=lease.id,
+            )  # fmt: skip
+        elif errand.why == "task_revoked":
+            signals.task_revoked.send(
+                sender=task, request=request, terminated=False, signum=None, expired=True
+            )
+        elif failure is not None and task is not None:
+            lost = WorkerLostError(failure.message)
+            info = ExceptionInfo(lost, None, internal=True)
+            Executor(app, SYSTEM, hostname).mourn(task, request, lost, info)
 
 
-def _lines(error: BaseException) -> list[str]:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OUR_FRAMES:
-        trace = trace.tb_next
-    try:
-        return traceback.format_exception(type(error), error, trace)
-    except Exception as failure:
-        return [f"<the traceback could not be written: {type(failure).__name__}>"]
-
-
-_OUR_FRAMES: Final = (__name__, "litequeue.task")
-
-
-def _arguments(error: BaseException) -> str:
-    try:
-        arguments = serialization.dumps(list(error.args))
-    except LiteQueueError:
-        arguments = ""
-    if arguments and len(arguments) <= MESSAGE_LIMIT:
-        return arguments
-    return json.dumps([_clean(repr_safely(error))])
-
-
-def repr_safely(value: object) -> str:
-    """Return ``repr(value)``, or words about why there is none."""
-    try:
-        return repr(value)
-    except Exception as failure:
-        return f"<{type(value).__name__} whose repr() raised {type(failure).__name__}>"
-
-
-def _clean(text: str) -> str:
-    """Return text that SQLite can store: whole characters only, and not without end."""
-    return text[:MESSAGE_LIMIT].encode("utf-8", "backslashreplace").decode()
+def _failed(failure: Failure, error: BaseException | None = None) -> Attempt:
+    value = error if error is not None else LiteQueueError(failure.message)
+    return Attempt(states.FAILURE, value, failure=failure)

@@ -80,20 +80,23 @@ class Meter:
 
 def _level(outcome: Outcome) -> int:
     if outcome.state == states.FAILURE:
-        return logging.ERROR
+        expected = outcome.failure is not None and outcome.failure.expected
+        return logging.INFO if expected else logging.ERROR
     return logging.INFO if outcome.failure is None else logging.WARNING
 
 
 def _words(outcome: Outcome) -> str:
     took = f"in {outcome.runtime:.3f} s"
     if outcome.state == states.SUCCESS:
-        return f"succeeded {took}: {safe(outcome.result or 'null')}"
+        return f"succeeded {took}: {safe(outcome.shown or '')}"
     failure = outcome.failure
     reason = "" if failure is None else f": {safe(failure.type)}: {safe(failure.message)}"
     if outcome.state == states.RETRY:
         return f"will be retried {took}{reason}"
     if outcome.state == states.FAILURE:
-        trace = "" if failure is None or not failure.traceback else f"\n{lines(failure.traceback)}"
+        if failure is None or failure.expected or not failure.traceback:
+            return f"failed {took}{reason}"
+        trace = f"\n{lines(failure.traceback)}"
         return f"failed {took}{reason}{trace}"
     return f"ended as {outcome.state} {took}{reason}"
 

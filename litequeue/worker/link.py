@@ -2,6 +2,7 @@
 
 To the consumer:
     ("manifest", fields)         what a worker knows of the app; claiming may begin
+    ("app", name, root, tasks)   some of what the file may know of the app: facts for people
     ("died", number, Death)      a child is dead; told again until acknowledged
     ("stop",)                    claim no more, finish what runs, give back the rest
     ("release",)                 every child is dead: give back whatever is left
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 MANIFEST: Final = "manifest"
+APP: Final = "app"
 DIED: Final = "died"
 STOP: Final = "stop"
 RELEASE: Final = "release"
@@ -36,9 +38,19 @@ _LARGEST: Final = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What the consumer knows of the app, as plain data.  Durations are seconds."""
+    """What the consumer knows of the app, as plain data.  Durations are seconds.
+
+    Among the tasks, ``once`` are acknowledged before they run, ``fragile`` not run again when
+    their child dies, ``untracked`` never shown as STARTED, and ``failure_hooks`` want an errand
+    when they fail without a child.  ``listens`` names the signals that have receivers.
+    """
 
     tasks: tuple[str, ...]
+    once: tuple[str, ...]
+    fragile: tuple[str, ...]
+    untracked: tuple[str, ...]
+    failure_hooks: tuple[str, ...]
+    listens: tuple[str, ...]
     max_deliveries: int
     result_expires: float
     result_failure_expires: float

@@ -11,11 +11,12 @@ import glob
 import logging
 import os
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from litequeue.clock import Clock
+from litequeue.job import Lease
 from litequeue.store import Database, Keep, leases, workers
 from litequeue.store.leases import Lost
 from litequeue.store.wakeup import Ringer
@@ -43,7 +44,9 @@ class Neighbour:
 
 
 class Neighbours:
-    """Watches the other workers.  ``changed`` is called when jobs became ready again."""
+    """Watches the other workers.  ``changed`` is called when jobs became ready again, and
+    ``given_up`` with those that did not, and the reason.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Neighbours:
         poll: select.poll,
         clock: Clock,
         changed: Callable[[], None],
+        given_up: Callable[[Sequence[Lease], str], None],
     ) -> None:
         self._database = database
         self._ringer = ringer
@@ -61,6 +65,7 @@ class Neighbours:
         self._poll = poll
         self._clock = clock
         self._changed = changed
+        self._given_up = given_up
         self._known: dict[int, Neighbour] = {}
         self._watched = 0.0
 
@@ -123,7 +128,7 @@ class Neighbours:
         lost = [
             Lost(
                 lease=lease,
-                ran=running.get(lease.seq) == lease.token,
+                ran=_ran(lease, running),
                 reason=f"worker {owner.identity.name} died while running it",
             )
             for lease in leases.leases_of(self._database, owner.id)
@@ -140,6 +145,7 @@ class Neighbours:
             )
             self._changed()
             self._ringer.ring_waiters([lease.id for lease in given_up])
+            self._given_up(given_up, lost[0].reason)
         if leases.leases_of(self._database, owner.id):
             return False
         if workers.unregister(self._database, owner.id, wait=WAIT):
@@ -161,12 +167,20 @@ def _pidfd(identity: Identity) -> int:
         return -1
 
 
-def _end_processes(identity: Identity, clock: Clock) -> dict[int, int]:
-    """End the children of a dead worker; return what they were running, as seq: token."""
+def _ran(lease: Lease, running: dict[int, int] | None) -> bool:
+    """Tell whether a lease was running; where nobody can know, it is as its task prefers."""
+    return bool(lease.once) if running is None else running.get(lease.seq) == lease.token
+
+
+def _end_processes(identity: Identity, clock: Clock) -> dict[int, int] | None:
+    """End the children of a dead worker; return what they were running, as seq: token.
+
+    None when its slots are gone: then nobody knows.
+    """
     try:
         slots = Slots(base_path(identity) + ".slots")
     except (OSError, ValueError):
-        return {}
+        return None
     if can_see(identity):
         children = [slots.child(index) for index in range(slots.count)]
         kill_orphans(children, identity.nonce, slots.path, clock)

@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
+from litequeue import states
+from litequeue.context import current_app
 from litequeue.job import Lease
 
+_NOT_HERE: Final = dict.fromkeys(
+    [
+        "callbacks",
+        "chain",
+        "chord",
+        "errbacks",
+        "group",
+        "group_index",
+        "logfile",
+        "loglevel",
+        "reply_to",
+        "replaced_task_nesting",
+        "soft_time_limit",
+        "stamped_headers",
+        "stamps",
+        "time_limit",
+    ]
+)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPlan:
-    """When the next attempt is due (epoch seconds), and with which arguments instead."""
+    """When the next attempt is due (epoch seconds), and what is to be different then."""
 
     when: float
-    args: tuple[Any, ...] | None
-    kwargs: dict[str, Any] | None
+    args: tuple[Any, ...] | None = None
+    kwargs: dict[str, Any] | None = None
+    queue: str | None = None
+    priority: int | None = None
+    expires: float | None = None
+
+    @property
+    def moves(self) -> tuple[str | None, int | None, float | None] | None:
+        """Return the new queue, priority and expiry, None when all stay as they are."""
+        moves = (self.queue, self.priority, self.expires)
+        return None if moves == (None, None, None) else moves
 
 
 @dataclass(slots=True)
@@ -22,24 +55,89 @@ class Request:
     """The running job; Celery's names.
 
     ``claim`` grows with every attempt: an outside system can refuse a stale one by it.
-    ``eta`` and ``expires`` are epoch seconds.
+    ``trail`` tells whether jobs that it sends are remembered as its children.
     """
 
     id: str
     task: str
-    args: list[Any]
-    kwargs: dict[str, Any]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
     retries: int
     claim: int
     hostname: str
     queue: str
     priority: int
-    eta: float | None
-    expires: float | None
+    token: int | None
+    due: float | None
+    ends: float | None
     parent_id: str | None
-    retry_plan: RetryPlan | None = None
-    called_directly: bool = False
+    options: str | None = None
+    trail: bool = True
     is_eager: bool = False
+    retry_plan: RetryPlan | None = None
+    shown: tuple[str, str | None] | None = None
+    called_directly: bool = False
+    utc: bool = True
+    _extras: dict[str, Any] | None = None
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """What few jobs have."""
+        if self._extras is None:
+            self._extras = json.loads(self.options) if self.options else {}
+        return self._extras
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        """The headers that the job was sent with."""
+        headers: dict[str, Any] = self.extras.get("headers", {})
+        return headers
+
+    @property
+    def root_id(self) -> str:
+        """The first job of the family: the one that had no parent."""
+        return str(self.extras.get("root", self.id))
+
+    @property
+    def shadow(self) -> str | None:
+        """The name to show instead of the task's."""
+        shadow: str | None = self.extras.get("shadow")
+        return shadow
+
+    @property
+    def ignore_result(self) -> bool:
+        """Whether this call, or else its task, keeps no result."""
+        return bool(self.extras.get("ignore_result", False))
+
+    @property
+    def correlation_id(self) -> str:
+        """The id, in Celery's words."""
+        return self.id
+
+    @property
+    def origin(self) -> None:
+        """Who sent it: the file does not know."""
+
+    @property
+    def eta(self) -> str | None:
+        """When it was due, as ISO 8601 text."""
+        return _iso(self.due)
+
+    @property
+    def expires(self) -> str | None:
+        """When it is too late, as ISO 8601 text."""
+        return _iso(self.ends)
+
+    @property
+    def timelimit(self) -> tuple[float | None, float | None]:
+        """The hard and the soft time limit (still to come)."""
+        return None, None
+
+    @property
+    def children(self) -> list[Any]:
+        """The jobs that it has sent."""
+        children: list[Any] = current_app().AsyncResult(self.id).children or []
+        return children
 
     @property
     def delivery_info(self) -> dict[str, Any]:
@@ -51,14 +149,48 @@ class Request:
             "redelivered": self.claim > self.retries + 1,
         }
 
-    def plan_retry(
-        self, when: float, *, args: tuple[Any, ...] | None, kwargs: dict[str, Any] | None
-    ) -> None:
+    @property
+    def properties(self) -> dict[str, Any]:
+        """Celery's message properties."""
+        return {"correlation_id": self.id, "priority": self.priority}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an attribute or a header, as of a mapping."""
+        return getattr(self, name, default)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a header by its name, None for what only workflows and limits have."""
+        if not name.startswith("_"):
+            if name in self.headers:
+                return self.headers[name]
+            if name in _NOT_HERE:
+                return None
+        raise AttributeError(f"the request has no {name!r}")
+
+    def plan_retry(self, when: float, **different: Any) -> None:
         """Remember what `Task.retry` decided, for the executor."""
-        self.retry_plan = RetryPlan(when, args, kwargs)
+        self.retry_plan = RetryPlan(when=when, **different)
+
+    def may_show(self, state: str | None, text: str | None) -> bool:
+        """Tell whether a state can be shown now; one that ends jobs waits for the verdict."""
+        if state in states.READY_STATES:
+            self.shown = (str(state), text)
+            return False
+        return True
 
 
-def request_for(lease: Lease, args: list[Any], kwargs: dict[str, Any], hostname: str) -> Request:
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def request_for(
+    lease: Lease,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    hostname: str,
+    *,
+    trail: bool = True,
+) -> Request:
     """Build the request of an attempt."""
     return Request(
         id=lease.id,
@@ -70,7 +202,10 @@ def request_for(lease: Lease, args: list[Any], kwargs: dict[str, Any], hostname:
         hostname=hostname,
         queue=lease.queue,
         priority=lease.priority,
-        eta=lease.eta,
-        expires=lease.expires,
+        token=lease.token,
+        due=lease.eta,
+        ends=lease.expires,
         parent_id=lease.parent,
+        options=lease.options,
+        trail=trail,
     )

@@ -18,6 +18,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Final
 
+from litequeue import signals
 from litequeue.app import LiteQueue
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
@@ -110,6 +111,7 @@ class Supervisor:
         self._exit_code = 0
         self._grace = 0.0
         self._interrupts = 0
+        self._last_signal = ""
         self._deadline: float | None = None
         self._opened = False
         self._ready = False
@@ -123,7 +125,7 @@ class Supervisor:
             self._slots.count = (
                 self._options.concurrency or app.conf.worker_concurrency or os.cpu_count() or 1
             )
-            self._consumer.tell_manifest(_manifest(app))
+            self._consumer.tell_manifest(manifest_of(app), app.facts())
             options = self._pool_options(app)
             self._consumer.spawns = options.spawn
             self._pool = Prefork(app, options, self._channel, self._slots, self._clock)
@@ -138,6 +140,10 @@ class Supervisor:
     def _load(self) -> LiteQueue:
         with self._signals.ending_at_once():
             app = self._options.load()
+            name = self._identity.name
+            signals.celeryd_init.send(sender=name, instance=self, conf=app.conf, options={})
+            signals.celeryd_after_setup.send(sender=name, instance=self, conf=app.conf)
+            signals.worker_init.send(sender=self)
         self._loaded = self._clock.monotonic()
         return app
 
@@ -230,6 +236,7 @@ class Supervisor:
     # What happens
 
     def _on_signal(self, number: int) -> None:
+        self._last_signal = signal.Signals(number).name
         if number == signal.SIGINT:
             self._interrupts += 1
         first = number == signal.SIGINT and self._interrupts == 1
@@ -260,6 +267,7 @@ class Supervisor:
         if self._phase is not Phase.RUNNING:
             return
         self._consumer.tell_stop()
+        self._announce_stop("Warm")
         logger.info(
             "stopping: running jobs have %g s to finish (Ctrl-C again: stop now)", self._grace
         )
@@ -270,11 +278,18 @@ class Supervisor:
         if self._phase >= Phase.COLD:
             return
         logger.warning("%s: unfinished jobs go back", why)
+        if self._phase is Phase.RUNNING:
+            self._announce_stop("Cold")
         self._phase = Phase.COLD
         self._deadline = self._clock.monotonic() + FAREWELL
         self._consumer.tell_stop()
         if self._pool is not None:
             self._pool.kill_all()
+
+    def _announce_stop(self, how: str) -> None:
+        signals.worker_shutting_down.send(
+            sender=self._identity.name, sig=self._last_signal, how=how, exitcode=self._exit_code
+        )
 
     def _proceed(self) -> None:
         """Say when the worker is ready, and take the next step of a stop once it is due."""
@@ -285,6 +300,7 @@ class Supervisor:
                 self._clock.monotonic() - self._began,
                 len(self._pool),
             )
+            signals.worker_ready.send(sender=self)
         due = self._deadline is not None and self._clock.monotonic() >= self._deadline
         if self._phase is Phase.WARM and due:
             self._stop_cold("some jobs did not finish in time")
@@ -324,6 +340,8 @@ class Supervisor:
                 for _ in self._pool.bury():
                     pass
                 self._clock.sleep(0.001)
+        if self._pool is not None:
+            signals.worker_shutdown.send(sender=self)
         self._consumer.tell_exit()
         self._consumer.end(PARTING)
         self._channel.close()
@@ -344,10 +362,19 @@ def _directory(path: str) -> str:
     return directory
 
 
-def _manifest(app: LiteQueue) -> Manifest:
-    conf = app.conf
+def manifest_of(app: LiteQueue) -> Manifest:
+    """Return what the consumer must know of an app."""
+    conf, tasks = app.conf, app.tasks
+    hooks = ("on_failure", "after_return")
     return Manifest(
-        tasks=tuple(app.tasks),
+        tasks=tuple(tasks),
+        once=tuple(name for name, task in tasks.items() if not task.acks_late),
+        fragile=tuple(name for name, task in tasks.items() if not task.reject_on_worker_lost),
+        untracked=tuple(name for name, task in tasks.items() if not task.track_started),
+        failure_hooks=tuple(
+            name for name, task in tasks.items() if any(map(task.overrides, hooks))
+        ),
+        listens=tuple(signals.connected()),
         max_deliveries=conf.task_max_deliveries,
         result_expires=conf.result_expires,
         result_failure_expires=conf.result_failure_expires,

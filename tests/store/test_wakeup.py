@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from litequeue.store import wakeup
+from litequeue.store import result_bell
 from litequeue.store.filesystem import side_directory
-from litequeue.store.wakeup import CAPACITY, EVERYTHING, Bell, ResultBell, Ringer, mark
+from litequeue.store.result_bell import ResultBell
+from litequeue.store.wakeup import CAPACITY, EVERYTHING, Bell, Ringer, mark
 from tests.conftest import FakeClock, wait_until
 
 
@@ -235,7 +236,7 @@ def results_bell(path: str) -> Iterator[ResultBell]:
 def test_many_threads_wait_on_one_socket(
     path: str, results_bell: ResultBell, ringer: Ringer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wakeup, "NET", 30.0)  # only a ring may wake them
+    monkeypatch.setattr(result_bell, "NET", 30.0)  # only a ring may wake them
     woken: list[str] = []
     waitings = {id: results_bell.register(id) for id in "abcdef"}
     rung = {id: threading.Event() for id in waitings}
@@ -298,7 +299,7 @@ def test_a_bell_too_full_for_all_rings_wakes_everybody(
 def test_who_waits_while_the_bell_is_taken_down_makes_another(
     results_bell: ResultBell, ringer: Ringer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wakeup, "NET", 30.0)
+    monkeypatch.setattr(result_bell, "NET", 30.0)
     waiting = results_bell.register("a")
     results_bell.close()
     thread = threading.Thread(target=waiting.wait, args=(30,))
@@ -349,8 +350,8 @@ def test_a_bell_is_taken_down_under_its_listener(
 def test_only_the_listener_looks_often(
     results_bell: ResultBell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wakeup, "NET", 0.001)
-    monkeypatch.setattr(wakeup, "HEARSAY", 30.0)
+    monkeypatch.setattr(result_bell, "NET", 0.001)
+    monkeypatch.setattr(result_bell, "HEARSAY", 30.0)
     listener, other = results_bell.register("a"), results_bell.register("b")
     results_bell._listening = True
     thread = threading.Thread(target=other.wait, args=(60,))

@@ -18,11 +18,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from litequeue.app import LiteQueue, find_app
+from litequeue import signals
+from litequeue.app import LiteQueue
 from litequeue.clock import SYSTEM
 from litequeue.context import importing
+from litequeue.finding import find_app
+from litequeue.job import Errand
 from litequeue.worker.channel import Channel
-from litequeue.worker.executor import Executor
+from litequeue.worker.executor import Executor, run_errand
 from litequeue.worker.liveness import OWNER_VARIABLE
 from litequeue.worker.os_signals import ignore_stop_signals
 from litequeue.worker.slots import Slots
@@ -43,17 +46,23 @@ class ChildSpec:
 
 def serve(app: LiteQueue, spec: ChildSpec, channel: Channel, slots: Slots) -> None:
     """Run leases until the worker wants no more of them."""
-    executor = Executor(app.tasks, app.conf, SYSTEM, spec.hostname)
+    app.introduced = True  # its worker has done that
+    signals.worker_process_init.send(sender=None)
+    executor = Executor(app, SYSTEM, spec.hostname)
     pid, index, now = os.getpid(), spec.index, SYSTEM.now
     slots.listen(index)
     with contextlib.suppress(ConnectionError):  # the worker is gone: the kernel ends us, too
         while (lease := channel.next_lease()) is not None:
+            if isinstance(lease, Errand):
+                run_errand(app, lease, spec.hostname)
+                continue
             slots.begin(index, lease.seq, now(), lease.token)
             outcome = executor.execute(lease)
             if os.getpid() != pid:  # the task forked and let its child return
                 os._exit(1)
             channel.report(outcome)
             slots.end(index)
+    signals.worker_process_shutdown.send(sender=None, pid=pid, exitcode=0)
 
 
 def settle_in(spec: ChildSpec) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from litequeue import signals
 from litequeue.app import LiteQueue
 from litequeue.clock import Clock
 from litequeue.worker.channel import Channel
@@ -180,6 +181,7 @@ class Prefork:
             supervisor=os.getpid(),
         )
         self._slots.assign(index, 0, 0)
+        signals.worker_before_create_process.send(sender=self)
         try:
             pid = self._spawn(spec) if self._options.spawn else self._fork(spec)
         except OSError as error:  # no room for a process: nor is there for the others

@@ -1,4 +1,4 @@
-"""Arguments and results to JSON text and back, strict about what would not survive.
+"""Plain JSON: arguments and results that hold only what JSON has, strict about the rest.
 
 Anything that would come back different, or not at all, is refused where it is sent, with the
 path to the value: NaN, a set, a key that is not text, a lone surrogate.

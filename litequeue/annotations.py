@@ -1,0 +1,68 @@
+"""`task_annotations`: attributes of tasks that the settings change, and defaults they give."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from litequeue.config import Settings
+from litequeue.exceptions import ImproperlyConfigured
+from litequeue.task import UNBUILT_TASK_OPTIONS, Task
+
+_FROM_SETTINGS: Final = {
+    "acks_late": "task_acks_late",
+    "ignore_result": "task_ignore_result",
+    "reject_on_worker_lost": "task_reject_on_worker_lost",
+    "store_errors_even_if_ignored": "task_store_errors_even_if_ignored",
+    "track_started": "task_track_started",
+}
+
+
+def annotate(task: Task[..., Any], conf: Settings) -> None:
+    """Give a task what the settings say of it.  Raises `ImproperlyConfigured`."""
+    for name, setting in _FROM_SETTINGS.items():
+        if getattr(task, name) is None:
+            setattr(task, name, conf[setting])
+    for attributes in _annotations(conf.task_annotations, task):
+        for name, value in attributes.items():
+            _apply(task, name, value)
+
+
+def _annotations(given: Any, task: Task[..., Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield what the annotations say of ``task``: of any first, of it by name last."""
+    for each in _listed(given):
+        source = _imported(each) if isinstance(each, str) else each
+        if isinstance(source, Mapping):
+            found = (source.get("*"), source.get(task.name))
+        elif hasattr(source, "annotate") or hasattr(source, "annotate_any"):
+            ask_any = getattr(source, "annotate_any", lambda: None)
+            ask = getattr(source, "annotate", lambda task: None)
+            found = (ask_any(), ask(task))
+        else:
+            raise ImproperlyConfigured(
+                f"task_annotations is a mapping of task names to attributes, not {source!r}"
+            )
+        yield from (attributes for attributes in found if attributes)
+
+
+def _listed(given: Any) -> list[Any]:
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _imported(name: str) -> Any:
+    module, _, attribute = name.replace(":", ".").rpartition(".")
+    found = getattr(importlib.import_module(module), attribute)
+    return found() if isinstance(found, type) else found
+
+
+def _apply(task: Task[..., Any], name: str, value: Any) -> None:
+    if name.startswith("@"):
+        raise NotImplementedError(f"task_annotations that wrap a method ({name!r})")
+    if name in UNBUILT_TASK_OPTIONS:
+        raise NotImplementedError(f"task_annotations attribute {name!r}")
+    # A function becomes a method of this task alone, as in Celery.
+    method = callable(value) and not isinstance(value, type)
+    setattr(task, name, value.__get__(task) if method and hasattr(value, "__get__") else value)

@@ -1,0 +1,162 @@
+"""How a call becomes a job: its options, the checks of its arguments and of its names."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Final
+
+from litequeue.exceptions import ImproperlyConfigured
+
+MAX_NAME: Final = 255
+"""Bytes of the longest task, queue or job id that the file takes."""
+LAST_MOMENT: Final = 1e11
+"""Epoch seconds of the last moment that can be named, some 3,000 years away."""
+MAX_PRIORITY: Final = 1_000_000_000
+
+UNBUILT_CALL_OPTIONS: Final = frozenset(
+    [
+        "chain",
+        "chord",
+        "concurrency_key",
+        "group",
+        "link",
+        "link_error",
+        "producer",
+        "soft_time_limit",
+        "time_limit",
+        "unique",
+        "replaced_task_nesting",
+        "reply_to",
+        "stamped_headers",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """How one call of a task becomes a job; None is "as the task, the route or the app says".
+
+    ``eta`` and ``expires`` are epoch seconds, ``patience`` the seconds to wait for other writers.
+    Raises `ImproperlyConfigured` for what the file would not take.
+    """
+
+    id: str | None = None
+    queue: str | None = None
+    exchange: str | None = None
+    routing_key: str | None = None
+    priority: int | None = None
+    eta: float | None = None
+    expires: float | None = None
+    headers: Mapping[str, Any] | None = None
+    shadow: str | None = None
+    ignore_result: bool | None = None
+    serializer: str | None = None
+    compression: str | None = None
+    add_to_parent: bool = True
+    patience: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what the file would not take."""
+        check_name("task_id", self.id)
+        check_name("queue", self.queue)
+        check_name("shadow", self.shadow)
+        check_priority(self.priority)
+
+
+def check_name(what: str, name: object) -> None:
+    """Raise `ImproperlyConfigured` unless ``name`` is None or a text that the file takes."""
+    if name is None:
+        return
+    if not isinstance(name, str) or not 1 <= len(name.encode("utf-8", "replace")) <= MAX_NAME:
+        raise ImproperlyConfigured(f"{what} is a text of 1 to {MAX_NAME} bytes, not {name!r:.80}")
+    if not name.isprintable():
+        raise ImproperlyConfigured(f"{what} holds a character that cannot be printed: {name!r:.80}")
+
+
+def check_priority(priority: object) -> None:
+    """Raise `ImproperlyConfigured` unless ``priority`` is None or a number that the file takes."""
+    if priority is not None and (
+        isinstance(priority, bool)
+        or not isinstance(priority, int)
+        or not -MAX_PRIORITY <= priority <= MAX_PRIORITY
+    ):
+        raise ImproperlyConfigured(
+            f"priority is a whole number of at most {MAX_PRIORITY:,}, not {priority!r}"
+        )
+
+
+AS_REGISTERED: Final = CallOptions()
+
+
+def moment(when: datetime | float | None, zone: tzinfo | None = None) -> float | None:
+    """Return epoch seconds; a datetime without a zone is of ``zone``, or of this machine.
+
+    Raises `ImproperlyConfigured` for what is no moment.
+    """
+    if when is None:
+        return None
+    if isinstance(when, datetime):
+        aware = when if when.tzinfo is not None or zone is None else when.replace(tzinfo=zone)
+        seconds = aware.astimezone(UTC).timestamp()
+    else:
+        seconds = when
+    if not -LAST_MOMENT <= seconds <= LAST_MOMENT:  # so is NaN
+        raise ImproperlyConfigured(f"a moment is a datetime or epoch seconds, not {when!r}")
+    return float(seconds)
+
+
+def id_for_key(task: str, key: str) -> str:
+    """Return the job id that stands for an idempotency key of a task, always the same (UUID 5)."""
+    import uuid
+
+    check_name("idempotency_key", key)
+    return str(uuid.uuid5(uuid.UUID(_KEYS), f"{task}\0{key}"))
+
+
+_KEYS: Final = "f4a4b0a2-3d0c-5d6f-9d5c-6c6974717565"
+
+
+def refuse_options(options: Iterable[str], unbuilt: frozenset[str], where: str) -> None:
+    """Raise NotImplementedError for an option still to come, TypeError for an unknown one."""
+    for name in options:
+        if name in unbuilt:
+            raise NotImplementedError(f"{where} option {name!r}")
+        raise TypeError(f"{where} has no option {name!r}")
+
+
+_TAKES_ONE: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+)
+
+
+def argument_check(
+    function: Callable[..., Any], *, bound: bool
+) -> Callable[[tuple[Any, ...], Mapping[str, Any]], None]:
+    """Return a check that raises TypeError for arguments that ``function`` does not take.
+
+    Plain positional calls are decided by counting: `Signature.bind` costs 4 µs.
+    """
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())
+    if bound and parameters and parameters[0].kind in _TAKES_ONE:
+        parameters = parameters[1:]
+        signature = signature.replace(parameters=parameters)
+    kinds = {parameter.kind for parameter in parameters}
+    simple = kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY}
+    most = len(parameters) if simple else -1
+    least = sum(parameter.default is inspect.Parameter.empty for parameter in parameters)
+    name = getattr(function, "__name__", "task")
+
+    def check(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        if not kwargs and least <= len(args) <= most:
+            return
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{name}(): {error}") from None
+
+    return check

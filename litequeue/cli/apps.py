@@ -1,0 +1,207 @@
+"""Which app a worker runs: the one it was told, or the one that the file remembers, with care.
+
+The order: ``-A`` and ``LITEQUEUE_APP``, then pyproject.toml, then the file.  What the file says
+is a hint from whoever may write to it: a name to import by the usual rules, never a path.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from litequeue.cli import pyproject
+from litequeue.cli.output import clean, iso, note
+from litequeue.exceptions import (
+    EnqueuedAtImport,
+    ImproperlyConfigured,
+    LiteQueueError,
+    NotRegistered,
+    QueueNotFound,
+)
+
+if TYPE_CHECKING:
+    from litequeue.app import LiteQueue
+
+TRUST_VARIABLE: Final = "LITEQUEUE_TRUST_RECORDED_APP"
+_APP: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The app to import; ``recorded`` says that only the file named it."""
+
+    name: str
+    recorded: bool = False
+
+
+def choose(given: str | None, path: str) -> Wanted:
+    """Return the app for the file at ``path``.
+
+    Raises `ImproperlyConfigured` where none can be told, `QueueNotFound` where the file that would
+    name one is not there.
+    """
+    name = given or pyproject.read().app
+    if name:
+        return Wanted(name)
+    if os.environ.get(TRUST_VARIABLE, "1").lower() in ("0", "false", "no", "off"):
+        raise ImproperlyConfigured(f"{TRUST_VARIABLE} is off, so {_say_which(path)}")
+    return _recorded(path)
+
+
+def _recorded(path: str) -> Wanted:
+    from litequeue.store import Database, registry
+
+    if not os.path.exists(path):  # noqa: PTH110 - pathlib takes 5 ms to import
+        raise QueueNotFound(
+            f"there is no queue file {path} that could name its app; {_say_which(path)}, "
+            "and the worker makes the file"
+        )
+    reason = next(unsafe(path), None)
+    if reason is not None:
+        raise ImproperlyConfigured(f"the app that {path} names is not trusted: {reason}; "
+                                   f"{_say_which(path)}")  # fmt: skip
+    database = Database(path, create=False)
+    try:
+        found = [app for app in registry.apps(database) if _APP.fullmatch(app.name)]
+    finally:
+        database.close()
+    if not found:
+        raise ImproperlyConfigured(f"no app is recorded in {path} yet; {_say_which(path)}")
+    if len(found) > 1:
+        names = ", ".join(app.name for app in found)
+        raise ImproperlyConfigured(
+            f"several apps use {path}: {names}; say which, as "
+            f"`litequeue worker {path} -A {found[0].name}`"
+        )
+    (app,) = found
+    date = (iso(app.recorded) or "an unknown day")[:10]
+    note(f"using app {app.name} recorded in {path} on {date}; -A overrides")
+    return Wanted(app.name, recorded=True)
+
+
+def unsafe(path: str) -> Iterator[str]:
+    """Yield why somebody else could have written what ``path`` says."""
+    if not hasattr(os, "getuid"):
+        yield "this system does not say who may write to a file"
+        return
+    for each in (os.path.dirname(path), path, f"{path}-wal"):  # noqa: PTH120 - pathlib takes 5 ms to import
+        try:
+            status = os.stat(each)  # noqa: PTH116 - pathlib takes 5 ms to import
+        except FileNotFoundError:
+            continue
+        if status.st_uid not in (os.getuid(), 0):
+            yield f"{each} belongs to another user"
+        if status.st_mode & _OTHERS_MAY_WRITE:
+            yield f"other users may write to {each}"
+
+
+def _say_which(path: str) -> str:
+    return f"say which app to run: `litequeue worker {path} -A MODULE:APP`"
+
+
+# Importing it
+
+
+def load(wanted: Wanted, path: str, *, rebind: bool = False) -> LiteQueue:
+    """Import the app and see that it uses the file at ``path``.
+
+    Raises `ImproperlyConfigured` in one sentence for everything that can be wrong with it.
+    """
+    from litequeue.context import importing
+    from litequeue.finding import find_app
+
+    name = wanted.name
+    try:
+        with importing(name):
+            app = find_app(name)
+    except EnqueuedAtImport:
+        raise
+    except NotRegistered as error:
+        raise ImproperlyConfigured(f"{error}{_apps_in(name, path)}") from error
+    except ImproperlyConfigured as error:
+        raise ImproperlyConfigured(_not_an_app(name, path, error)) from error
+    except ModuleNotFoundError as error:
+        raise ImproperlyConfigured(_missing(wanted, path, error)) from error
+    except LiteQueueError as error:
+        raise ImproperlyConfigured(f"cannot use {name!r}: {error}") from error
+    except Exception as error:
+        raise ImproperlyConfigured(
+            f"importing {name!r} failed: {_what(error)}; "
+            f"see it all with `litequeue -v worker {path} -A {name}`"
+        ) from error
+    if os.path.realpath(app.path) != os.path.realpath(path):
+        if not rebind or wanted.recorded:
+            raise ImproperlyConfigured(
+                f"{name} uses {app.path}, not {path}; run `litequeue worker {app.path} -A {name}`, "
+                f"or add {'-A and ' if wanted.recorded else ''}--rebind"
+            )
+        app.rebind(path)
+    pyproject.give_to(app.conf)
+    return app
+
+
+def _missing(wanted: Wanted, path: str, error: ModuleNotFoundError) -> str:
+    """Tell a module that is not there from one that wants another that is not there."""
+    name, here = wanted.name, os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
+    module = name.partition(":")[0]
+    if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+        return (
+            f"importing {name!r} failed: it needs the module {error.name!r}, which is not "
+            f"installed ({_place(error)}); install it in this environment: {sys.prefix}"
+        )
+    whose = f", which {path} names," if wanted.recorded else ""
+    return (
+        f"cannot import {name!r}{whose}: there is no module {error.name!r} in {here} or on the "
+        f"Python path; go to the directory that has it, or say -A MODULE:APP"
+    )
+
+
+def _not_an_app(name: str, path: str, error: ImproperlyConfigured) -> str:
+    from litequeue.cli.parameters import as_app
+
+    stem = os.path.basename(name)  # noqa: PTH119 - pathlib takes 5 ms to import
+    if name.endswith(".py"):
+        way = as_app(name).partition(":")[0]
+        return f"-A names a module, not a file: say `litequeue worker {path} -A {way}`"
+    if stem != name or stem.rpartition(".")[2] in ("sqlite", "sqlite3", "db"):
+        return (
+            f"-A names an app, and {name!r} looks like a file: "
+            f"say `litequeue worker {name} -A MODULE:APP`"
+        )
+    return f"{error}{_apps_in(name, path) if ' not a LiteQueue app' in str(error) else ''}"
+
+
+def _apps_in(name: str, path: str) -> str:
+    """Return how to name an app that is there."""
+    from litequeue.app import LiteQueue
+
+    module = name.partition(":")[0]
+    there = vars(sys.modules.get(module, object)).items()
+    found = sorted(key for key, value in there if isinstance(value, LiteQueue))
+    if not found:
+        return f"; no app is in {module}: make one with `app = LiteQueue(...)`"
+    return f"; say `litequeue worker {path} -A {module}:{found[0]}`"
+
+
+def _what(error: Exception) -> str:
+    """Return the kind of an error, its words and its place."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
+    return f"{type(error).__name__}: {clean(error)} ({_place(error)})"
+
+
+def _place(error: BaseException) -> str:
+    """Return the last line that is not the import system's."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen importlib")
+    ]
+    return f"{frames[-1].filename}:{frames[-1].lineno}"

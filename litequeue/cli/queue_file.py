@@ -1,0 +1,90 @@
+"""Opening the queue file of a command, and finding jobs and workers in it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from litequeue.cli import pyproject
+from litequeue.cli.failure import NO_SUCH_THING, Failure
+from litequeue.cli.output import clean
+from litequeue.cli.parameters import did_you_mean
+from litequeue.clock import SYSTEM
+
+if TYPE_CHECKING:
+    from litequeue.store import Database
+    from litequeue.store.listing import JobRow
+    from litequeue.store.workers import Owner
+    from litequeue.worker.liveness import Life
+
+
+@contextlib.contextmanager
+def opened(db: str) -> Iterator[Database]:
+    """Open a queue that is there; raises `StoreError` where there is none."""
+    from litequeue.store import Database
+
+    conf = pyproject.settings()
+    database = Database(
+        db, durability=conf.durability, busy_timeout=conf.queue_busy_timeout, create=False
+    )
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def check_queues(database: Database, names: Iterable[str]) -> None:
+    """Raise `Failure` for a queue that no job was ever sent to."""
+    from litequeue.store import listing
+
+    known = listing.queue_names(database)
+    for name in names:
+        if name not in known:
+            raise Failure(
+                f"no queue {name!r} in {database.path}{did_you_mean(name, known)}; "
+                f"see `litequeue queues {database.path}`",
+                code=NO_SUCH_THING,
+            )
+
+
+def find_job(database: Database, text: str) -> JobRow:
+    """Return the job that ``text`` names or abbreviates; raises `Failure`."""
+    from litequeue.store import listing
+
+    found = listing.find(database, text)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise Failure(
+            f"no job {text!r} in {database.path}: never enqueued here, pruned, or forgotten; "
+            f"see `litequeue jobs {database.path}`",
+            code=NO_SUCH_THING,
+        )
+    which = ", ".join(f"{job.id} ({clean(job.task)}, {job.state})" for job in found)
+    more = " and more" if len(found) >= listing.MOST_FOUND else ""
+    raise Failure(f"{text!r} may be {which}{more}; say more of the id", code=NO_SUCH_THING)
+
+
+def lives(database: Database, worker: Owner) -> Life:
+    """Say whether a worker lives: by proof, else by its heartbeat."""
+    from litequeue.worker.liveness import Life, judge
+
+    life = judge(worker.identity)
+    if life is Life.UNSEEN:
+        silent = SYSTEM.now() - worker.heartbeat
+        return Life.ALIVE if silent < pyproject.settings().visibility_timeout else Life.UNSEEN
+    return life
+
+
+def has_live_worker(database: Database) -> bool:
+    """Tell whether anybody is there to run a job."""
+    from litequeue.store import workers
+    from litequeue.worker.liveness import Life
+
+    return any(lives(database, worker) is Life.ALIVE for worker in workers.owners(database))
+
+
+def nobody_works(path: str) -> str:
+    """Say how to start a worker."""
+    return f"no worker is alive; start one with `litequeue worker {path} -A MODULE:APP`"

@@ -1,0 +1,210 @@
+"""Waiting for jobs to end: for one, for many in order, for many as they end, and in asyncio."""
+
+from __future__ import annotations
+
+import builtins
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from litequeue import exceptions
+from litequeue.result.home import Home
+from litequeue.store import News, Record
+
+MOST_AHEAD: Final = 512
+"""Jobs that are looked at together while they are found to have ended."""
+_LONG: Final = 3600.0
+
+
+class Patience:
+    """How long to wait, and whom to tell every now and then.  Times are in seconds."""
+
+    def __init__(
+        self,
+        home: Home,
+        timeout: float | None,
+        *,
+        interval: float = 0.5,
+        on_interval: Callable[[], object] | None = None,
+    ) -> None:
+        self._clock = home.clock
+        self._timeout = timeout
+        now = self._clock.monotonic()
+        self._deadline = None if timeout is None else now + timeout
+        self._interval = interval
+        self._on_interval = on_interval
+        self._next_call = now + interval
+
+    def left(self, what: str) -> float:
+        """Call back where it is time, and return how long to sleep at most.
+
+        Raises `TimeoutError`, which says that ``what`` did not end.
+        """
+        now = self._clock.monotonic()
+        if self._deadline is not None and now >= self._deadline:
+            raise timed_out(what, self._timeout)
+        left = _LONG if self._deadline is None else self._deadline - now
+        if self._on_interval is None:
+            return left
+        if now >= self._next_call:
+            self._next_call = now + self._interval
+            self._on_interval()
+        return min(left, max(0.0, self._next_call - now))
+
+
+def timed_out(what: str, timeout: float | None) -> exceptions.TimeoutError:
+    """Return the error of who has waited long enough."""
+    return exceptions.TimeoutError(f"{what} after {timeout or 0:g} s")
+
+
+def until_ended(
+    home: Home,
+    id: str,
+    patience: Patience,
+    on_look: Callable[[Record], object] | None = None,
+) -> Record:
+    """Return the record of a job once it has ended.  Raises `JobNotFound` and `TimeoutError`."""
+    store = home.store
+    waiting = store.wait_for(id)
+    try:
+        while True:
+            record = store.fetch(id)
+            if record is None:
+                raise exceptions.JobNotFound(id)
+            if on_look is not None:
+                on_look(record)
+            if record.is_done:
+                return record
+            waiting.wait(patience.left(f"job {id} is still {record.state}"))
+    finally:
+        waiting.close()
+
+
+def in_order(home: Home, ids: Sequence[str], patience: Patience) -> Iterator[tuple[str, Record]]:
+    """Yield the records of jobs in the order of ``ids``, each once it has ended.
+
+    Looks at one, and at ever more together while all of them have ended.
+    """
+    at, ahead = 0, 1
+    while at < len(ids):
+        some = ids[at : at + ahead]
+        found = home.store.fetch_ended(some)
+        ahead = min(2 * ahead, MOST_AHEAD)
+        for id in some:
+            at += 1
+            if id not in found:
+                ahead = 1
+                yield id, until_ended(home, id, patience)
+                break
+            yield id, known(id, found[id])
+
+
+def as_they_end(
+    home: Home, ids: Sequence[str], patience: Patience
+) -> Iterator[list[tuple[str, Record]]]:
+    """Yield the records of jobs as they end, in batches."""
+    from queue import Empty, SimpleQueue
+
+    news: SimpleQueue[tuple[str, News]] = SimpleQueue()
+    left = len(set(ids))
+    if not left:
+        return
+    watch = home.store.watch(ids, lambda id, found: news.put((id, found)))
+    try:
+        while left:
+            batch: list[tuple[str, Record]] = []
+            try:
+                while len(batch) < MOST_AHEAD:
+                    # What is there is taken at once; only for the first one it waits.
+                    wait = 0.0 if batch or news.qsize() else patience.left(f"{left} jobs still run")
+                    id, found = news.get(timeout=wait)
+                    batch.append((id, known(id, found)))
+            except Empty:
+                pass
+            left -= len(batch)
+            if batch:
+                yield batch
+    finally:
+        watch.close()
+
+
+async def ended(
+    home: Home,
+    ids: Sequence[str],
+    timeout: float | None,  # noqa: ASYNC109 - as get() has it
+) -> dict[str, Record]:
+    """Return the records of jobs once all have ended, without blocking the running loop.
+
+    Raises `JobNotFound`, and `TimeoutError` after ``timeout`` seconds.
+    """
+    import asyncio
+
+    found = {id: known(id, record) for id, record in home.store.fetch_ended(ids).items()}
+    rest = [id for id in ids if id not in found]
+    if not rest:
+        return found
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[dict[str, Record]] = loop.create_future()
+
+    def settle(records: dict[str, Record], error: Exception | None) -> None:
+        if future.done():  # cancelled
+            return
+        if error is None:
+            future.set_result(records)
+        else:
+            future.set_exception(error)
+
+    def tell(records: dict[str, Record], error: Exception | None) -> None:
+        try:
+            loop.call_soon_threadsafe(settle, records, error)
+        except RuntimeError:
+            if not loop.is_closed():  # then nobody awaits it any more
+                raise
+
+    watch = home.store.watch(rest, Gathering(rest, tell))
+    try:
+        async with asyncio.timeout(timeout):
+            return found | await future
+    except builtins.TimeoutError:
+        what = f"job {rest[0]} has not ended" if len(rest) == 1 else f"{len(rest)} jobs still run"
+        raise timed_out(what, timeout) from None
+    finally:
+        watch.close()
+
+
+class Gathering:
+    """Gathers the records of jobs; calls ``done(records, error)`` once, with all or an error."""
+
+    def __init__(
+        self, ids: Iterable[str], done: Callable[[dict[str, Record], Exception | None], object]
+    ) -> None:
+        self._missing = set(ids)
+        self._done = done
+        self._records: dict[str, Record] = {}
+        self._lock = threading.Lock()
+        self._is_over = False
+
+    def __call__(self, id: str, news: News) -> None:
+        """Take what the watcher tells."""
+        error: Exception | None = None
+        with self._lock:
+            if self._is_over:
+                return
+            try:
+                self._records[id] = known(id, news)
+                self._missing.discard(id)
+            except Exception as reason:
+                error = reason
+            self._is_over = error is not None or not self._missing
+            if not self._is_over:
+                return
+        self._done(self._records, error)
+
+
+def known(id: str, news: News) -> Record:
+    """Return the record of a job; raises what kept it from being read, or `JobNotFound`."""
+    if isinstance(news, Exception):
+        raise news
+    if news is None:
+        raise exceptions.JobNotFound(id)
+    return news

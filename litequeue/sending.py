@@ -1,0 +1,275 @@
+"""From a call to a job in the file: options, route, payload, signals, one commit."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import datetime, tzinfo
+from typing import Any, Final, Protocol
+
+from litequeue import signals
+from litequeue.calling import AS_REGISTERED, CallOptions, check_name, check_priority, moment
+from litequeue.clock import Clock
+from litequeue.config import Settings
+from litequeue.context import current_request
+from litequeue.exceptions import ImproperlyConfigured
+from litequeue.facts import AppFacts
+from litequeue.job import Job, new_id
+from litequeue.result import AsyncResult
+from litequeue.routing import Router
+from litequeue.serialization import Codec, dumps
+from litequeue.store import Store
+from litequeue.task import Task
+
+logger = logging.getLogger("litequeue")
+
+_OPTIONS: Final = (
+    "queue", "exchange", "routing_key", "priority", "serializer", "compression", "ignore_result",
+)  # fmt: skip
+"""Options that a call, a task (in this order) and a route may give."""
+_SIGNATURE_LIMIT: Final = 500
+
+
+class App(Protocol):
+    """What sending needs of an app."""
+
+    conf: Settings
+    clock: Clock
+    introduced: bool
+
+    @property
+    def store(self) -> Store:
+        """The file."""
+
+    @property
+    def codec(self) -> Codec:
+        """What makes text of arguments."""
+
+    @property
+    def router(self) -> Router:
+        """What chooses the queue."""
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """Where datetimes without a zone are meant."""
+
+    def facts(self) -> AppFacts:
+        """Describe the app."""
+
+    def finalize(self) -> None:
+        """Give the tasks what the settings say of them."""
+
+
+def send(
+    app: App,
+    task: Task[Any, Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    options: CallOptions,
+) -> AsyncResult[Any]:
+    """Accept one call as a job.  `Task.delay` says what is raised."""
+    app.finalize()
+    now = app.clock.now()
+    job = make_job(app, task, args, kwargs, options, id=options.id or new_id(now), now=now)
+    if signals.before_task_publish.receivers:
+        job = _announce(job, args, kwargs)
+    store: Store = app.store
+    if not app.introduced:
+        app.introduced = True
+        store.introduce(app.facts())
+    store.enqueue(job, wait=options.patience)
+    if signals.after_task_publish.receivers:
+        signals.after_task_publish.send(
+            sender=job.task, body=(args, kwargs, {}), headers=_headers(job), exchange="",
+            routing_key=job.queue,
+        )  # fmt: skip
+    return AsyncResult(job.id, app=app)
+
+
+def send_many(
+    app: App, calls: Sequence[tuple[Any, ...]], ids: Sequence[str], options: CallOptions
+) -> list[AsyncResult[Any]]:
+    """Accept all ``calls`` in one transaction, or none; the publish signals are not sent."""
+    app.finalize()
+    now = app.clock.now()
+    jobs = []
+    for id, (task, args, *rest) in zip(ids, calls, strict=True):
+        kwargs = rest[0] if rest else {}
+        if task.typing:
+            task.check_arguments(args, kwargs)
+        jobs.append(make_job(app, task, args, kwargs, options, id=id, now=now))
+    store: Store = app.store
+    if not app.introduced:
+        app.introduced = True
+        store.introduce(app.facts())
+    store.enqueue_many(jobs)
+    return [AsyncResult(id, app=app) for id in ids]
+
+
+def make_job(
+    app: App,
+    task: Task[Any, Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    options: CallOptions,
+    *,
+    id: str,
+    now: float,
+) -> Job:
+    """Make the job of a call, without storing it."""
+    name, conf, request = task.name, app.conf, current_request.get()
+    if name.startswith("__main__."):
+        raise ImproperlyConfigured(
+            f"{name} is defined in an interactive session, which no worker can import; "
+            "put it into a file"
+        )
+    chosen = app.router.route(name, args, kwargs, _given(task, options), task=task)
+    priority = chosen.get("priority")
+    if priority is None:
+        priority = conf.task_default_priority
+        if conf.task_inherit_parent_priority and request is not None:
+            priority = request.priority
+    expires = options.expires
+    if expires is None and (soon := chosen.get("expires", task.expires)) is not None:
+        expires = _expiry(soon, now, app.zone)
+    parent = request if request is not None and options.add_to_parent and request.trail else None
+    extras = _extras(task, options, chosen, parent)
+    return Job(
+        id,
+        name,
+        app.codec.dumps_arguments(
+            args,
+            kwargs,
+            limit=conf.task_max_arguments_size,
+            context=f"{name}:{id}",
+            serializer=chosen.get("serializer"),
+            compression=chosen.get("compression"),
+        ),
+        chosen["queue"],
+        priority,
+        options.eta,
+        expires,
+        extras,
+        None if parent is None else parent.id,
+    )
+
+
+def _given(task: Task[Any, Any], options: CallOptions) -> dict[str, Any]:
+    """Return the options that the call or, where it is silent, its task has."""
+    given = {}
+    for name in _OPTIONS:
+        value = getattr(options, name)
+        if value is None:
+            value = getattr(task, name) if name != "ignore_result" else None
+        if value is not None:
+            given[name] = value
+    return given
+
+
+def _expiry(expires: datetime | float, now: float, zone: tzinfo | None) -> float | None:
+    seconds = isinstance(expires, int | float)
+    return moment(now + expires if seconds else expires, zone)  # type: ignore[operator]  # a number
+
+
+def _extras(
+    task: Task[Any, Any], options: CallOptions, chosen: Mapping[str, Any], parent: Any
+) -> str | None:
+    """Return what few jobs have, as JSON; None for most."""
+    check_name("queue", chosen["queue"])
+    check_priority(chosen.get("priority"))
+    if options is AS_REGISTERED and parent is None and "ignore_result" not in chosen:
+        return None
+    extras: dict[str, Any] = {}
+    if options.headers:
+        extras["headers"] = dict(options.headers)
+    if options.shadow:
+        extras["shadow"] = options.shadow
+    if chosen.get("ignore_result") is not None:
+        extras["ignore_result"] = bool(chosen["ignore_result"])
+    if parent is not None:
+        extras["root"] = parent.root_id
+    return dumps(extras) if extras else None
+
+
+def _headers(job: Job) -> dict[str, Any]:
+    """Return a job as the headers of Celery's message (protocol 2)."""
+    extras = json.loads(job.options) if job.options else {}
+    return {
+        "lang": "py", "task": job.task, "id": job.id, "root_id": extras.get("root", job.id),
+        "parent_id": job.parent, "group": None, "shadow": extras.get("shadow"), "eta": job.eta,
+        "expires": job.expires, "retries": 0, "timelimit": [None, None],
+        "ignore_result": extras.get("ignore_result", False), **extras.get("headers", {}),
+    }  # fmt: skip
+
+
+def _announce(job: Job, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
+    """Send `before_task_publish`; headers that a receiver adds travel with the job."""
+    headers = _headers(job)
+    known = set(headers)
+    signals.before_task_publish.send(
+        sender=job.task, body=(args, kwargs, {}), headers=headers, exchange="",
+        routing_key=job.queue, declare=[], retry_policy=None,
+        properties={"correlation_id": job.id, "priority": job.priority},
+    )  # fmt: skip
+    added = {name: value for name, value in headers.items() if name not in known}
+    if not added:
+        return job
+    extras = json.loads(job.options) if job.options else {}
+    extras["headers"] = {**extras.get("headers", {}), **added}
+    return Job(
+        job.id, job.task, job.body, job.queue, job.priority, job.eta, job.expires, dumps(extras),
+        job.parent,
+    )  # fmt: skip
+
+
+# A task that is known by its name only
+
+
+def stranger(app: App, name: str) -> Task[..., Any]:
+    """Return a task for a name that this app has not registered: a worker's app has."""
+    check_name("the name of a task", name)
+    task = Task[..., Any]()
+    task.name = name
+    task.app = app
+    task.typing = False
+    return task
+
+
+_for_real: ContextVar[bool] = ContextVar("litequeue_for_real", default=False)
+
+
+@contextlib.contextmanager
+def for_real() -> Iterator[None]:
+    """Enqueue in this block even where `task_always_eager` is set."""
+    mark = _for_real.set(True)
+    try:
+        yield
+    finally:
+        _for_real.reset(mark)
+
+
+def is_eager(conf: Settings) -> bool:
+    """Tell whether calls run here and now (`task_always_eager`)."""
+    return conf.task_always_eager and not _for_real.get()
+
+
+# For people who look into the file
+
+
+def signature_of(task: Task[..., Any]) -> str:
+    """Return a task's signature as text, as "(x: int, y: int) -> int"."""
+    try:
+        return str(inspect.signature(task.run))[:_SIGNATURE_LIMIT]
+    except (TypeError, ValueError):
+        return "(...)"
+
+
+def summary_of(task: Task[..., Any]) -> str:
+    """Return the first line of a task's docstring."""
+    kind = type(task)
+    text = kind.__doc__ if "__doc__" in vars(kind) else None
+    return (inspect.cleandoc(text or "").splitlines() or [""])[0][:_SIGNATURE_LIMIT]

@@ -1,0 +1,96 @@
+"""Exceptions in words: what of them can be stored, shown, and handed to hooks."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import traceback
+from typing import Final
+
+from litequeue import serialization
+from litequeue.exceptions import LiteQueueError
+from litequeue.job import Failure
+
+MESSAGE_LIMIT: Final = 64 * 1024
+"""Characters kept of an exception's text and of a traceback."""
+_OUR_FRAMES: Final = frozenset(
+    {"litequeue.worker.executor", "litequeue.task", "litequeue.worker.eager"}
+)
+
+
+class ExceptionInfo:
+    """What hooks get as ``einfo`` (Celery's): the exception, its type, its traceback as text."""
+
+    __slots__ = ("exception", "internal", "traceback", "type")
+
+    def __init__(self, exception: BaseException, traceback: str | None, internal: bool) -> None:
+        self.exception = exception
+        self.type: type[BaseException] = type(exception)
+        self.traceback = traceback or ""
+        self.internal = internal
+        """The library decided it, not an exception of the task's."""
+
+    def __str__(self) -> str:
+        """Return the traceback."""
+        return self.traceback
+
+    def __repr__(self) -> str:
+        """Return Celery's form."""
+        return f"<ExceptionInfo: {self.exception!r}>"
+
+
+def describe(
+    error: BaseException, type_name: str | None = None, *, expected: bool = False
+) -> Failure:
+    """Put an exception into words that any process can store and read.
+
+    Frames of the library are left out of the traceback: the user's own come first.
+    """
+    kind = type(error)
+    name = kind.__qualname__
+    if kind.__module__ not in (builtins.__name__, "litequeue.exceptions"):
+        name = f"{kind.__module__}.{name}"
+    try:
+        message = str(error)
+    except Exception as failure:  # a broken __str__ must not cost the job its verdict
+        message = f"<{name} whose str() raised {type(failure).__name__}>"
+    return Failure(
+        type_name or name,
+        _clean(message),
+        _clean("".join(_lines(error))),
+        _arguments(error),
+        expected,
+    )
+
+
+def _lines(error: BaseException) -> list[str]:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OUR_FRAMES:
+        trace = trace.tb_next
+    try:
+        return traceback.format_exception(type(error), error, trace)
+    except Exception as failure:
+        return [f"<the traceback could not be written: {type(failure).__name__}>"]
+
+
+def _arguments(error: BaseException) -> str:
+    try:
+        arguments = serialization.dumps(list(error.args))
+    except LiteQueueError:
+        arguments = ""
+    if arguments and len(arguments) <= MESSAGE_LIMIT:
+        return arguments
+    return json.dumps([_clean(repr_safely(error))])
+
+
+def repr_safely(value: object) -> str:
+    """Return ``repr(value)``, or words about why there is none."""
+    try:
+        return repr(value)
+    except Exception as failure:
+        return f"<{type(value).__name__} whose repr() raised {type(failure).__name__}>"
+
+
+def _clean(text: str) -> str:
+    """Return text that SQLite can store: whole characters only, and not without end."""
+    return text[:MESSAGE_LIMIT].encode("utf-8", "backslashreplace").decode()
