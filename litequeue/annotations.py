@@ -27,6 +27,7 @@ def annotate(task: Task[..., Any], conf: Settings) -> None:
     for attributes in _annotations(conf.task_annotations, task):
         for name, value in attributes.items():
             _apply(task, name, value)
+    task.hooks = task.find_hooks()
 
 
 def _annotations(given: Any, task: Task[..., Any]) -> Iterator[Mapping[str, Any]]:

@@ -102,6 +102,8 @@ class Task(Generic[P, R]):
     """
 
     abstract: ClassVar[bool] = True
+    hooks: frozenset[str] = frozenset()
+    """The names of the hooks that it has of its own, and "__call__"."""
     app: Any = None
     """The `LiteQueue` that the task is registered with."""
     name: str = ""
@@ -176,9 +178,13 @@ class Task(Generic[P, R]):
     ) -> str | None:
         """Return the name to show for one call in logs, None for the task's own."""
 
-    def overrides(self, method: str) -> bool:
-        """Tell whether the task has a ``method`` of its own."""
-        return getattr(type(self), method) is not getattr(Task, method)
+    def find_hooks(self) -> frozenset[str]:
+        """Return the names of the hooks that the task has of its own."""
+        return frozenset(
+            name
+            for name in _HOOKS
+            if name in vars(self) or getattr(type(self), name) is not getattr(Task, name)
+        )
 
     # Calling
 
@@ -411,6 +417,7 @@ class Task(Generic[P, R]):
             raise NotImplementedError(f"retry_kwargs option {name!r}")
         self.app = app
         self._check = argument_check(self.run, bound=False)
+        self.hooks = self.find_hooks()
         self.on_bound(app)
 
     @classmethod
@@ -474,11 +481,18 @@ def _is_option(base: type[Task[..., Any]], name: str) -> bool:
     return name in _OPTIONS or (hasattr(base, name) and not hasattr(Task, name))
 
 
-_OPTIONS: Final = frozenset(
-    name
-    for name, kind in Task.__annotations__.items()
-    if name not in ("app", "abstract", "name", "MaxRetriesExceededError")
-) | {"before_start", "on_success", "on_failure", "on_retry", "after_return", "shadow_name"}
+_HOOKS: Final = frozenset(
+    {"__call__", "after_return", "before_start", "on_failure", "on_retry", "on_success"}
+)
+_OPTIONS: Final = (
+    frozenset(
+        name
+        for name, kind in Task.__annotations__.items()
+        if name not in ("app", "abstract", "hooks", "name", "MaxRetriesExceededError")
+    )
+    | (_HOOKS - {"__call__"})
+    | {"shadow_name"}
+)
 _MEAN_NOTHING_HERE: Final = frozenset(
     [
         "countdown",

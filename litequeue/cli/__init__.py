@@ -16,7 +16,7 @@ from litequeue.exceptions import LiteQueueError
 _FAMILIES: Final = {
     "Run": {
         "worker": ("worker", "Run the jobs in DB until stopped."),
-        "demo": ("demo", "Kill a worker again and again, and lose nothing."),
+        "demo": ("demo", "Kill a worker while it works, and lose nothing."),
     },
     "Send": {
         "enqueue": ("enqueue", "Send a job from the shell."),

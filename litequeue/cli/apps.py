@@ -118,6 +118,7 @@ def load(wanted: Wanted, path: str, *, rebind: bool = False) -> LiteQueue:
     from litequeue.finding import find_app
 
     name = wanted.name
+    _refuse_a_file(name, path)
     try:
         with importing(name):
             app = find_app(name)
@@ -126,7 +127,8 @@ def load(wanted: Wanted, path: str, *, rebind: bool = False) -> LiteQueue:
     except NotRegistered as error:
         raise ImproperlyConfigured(f"{error}{_apps_in(name, path)}") from error
     except ImproperlyConfigured as error:
-        raise ImproperlyConfigured(_not_an_app(name, path, error)) from error
+        more = _apps_in(name, path) if "not a LiteQueue app" in str(error) else ""
+        raise ImproperlyConfigured(f"{error}{more}") from error
     except ModuleNotFoundError as error:
         raise ImproperlyConfigured(_missing(wanted, path, error)) from error
     except LiteQueueError as error:
@@ -163,19 +165,19 @@ def _missing(wanted: Wanted, path: str, error: ModuleNotFoundError) -> str:
     )
 
 
-def _not_an_app(name: str, path: str, error: ImproperlyConfigured) -> str:
+def _refuse_a_file(name: str, path: str) -> None:
+    """Raise `ImproperlyConfigured` for a file where an app should be, before it is imported."""
     from litequeue.cli.parameters import as_app
 
-    stem = os.path.basename(name)  # noqa: PTH119 - pathlib takes 5 ms to import
     if name.endswith(".py"):
-        way = as_app(name).partition(":")[0]
-        return f"-A names a module, not a file: say `litequeue worker {path} -A {way}`"
-    if stem != name or stem.rpartition(".")[2] in ("sqlite", "sqlite3", "db"):
-        return (
-            f"-A names an app, and {name!r} looks like a file: "
-            f"say `litequeue worker {name} -A MODULE:APP`"
+        module = as_app(name).partition(":")[0]
+        raise ImproperlyConfigured(
+            f"-A names a module, not a file: say `litequeue worker {path} -A {module}`"
         )
-    return f"{error}{_apps_in(name, path) if ' not a LiteQueue app' in str(error) else ''}"
+    if os.sep in name or os.path.isfile(name):  # noqa: PTH113 - pathlib takes 5 ms to import
+        raise ImproperlyConfigured(
+            f"-A names an app, and {name!r} is a file: say `litequeue worker {name} -A MODULE:APP`"
+        )
 
 
 def _apps_in(name: str, path: str) -> str:

@@ -94,9 +94,9 @@ def retry(ctx: click.Context, /, db: str, ids: tuple[str, ...], **given: Any) ->
 @_bulk
 @click.pass_context
 def revoke(ctx: click.Context, /, db: str, ids: tuple[str, ...], **given: Any) -> int:
-    """Call off jobs that have not started: they end as REVOKED.
+    """Call off jobs that have not started.
 
-    An ID may be abbreviated.
+    They end as REVOKED.  An ID may be abbreviated.
     """
     from litequeue.store.bulk import Change
 

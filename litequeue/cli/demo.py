@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 @click.option("-c", "--concurrency", type=click.IntRange(1, 64),
               help="Children of the worker (default: the number of CPUs, at most 8).")  # fmt: skip
 def demo(seconds: float | None, concurrency: int | None) -> int:
-    """Parse Python's standard library through a queue, and kill the worker meanwhile.
+    """Kill a worker while it works, and lose nothing.
 
-    Everything happens in a temporary directory.  Exit code 0: every result is there, once, and
-    right.
+    Python's standard library is parsed through a queue meanwhile.  Everything happens in a
+    temporary directory.  Exit code 0: every result is there, once, and right.
     """
     # The demo shows the defaults: what is set here is meant for somebody's real queue.
     for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:

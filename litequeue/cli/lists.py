@@ -54,7 +54,10 @@ def queues(db: str, as_json: bool) -> None:
 @database_argument
 @json_option
 def tasks(db: str, as_json: bool) -> None:
-    """List the tasks that can be sent, with the jobs of the last day."""
+    """List the tasks that can be sent.
+
+    With each the jobs of the last day, by state.
+    """
     from litequeue.store import listing
 
     now = SYSTEM.now()

@@ -107,16 +107,16 @@ def worker(
     from litequeue.configured import URL_VARIABLE
     from litequeue.store.filesystem import normalise
 
-    settings = pyproject.settings()
-    _configure_logging(settings, level, log_format)
     refuse_namesake()
     path = normalise(db)
+    settings = pyproject.settings()
+    wanted = apps.choose(app_name, path)
+    wanted_queues = tuple(part.strip() for part in queues.split(",") if part.strip())
+    _configure_logging(settings, level, log_format)
     os.environ[URL_VARIABLE] = path
     here = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
     if here not in sys.path:
         sys.path.insert(0, here)
-    wanted_queues = tuple(part.strip() for part in queues.split(",") if part.strip())
-    wanted = apps.choose(app_name, path)
 
     def load() -> LiteQueue:
         app = apps.load(wanted, path, rebind=rebind)

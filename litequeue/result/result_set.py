@@ -278,8 +278,12 @@ class ResultSet(Generic[R]):
         timeout: float | None = None,
     ) -> None:
         """End as REVOKED those that still wait; see `AsyncResult.revoke`."""
+        if terminate:
+            raise NotImplementedError("revoke(terminate=True), which stops running jobs")
         for member in self.results:
-            member.revoke(connection, terminate=terminate, signal=signal)
+            if isinstance(member, EagerResult):
+                member.revoke()
+        self.app.store.revoke_many([member.id for member in self._stored()])
 
     def forget(self) -> None:
         """Delete those that have ended with their results."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from litequeue import exceptions
 from litequeue.result.home import Home
-from litequeue.store import News, Record
+from litequeue.store import News, Record, Waiting
 
 MOST_AHEAD: Final = 512
 """Jobs that are looked at together while they are found to have ended."""
@@ -65,19 +65,21 @@ def until_ended(
 ) -> Record:
     """Return the record of a job once it has ended.  Raises `JobNotFound` and `TimeoutError`."""
     store = home.store
-    waiting = store.wait_for(id)
+    waiting: Waiting | None = None
     try:
         while True:
-            record = store.fetch(id)
-            if record is None:
-                raise exceptions.JobNotFound(id)
+            record = known(id, store.fetch(id))
             if on_look is not None:
                 on_look(record)
             if record.is_done:
                 return record
-            waiting.wait(patience.left(f"job {id} is still {record.state}"))
+            if waiting is None:
+                waiting = store.wait_for(id)  # and look again: it may have ended before that
+            else:
+                waiting.wait(patience.left(f"job {id} is still {record.state}"))
     finally:
-        waiting.close()
+        if waiting is not None:
+            waiting.close()
 
 
 def in_order(home: Home, ids: Sequence[str], patience: Patience) -> Iterator[tuple[str, Record]]:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from litequeue.serialization.encoder import encode_plain
 from litequeue.serialization.faults import check
 from litequeue.serialization.tags import untag
-from litequeue.serialization.types import Types
 
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+if TYPE_CHECKING:
+    from litequeue.serialization.types import Types
 
 
 def encode_json(value: Any) -> str:
     """Return lowered ``value`` as JSON; raises `Fault` for half a character and no number."""
     try:
         text = encode_plain(value)
-    except ValueError:
+        if not text.isascii():
+            text.encode()
+    except ValueError:  # UnicodeEncodeError is one
         check(value)
         raise
-    if not text.isascii() and _SURROGATE.search(text):
-        check(value)
     return text
 
 

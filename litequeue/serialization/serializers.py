@@ -166,7 +166,10 @@ def _no_extension(code: int, _data: bytes) -> Any:
 def _from_msgpack(data: bytes) -> Any:
     import msgpack
 
-    return msgpack.unpackb(data, ext_hook=_no_extension, timestamp=3)
+    try:
+        return msgpack.unpackb(data, ext_hook=_no_extension, timestamp=3)
+    except ValueError as error:
+        raise ValueError(f"not msgpack: {error or type(error).__name__}") from error
 
 
 def _to_pickle(value: Any) -> bytes:

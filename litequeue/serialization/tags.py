@@ -9,11 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from litequeue.serialization.encoder import encode_plain
 from litequeue.serialization.faults import Fault
-from litequeue.serialization.types import Types
+
+if TYPE_CHECKING:
+    from litequeue.serialization.types import Types
 
 MAX_DEPTH: Final = 100
 
@@ -125,11 +127,13 @@ def _dict(value: Mapping[Any, Any], types: Types | None, depth: int) -> Mapping[
         if type(key) is str:
             fault.path.append(key)
         raise
-    return _escaped(value if copy is None else copy)
+    lowered = value if copy is None else copy
+    return _escaped(lowered) if "__type__" in value and len(value) == 2 else lowered
 
 
 def _escaped(lowered: Mapping[str, Any]) -> Mapping[str, Any]:
-    if len(lowered) != 2 or "__type__" not in lowered or "__value__" not in lowered:
+    """Return a user's own dict that looks like a tag as the tag of a dict."""
+    if "__value__" not in lowered:
         return lowered
     return tag("dict", [[key, item] for key, item in lowered.items()])
 

@@ -119,6 +119,13 @@ class Store:
                 self._open_ringer().ring_waiters([id])
         return revoked
 
+    def revoke_many(self, ids: Iterable[str]) -> None:
+        """End those among the jobs that wait as REVOKED, and tell who awaits them."""
+        now = self.clock.now()
+        revoked = results.revoke_many(self.database, ids, now=now, keep=self.keep)
+        with self._ringing:
+            self._open_ringer().ring_waiters(revoked)
+
     def wait_for(self, id: str) -> Waiting:
         """Announce an interest in ``id``; look at the file after this call, then wait."""
         return self._results.register(id)

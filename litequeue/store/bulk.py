@@ -22,7 +22,7 @@ from litequeue.store.maintenance import PRUNE_ERRORS, PRUNE_JOB, PRUNE_PAYLOAD
 from litequeue.store.models import Job
 from litequeue.store.settle import Keep
 
-BATCH: Final = 250
+BATCH: Final = 200
 """Jobs changed per transaction (20 to 40 µs each), so that nobody waits long behind it."""
 
 

@@ -13,6 +13,7 @@ from litequeue.job import Failure
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
 from litequeue.store.maintenance import PRUNE_ERRORS, PRUNE_JOB, PRUNE_PAYLOAD
+from litequeue.store.settle import Keep
 
 AT_ONCE: Final = 500
 """Jobs per statement (2 µs each): while one runs, no other thread can read."""
@@ -66,16 +67,17 @@ def fetch(database: Database, id: str) -> Record | None:
     return Record(*(*row[:5], None if failure is None else Failure(*failure)))
 
 
-# Many jobs: ids travel as one JSON list, and are told apart by their place in it.
+# Many jobs: ids travel as one JSON list, and are told apart by their place in it.  CROSS JOIN keeps
+# SQLite from beginning with the jobs.
 
 FETCH_MANY: Final = """
-SELECT wanted.key, job.phase, job.state, job.result, job.retries, job.finished, job.seq
-FROM json_each(?) AS wanted LEFT JOIN litequeue_job AS job ON job.id = wanted.value
+SELECT json_each.key, job.phase, job.state, job.result, job.retries, job.finished, job.seq
+FROM json_each(?) LEFT JOIN litequeue_job AS job ON job.id = json_each.value
 """
 FETCH_ENDED: Final = f"{FETCH_MANY}WHERE job.phase = 'done' OR job.phase IS NULL\n"
 LAST_ERRORS: Final = """
 SELECT error.job, error.state, error.type, error.message, error.traceback, error.args
-FROM json_each(?) AS wanted JOIN litequeue_error AS error ON error.job = wanted.value
+FROM json_each(?) CROSS JOIN litequeue_error AS error ON error.job = json_each.value
 ORDER BY error.job, error.claim
 """
 
@@ -116,7 +118,7 @@ def _failures(
 
 COUNT_STATES: Final = """
 SELECT job.phase IS 'done', job.state, count(*)
-FROM json_each(?) AS wanted LEFT JOIN litequeue_job AS job ON job.id = wanted.value
+FROM json_each(?) LEFT JOIN litequeue_job AS job ON job.id = json_each.value
 GROUP BY 1, 2
 """
 
@@ -211,8 +213,8 @@ def children_of(database: Database, id: str) -> list[str]:
 
 
 CHILDREN_OF_MANY: Final = """
-SELECT wanted.key, job.id
-FROM json_each(?) AS wanted JOIN litequeue_job AS job ON job.parent = wanted.value
+SELECT json_each.key, job.id
+FROM json_each(?) CROSS JOIN litequeue_job AS job ON job.parent = json_each.value
 ORDER BY job.seq
 """
 
@@ -228,7 +230,25 @@ def children_of_many(database: Database, ids: Iterable[str]) -> dict[str, list[s
     return found
 
 
-# Forgetting
+# Ending and forgetting
+
+REVOKE_AMONG: Final = """
+UPDATE litequeue_job SET phase = 'done', state = 'REVOKED', finished = ?, keep_until = ?
+WHERE id IN (SELECT value FROM json_each(?)) AND phase <> 'done' AND phase <> 'leased'
+RETURNING id
+"""
+
+
+def revoke_many(database: Database, ids: Iterable[str], *, now: float, keep: Keep) -> list[str]:
+    """End those among the jobs that wait as REVOKED, some at a time; return their ids."""
+    revoked: list[str] = []
+    keep_until = keep.until(states.REVOKED, now)
+    for some in _portions(ids):
+        with database.write(durable=True, rows=len(some)) as connection:
+            rows = connection.execute(REVOKE_AMONG, (now, keep_until, json.dumps(some))).fetchall()
+        revoked += [row[0] for row in rows]
+    return revoked
+
 
 FORGETTABLE: Final = "SELECT seq FROM litequeue_job WHERE id = ? AND phase = 'done'"
 
@@ -239,19 +259,22 @@ def forget(database: Database, id: str) -> bool:
 
 
 FORGETTABLE_AMONG: Final = """
-SELECT job.seq FROM json_each(?) AS wanted JOIN litequeue_job AS job ON job.id = wanted.value
+SELECT job.seq FROM json_each(?) CROSS JOIN litequeue_job AS job ON job.id = json_each.value
 WHERE job.phase = 'done'
 """
 
 
 def forget_many(database: Database, ids: Iterable[str]) -> int:
     """Delete those among the jobs that have ended, some at a time; return how many."""
-    return sum(_forget(database, FORGETTABLE_AMONG, json.dumps(some)) for some in _portions(ids))
+    return sum(
+        _forget(database, FORGETTABLE_AMONG, json.dumps(some), rows=len(some))
+        for some in _portions(ids)
+    )
 
 
-def _forget(database: Database, query: str, argument: str) -> int:
-    with database.write(durable=True) as connection:
-        rows = connection.execute(query, (argument,)).fetchall()
+def _forget(database: Database, query: str, argument: str, *, rows: int = 1) -> int:
+    with database.write(durable=True, rows=rows) as connection:
+        found = connection.execute(query, (argument,)).fetchall()
         for statement in (PRUNE_ERRORS, PRUNE_PAYLOAD, PRUNE_JOB):
-            connection.executemany(statement, rows)
-    return len(rows)
+            connection.executemany(statement, found)
+    return len(found)

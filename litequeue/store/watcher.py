@@ -40,27 +40,15 @@ class Watcher:
         self._is_stale = False  # somebody lost interest: more is announced than watched
         self._seen: tuple[object, int] | None = None
 
-    @property
-    def is_running(self) -> bool:
-        """Tell whether the thread is there."""
-        return self._waiting is not None
-
     def watch(self, ids: Iterable[str], told: Told) -> Watch:
         """Call ``told(id, record)`` once for each job: here if it has ended, else in the thread.
 
         Raises `StoreError` when the file cannot be read.
         """
         watch = Watch(self, list(dict.fromkeys(ids)), told)
-        with self._lock:
-            for id in watch.ids:
-                self._watched.setdefault(id, []).append(watch)
-            if self._waiting is None:
-                self._start()
-            else:
-                self._waiting.add(watch.ids)
-                self._waiting.event.set()
         try:
-            # Whoever settles after this look rings: the ids are announced already.
+            self._announce(watch)
+            # Whoever settles after this look rings.
             found = results.fetch_ended(self._database, watch.ids)
         except BaseException:
             watch.close()
@@ -83,13 +71,29 @@ class Watcher:
             if self._waiting is not None and not self._watched:
                 self._end(self._waiting)
 
+    def _announce(self, watch: Watch) -> None:
+        with self._lock:
+            for id in watch.ids:
+                self._watched.setdefault(id, []).append(watch)
+            if self._waiting is None:
+                self._start()
+            else:
+                self._waiting.add(watch.ids)
+                self._waiting.event.set()
+
     def _start(self) -> None:
-        waiting = self._waiting = self._bell.register(*self._watched)
-        self._seen = None
+        waiting = self._bell.register(*self._watched)
         # A daemon: a program may end although it has not seen every result.
-        threading.Thread(
+        thread = threading.Thread(
             target=self._run, args=(waiting,), name="litequeue-watcher", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except BaseException:
+            waiting.close()
+            raise
+        self._waiting = waiting
+        self._seen = None
 
     def _end(self, waiting: Waiting) -> None:
         self._waiting = None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from litequeue import states
-from litequeue.context import current_request
+from litequeue.context import current_request, working_for
 from litequeue.result import EagerResult
 from litequeue.serialization import dumps
 from litequeue.task import Eagerly, Task
@@ -43,7 +43,8 @@ def apply(
             parent_id=None if parent is None else parent.id,
             options=dumps(extras) if extras else None, trail=task.trail, is_eager=True,
         )  # fmt: skip
-        attempt = executor.run(task, request)
+        with working_for(app):
+            attempt = executor.run(task, request)
         if attempt.state != states.RETRY:
             return _result(app, task, id, attempt, options.throw)
         plan = attempt.plan

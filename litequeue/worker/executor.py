@@ -114,8 +114,7 @@ class Executor:
         """Run one attempt with its signals and hooks."""
         mark = current_request.set(request)
         try:
-            with working_for(self._app):
-                return self._run(task, request)
+            return self._run(task, request)
         finally:
             current_request.reset(mark)
 
@@ -136,10 +135,10 @@ class Executor:
 
     def _call(self, task: Task[..., Any], request: Request) -> Attempt:
         try:
-            if task.overrides("before_start"):
+            if "before_start" in task.hooks:
                 task.before_start(request.id, request.args, request.kwargs)
             # A task that overrides being called wants to be called, not run.
-            function = task if task.overrides("__call__") else task.run
+            function = task if "__call__" in task.hooks else task.run
             value = function(*request.args, **request.kwargs)
             if inspect.iscoroutine(value):
                 value = self._await(value)
@@ -234,7 +233,7 @@ class Executor:
         """Call the hooks and send the signals of a verdict, before it is recorded."""
         id, args, kwargs = request.id, request.args, request.kwargs
         if attempt.state == states.SUCCESS:
-            if task.overrides("on_success"):
+            if "on_success" in task.hooks:
                 self._guard(task, request, task.on_success, attempt.value, id, args, kwargs)
             if signals.task_success.receivers:
                 signals.task_success.send(sender=task, result=attempt.value)
@@ -242,7 +241,7 @@ class Executor:
             attempt = self._conclude_failure(attempt, task, request)
         elif attempt.state == states.RETRY and attempt.counted:
             self._conclude_retry(attempt, task, request)
-        if attempt.state in _NEEDS_AFTER_RETURN and task.overrides("after_return"):
+        if attempt.state in _NEEDS_AFTER_RETURN and "after_return" in task.hooks:
             self._guard(
                 task, request, task.after_return, attempt.state, attempt.value, id, args, kwargs,
                 None,
@@ -257,7 +256,7 @@ class Executor:
         if failure is None:
             return attempt
         info = ExceptionInfo(error, failure.traceback, internal=False)
-        if task.overrides("on_failure"):
+        if "on_failure" in task.hooks:
             try:
                 task.on_failure(error, id, args, kwargs, info)
             except Retry as retry:
@@ -279,7 +278,7 @@ class Executor:
     def _conclude_retry(self, attempt: Attempt, task: Task[..., Any], request: Request) -> None:
         failure = attempt.failure
         info = ExceptionInfo(attempt.value, failure.traceback if failure else None, internal=False)
-        if task.overrides("on_retry"):
+        if "on_retry" in task.hooks:
             self._guard(
                 task, request, task.on_retry, attempt.value, request.id, request.args,
                 request.kwargs, info,
@@ -294,9 +293,9 @@ class Executor:
         mark = current_request.set(request)
         id, args, kwargs = request.id, request.args, request.kwargs
         try:
-            if task.overrides("on_failure"):
+            if "on_failure" in task.hooks:
                 self._guard(task, request, task.on_failure, error, id, args, kwargs, info)
-            if task.overrides("after_return"):
+            if "after_return" in task.hooks:
                 self._guard(
                     task, request, task.after_return, states.FAILURE, error, id, args, kwargs, None
                 )

@@ -365,14 +365,13 @@ def _directory(path: str) -> str:
 def manifest_of(app: LiteQueue) -> Manifest:
     """Return what the consumer must know of an app."""
     conf, tasks = app.conf, app.tasks
-    hooks = ("on_failure", "after_return")
     return Manifest(
         tasks=tuple(tasks),
         once=tuple(name for name, task in tasks.items() if not task.acks_late),
         fragile=tuple(name for name, task in tasks.items() if not task.reject_on_worker_lost),
         untracked=tuple(name for name, task in tasks.items() if not task.track_started),
         failure_hooks=tuple(
-            name for name, task in tasks.items() if any(map(task.overrides, hooks))
+            name for name, task in tasks.items() if task.hooks & {"on_failure", "after_return"}
         ),
         listens=tuple(signals.connected()),
         max_deliveries=conf.task_max_deliveries,

@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 
 from benchmarks.growth import SAME_STEPS
-from benchmarks.growth_probe import TASK, vm_steps
-from benchmarks.seeding import WAYS, seed
+from benchmarks.growth_probe import vm_steps
+from benchmarks.seeding import TASK, WAYS, seed
 from litequeue.store import Database, claim, jobs, maintenance, models, settle
 from tests.store.steps import NOW, claim_one, problems, put, rows, step, success
 
@@ -23,7 +23,9 @@ FEW, MANY = 1_000, 200_000
 def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     path = tmp_path_factory.mktemp("small") / "jobs.sqlite"
     seed(path, {"waiting": FEW})
-    return vm_steps(path)
+    found = vm_steps(path)
+    assert min(found.values()) > 10  # they are counted
+    return found
 
 
 def grown(way: str, path: Path, count: int) -> dict[str, int]:

@@ -7,14 +7,17 @@ import pytest
 
 from litequeue.config import Settings
 from litequeue.exceptions import JobNotFound, QueueFileReplaced, RemoteError
-from litequeue.result import AsyncResult, ResultSet
+from litequeue.result import ResultSet
 from litequeue.store import Database, Store, Waiting, jobs, results
 from litequeue.store.results import fetch, fetch_ended, fetch_many, forget
+from tests.store.homes import handle
 from tests.store.steps import (
     KEEP,
     NOW,
+    claim,
     claim_one,
     failure,
+    job,
     put,
     reap,
     retry,
@@ -163,6 +166,20 @@ def test_children_come_in_the_order_they_were_sent(database: Database) -> None:
     }
 
 
+def test_those_that_wait_are_revoked(database: Database) -> None:
+    put(database, "a", "b", "c", "d")
+    lease = claim_one(database)
+    step(database, success(claim_one(database)))
+    assert results.revoke_many(database, ["a", "b", "d", "x"], now=NOW, keep=KEEP) == ["d"]
+    states = rows(database.path, "SELECT id, state FROM litequeue_job ORDER BY id")
+    assert states == [
+        (lease.id, "RECEIVED"),
+        ("b", "SUCCESS"),
+        ("c", "PENDING"),
+        ("d", "REVOKED"),
+    ]
+
+
 def test_only_a_finished_result_can_be_forgotten(database: Database) -> None:
     put(database, "a")
     assert not forget(database, "a")
@@ -185,7 +202,7 @@ def test_a_forgotten_job_takes_nobody_along_and_leaves_nothing(database: Databas
 
 def test_a_forgotten_result_is_not_none(store: Store) -> None:
     succeed(store.database, "a", "5")
-    result: AsyncResult[int] = AsyncResult("a", store)
+    result = handle(store, "a")
     assert result.get(timeout=1) == 5
     assert result.forget()
     assert not result.exists()
@@ -204,7 +221,7 @@ def test_who_waits_on_a_file_that_is_replaced_is_told(store: Store, queue_path: 
 
     store.wait_for = wait_for  # type: ignore[method-assign]  # it happens just then
     with pytest.raises(QueueFileReplaced):
-        AsyncResult("a", store).get()
+        handle(store, "a").get()
 
 
 # Handles on a real file
@@ -214,12 +231,12 @@ def test_a_handle_tells_all_that_is_known(store: Store) -> None:
     database = store.database
     put(database, "p")
     put(database, "a", queue="mail", body='[[1],{"x":2}]', parent="p")
-    result = AsyncResult[int]("a", store)
+    result = handle(store, "a")
     assert (result.name, result.queue, result.worker) == ("t", "mail", None)
     assert (result.args, result.kwargs) == ([1], {"x": 2})
     assert result.parent == "p"
-    assert AsyncResult[int]("p", store).children == [result]
-    assert AsyncResult[int]("p", store).parent is None
+    assert handle(store, "p").children == [result]
+    assert handle(store, "p").parent is None
     put(database, "c", parent="a")
     assert [child.state for child in result.children] == ["PENDING"]
     claim_one(database)
@@ -232,7 +249,7 @@ def test_a_handle_tells_all_that_is_known(store: Store) -> None:
 
 
 def test_a_handle_on_nothing_tells_nothing(store: Store) -> None:
-    result = AsyncResult[int]("a", store)
+    result = handle(store, "a")
     put(store.database, "b")
     assert (result.name, result.queue, result.worker, result.args, result.kwargs) == (None,) * 5
     assert (result.parent, result.children, result.errors) == (None, [], ())
@@ -241,7 +258,7 @@ def test_a_handle_on_nothing_tells_nothing(store: Store) -> None:
 def test_the_state_that_a_task_gives_itself_is_shown(store: Store) -> None:
     put(store.database, "a")
     lease = claim_one(store.database)
-    result = AsyncResult[int]("a", store)
+    result = handle(store, "a")
     jobs.update_state(store.database, "a", state="PROGRESS", meta='{"done":3}', token=lease.token)
     assert (result.state, result.info, result.ready()) == ("PROGRESS", {"done": 3}, False)
     step(store.database, success(lease, "5"))
@@ -251,13 +268,13 @@ def test_the_state_that_a_task_gives_itself_is_shown(store: Store) -> None:
 def test_what_was_said_of_a_job_that_was_revoked_is_not_its_error(store: Store) -> None:
     put(store.database, "a")
     jobs.update_state(store.database, "a", state="PROGRESS", meta="1", token=None)
-    result = AsyncResult[int]("a", store)
+    result = handle(store, "a")
     assert result.revoke()
     assert type(result.result).__name__ == "TaskRevokedError"
 
 
 def members(store: Store, *ids: str) -> ResultSet[int]:
-    return ResultSet(AsyncResult[int](id, store) for id in ids)
+    return ResultSet(handle(store, id) for id in ids)
 
 
 def test_a_set_counts(store: Store) -> None:
@@ -309,15 +326,16 @@ def test_a_set_is_revoked_and_forgotten(store: Store) -> None:
     those = members(store, "a", "b", "c")
     those.revoke()
     assert [each.state for each in those] == ["SUCCESS", "RECEIVED", "REVOKED"]
+    with pytest.raises(NotImplementedError, match="terminate"):
+        those.revoke(terminate=True)
     those.forget()
     assert [each.exists() for each in those] == [False, True, False]
 
 
 def test_a_set_is_read_in_few_statements(store: Store) -> None:
     ids = [f"job {number}" for number in range(300)]
-    put(store.database, *ids)
-    for _ in ids:
-        step(store.database, success(claim_one(store.database), "1"))
+    store.enqueue_many([job(id) for id in ids])
+    step(store.database, *(success(lease, "1") for lease in claim(store.database, len(ids))))
     those = members(store, *ids)
     ran: list[str] = []
     with store.database.read() as reader:
@@ -335,7 +353,7 @@ def test_a_failure_of_another_program_comes_as_words(store: Store) -> None:
     put(store.database, "a")
     lease = claim_one(store.database)
     jobs.update_state(store.database, "a", state="FAILURE", meta='"gone"', token=lease.token)
-    result = AsyncResult[int]("a", store)
+    result = handle(store, "a")
     assert (result.state, result.info, result.ready()) == ("FAILURE", "gone", False)
     with store.database.write(durable=False) as connection:
         connection.execute(

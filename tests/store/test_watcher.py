@@ -18,10 +18,11 @@ import pytest
 from litequeue import exceptions
 from litequeue.config import Settings
 from litequeue.context import current_request
-from litequeue.result import AsyncResult, EagerResult, ResultSet
+from litequeue.result import EagerResult, ResultSet
 from litequeue.store import Database, Store, result_bell, results, watcher
 from litequeue.store.wakeup import CAPACITY, mark
 from tests.conftest import wait_until
+from tests.store.homes import handle
 from tests.store.steps import claim, claim_one, failure, job, put, step, success
 
 ROOT = Path(__file__).parents[2]
@@ -74,10 +75,6 @@ def watch(store: Store, *ids: str) -> list[tuple[str, Any]]:
 
 def names(told: Iterable[tuple[str, Any]]) -> list[str]:
     return [id for id, _ in told]
-
-
-def handle(store: Store, id: str) -> AsyncResult[Any]:
-    return AsyncResult(id, store)
 
 
 # The watcher
@@ -237,7 +234,6 @@ def test_the_thread_ends_when_nothing_is_watched(store: Store) -> None:
     other.close()
     other.close()
     wait_until(lambda: not watchers())
-    assert not store._watcher.is_running
     assert store._results._awaited == {}
     again = watch(store, "b")
     finish(store, "b")
@@ -251,6 +247,38 @@ def test_who_lost_interest_is_told_nothing(store: Store) -> None:
     finish(store, "a")
     wait_until(lambda: names(told) == ["a"])
     assert store._watcher._watched == {}
+
+
+def test_what_is_watched_no_longer_rings_no_longer(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(result_bell, "NET", 0.01)
+    put(store.database, "a", "b", "c")
+    told = watch(store, "a", "b")
+    store.watch(["c"], pytest.fail).close()
+    wait_until(lambda: mark("c") not in store._results._awaited)
+    finish(store, "a")
+    wait_until(lambda: mark("a") not in store._results._awaited)
+    finish(store, "b")
+    wait_until(lambda: names(told) == ["a", "b"])
+
+
+def test_a_thread_that_cannot_start_is_an_error_and_no_more(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store.database, "a")
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="can't start"):
+            watch(store, "a")
+    assert (store._watcher._watched, store._results._awaited) == ({}, {})
+    told = watch(store, "a")
+    finish(store, "a")
+    wait_until(lambda: names(told) == ["a"])
 
 
 def test_nothing_is_read_while_nothing_changes(
@@ -342,11 +370,9 @@ def test_a_program_ends_although_it_has_not_seen_every_result(
     put(store.database, "a")
     program = (
         "import sys\n"
-        "from litequeue.config import Settings\n"
-        "from litequeue.result import AsyncResult\n"
-        "from litequeue.store import Store\n"
-        "store = Store(sys.argv[1], Settings())\n"
-        "AsyncResult('a', store).then(print)\n"
+        "from litequeue import LiteQueue\n"
+        "app = LiteQueue(sys.argv[1])\n"
+        "app.AsyncResult('a').then(print)\n"
         "print('the end')\n"
     )
     done = subprocess.run(
@@ -433,6 +459,25 @@ def test_a_cancelled_await_leaves_nothing(store: Store) -> None:
     assert store._watcher._watched == {}
     wait_until(lambda: not watchers())
     assert store._results._awaited == {}
+
+
+def test_an_await_may_be_cancelled_just_when_the_job_ends(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(store.database, "a")
+
+    async def main() -> None:
+        task = asyncio.create_task(handle(store, "a").aget())
+        await asyncio.sleep(0)
+        finish(store, "a")
+        wait_until(lambda: store._watcher._watched == {})  # the loop stands still
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    assert caplog.records == []
 
 
 def test_a_loop_that_is_closed_meanwhile_harms_nobody(

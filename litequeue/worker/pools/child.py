@@ -21,7 +21,7 @@ from typing import Any, Final
 from litequeue import signals
 from litequeue.app import LiteQueue
 from litequeue.clock import SYSTEM
-from litequeue.context import importing
+from litequeue.context import importing, set_current_app
 from litequeue.finding import find_app
 from litequeue.job import Errand
 from litequeue.worker.channel import Channel
@@ -47,6 +47,7 @@ class ChildSpec:
 def serve(app: LiteQueue, spec: ChildSpec, channel: Channel, slots: Slots) -> None:
     """Run leases until the worker wants no more of them."""
     app.introduced = True  # its worker has done that
+    set_current_app(app)
     signals.worker_process_init.send(sender=None)
     executor = Executor(app, SYSTEM, spec.hostname)
     pid, index, now = os.getpid(), spec.index, SYSTEM.now

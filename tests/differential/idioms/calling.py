@@ -43,6 +43,18 @@ def request_of(self: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
 
 
 @app.task(bind=True)
+def more_of_the_request(self: Any) -> dict[str, Any]:
+    request = self.request
+    names = ["group", "chord", "chain", "callbacks", "errbacks", "timelimit"]
+    return {
+        **{name: getattr(request, name, "absent") for name in names},
+        "correlation_id": request.correlation_id == request.id,
+        "redelivered": request.delivery_info["redelivered"],
+        "origin": "@" in str(request.origin),
+    }
+
+
+@app.task(bind=True)
 def header_of(self: Any, name: str) -> Any:
     return (self.request.headers or {}).get(name)
 
@@ -115,6 +127,11 @@ def request_fields() -> Any:
         "hostname": seen["hostname"] == os.environ["IDIOMS_WORKER_NAME"],
         "root_id": seen["root_id"] == result.id,
     }
+
+
+@idiom
+def more_request_fields() -> Any:
+    return got(more_of_the_request.delay())
 
 
 @idiom

@@ -77,6 +77,13 @@ class Tenant(Task):
         return super().apply_async(args, kwargs, headers=headers, **options)
 
 
+class Shadowed(Task):
+    """Names every call of its tasks after its arguments."""
+
+    def shadow_name(self, args: Any, kwargs: Any, options: Any) -> str:
+        return f"{self.name} of {args[0]}"
+
+
 class Coloured(Task):
     """Carries an attribute of its own."""
 
@@ -147,6 +154,11 @@ def coloured(self: Any) -> str:
     return str(self.colour)
 
 
+@app.task(bind=True, base=Shadowed)
+def shadowed(self: Any, x: int) -> Any:
+    return self.request.shadow
+
+
 @app.task(bind=True, base=Tenant)
 def tenant(self: Any) -> Any:
     return (self.request.headers or {}).get("tenant")
@@ -214,6 +226,11 @@ def call_overridden() -> Any:
 def apply_async_overridden() -> Any:
     seen = [tenant.delay(), tenant.apply_async(headers={"tenant": "red"})]
     return [got(result) for result in seen]
+
+
+@idiom
+def shadow_name_overridden() -> Any:
+    return got(shadowed.delay(3))
 
 
 @idiom

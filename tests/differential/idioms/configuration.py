@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from celery import Celery, Task
+from celery import Celery, Task, shared_task
 from idioms.observe import idiom, refused, tried
 from kombu import Queue
 
@@ -30,6 +30,10 @@ class Counting(Task):
     """The base class of every task of an app."""
 
     counted = "by class"
+
+
+@shared_task(name="sums.everywhere")
+def everywhere() -> None: ...
 
 
 def an_app(**options: Any) -> Any:
@@ -216,6 +220,12 @@ def attributes_given_to_the_decorator() -> Any:
         return coloured.colour
 
     return tried(define).get("value")
+
+
+@idiom
+def shared_task_in_every_app() -> Any:
+    apps = [an_app(), an_app()]
+    return [everywhere.name in app.tasks for app in apps]
 
 
 @idiom

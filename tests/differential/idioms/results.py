@@ -76,6 +76,11 @@ def get_in_a_task() -> Any:
 
 
 @app.task
+def get_in_a_task_by_option() -> Any:
+    return double.delay(5).get(timeout=15, disable_sync_subtasks=False)
+
+
+@app.task
 def get_in_a_task_allowed() -> Any:
     with allow_join_result():
         return double.delay(4).get(timeout=15)
@@ -173,7 +178,7 @@ def get_with_interval() -> Any:
 @idiom
 def get_twice() -> Any:
     result = double.delay(7)
-    return [got(result), result.get(timeout=5)]
+    return [got(result), result.get(timeout=5), result.wait(timeout=5)]
 
 
 @idiom
@@ -266,7 +271,7 @@ def get_in_a_task_is_refused() -> Any:
 
 @idiom
 def get_in_a_task_on_purpose() -> Any:
-    return got(get_in_a_task_allowed.delay())
+    return [got(get_in_a_task_allowed.delay()), got(get_in_a_task_by_option.delay())]
 
 
 @idiom

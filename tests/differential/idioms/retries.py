@@ -162,6 +162,13 @@ def annotated() -> None:
 
 
 @app.task(bind=True)
+def moved(self: Any) -> str:
+    if not self.request.retries:
+        raise self.retry(countdown=0, queue="named")
+    return str(self.request.delivery_info["routing_key"])
+
+
+@app.task(bind=True)
 def see_original(self: Any) -> list[Any]:
     if not self.request.retries:
         raise self.retry(countdown=0)
@@ -225,6 +232,18 @@ def retry_keeps_id_and_queue() -> Any:
     result = see_original.apply_async(queue="named")
     id, queue = got(result)
     return [id == result.id, queue]
+
+
+@idiom
+def retry_in_another_queue() -> Any:
+    return got(moved.delay())
+
+
+@idiom
+def retries_of_a_result() -> Any:
+    result = third_time_lucky.delay()
+    got(result)
+    return result.retries
 
 
 @idiom

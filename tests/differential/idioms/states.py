@@ -7,7 +7,17 @@ from typing import Any
 
 from celery import states
 from celery.exceptions import Ignore, Reject
-from idioms.observe import got, idiom, note, open_gate, pass_gate, wait_for_notes, wait_until
+from idioms.observe import (
+    got,
+    idiom,
+    note,
+    noted,
+    open_gate,
+    outcome,
+    pass_gate,
+    wait_for_notes,
+    wait_until,
+)
 from idioms.proj import app
 
 
@@ -43,6 +53,14 @@ def ignore(self: Any) -> None:
 def reject(self: Any) -> None:
     note(f"rejected {self.request.id}")
     raise Reject("no use", requeue=False)
+
+
+@app.task(bind=True, acks_late=True)
+def reject_once(self: Any) -> bool:
+    note(f"rejected {self.request.id}")
+    if len(noted(f"rejected {self.request.id}")) < 3:
+        raise Reject("not now", requeue=True)
+    return True
 
 
 @app.task(bind=True, track_started=True)
@@ -108,13 +126,20 @@ def failure_by_hand() -> Any:
 @idiom
 def last_state_of_ones_own() -> Any:
     result = end_in_a_state_of_ones_own.delay()
-    wait_until(lambda: result.state == "PAUSED")
-    return result.info
+    wait_until(lambda: result.state == "PAUSED" or result.ready())
+    with suppress(AssertionError):
+        wait_until(result.ready, timeout=0.7)
+    return [result.state, result.info]
 
 
 @idiom
 def ignored() -> Any:
     return _state_after(ignore.delay(), "ignored")
+
+
+@idiom
+def rejected_and_requeued() -> Any:
+    return outcome(reject_once.delay())
 
 
 @idiom

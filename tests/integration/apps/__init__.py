@@ -1,0 +1,1 @@
+"""Apps for the workers under test.  A test may import one, unless it listens to signals."""

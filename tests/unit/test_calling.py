@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import inspect
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from litequeue.calling import (
+    LAST_MOMENT,
+    MAX_PRIORITY,
+    CallOptions,
+    argument_check,
+    id_for_key,
+    moment,
+    refuse_options,
+)
+from litequeue.exceptions import ImproperlyConfigured
+
+NOW = 1_700_000_000.0
+
+# The argument check
+
+NAMES = ("a", "b", "c", "d")
+KINDS = inspect._ParameterKind
+
+
+@st.composite
+def functions(draw: st.DrawFn) -> Callable[..., Any]:
+    """Draw a function of any signature that Python allows."""
+    count = draw(st.integers(0, 3))
+    kinds = sorted(draw(st.lists(st.sampled_from(KINDS), min_size=count, max_size=count)), key=int)
+    parameters, defaults = [], False
+    for name, kind in zip(NAMES, kinds, strict=False):
+        if kind in {p.kind for p in parameters} & {KINDS.VAR_POSITIONAL, KINDS.VAR_KEYWORD}:
+            continue
+        default = inspect.Parameter.empty
+        if kind in (KINDS.POSITIONAL_ONLY, KINDS.POSITIONAL_OR_KEYWORD):
+            defaults = defaults or draw(st.booleans())
+            default = 0 if defaults else default
+        elif kind is KINDS.KEYWORD_ONLY and draw(st.booleans()):
+            default = 0
+        parameters.append(inspect.Parameter(name, kind, default=default))
+    text = str(inspect.Signature(parameters))
+    namespace: dict[str, Any] = {}
+    exec(f"def function{text}: return locals()", namespace)
+    function: Callable[..., Any] = namespace["function"]
+    return function
+
+
+def accepts(function: Callable[..., Any], args: Any, kwargs: Any) -> bool:
+    try:
+        function(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+ARGS = st.lists(st.integers(), max_size=4).map(tuple)
+KWARGS = st.dictionaries(st.sampled_from([*NAMES, "other"]), st.integers(), max_size=3)
+
+
+@given(functions(), ARGS, KWARGS)
+def test_the_check_refuses_exactly_what_binding_refuses(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    expected = accepts(inspect.signature(function).bind, args, kwargs)
+    assert accepts(argument_check(function, bound=False), (args, kwargs), {}) is expected
+
+
+@given(functions(), ARGS, KWARGS)
+def test_of_a_bound_function_the_first_parameter_is_taken(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    if first is None or first.kind in (KINDS.KEYWORD_ONLY, KINDS.VAR_KEYWORD):
+        return  # it takes no task, so it cannot be bound
+    if first.name in kwargs and first.kind is KINDS.POSITIONAL_OR_KEYWORD:
+        kwargs.pop(first.name)
+    expected = accepts(inspect.signature(function).bind, ("the task", *args), kwargs)
+    assert accepts(argument_check(function, bound=True), (args, kwargs), {}) is expected
+
+
+def test_the_error_names_the_function() -> None:
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    check = argument_check(add, bound=False)
+    with pytest.raises(TypeError, match=r"^add\(\): missing a required argument: 'y'"):
+        check((1,), {})
+    with pytest.raises(TypeError, match=r"^add\(\): too many positional arguments"):
+        check((1, 2, 3), {})
+
+
+# Moments
+
+
+@pytest.mark.parametrize(
+    ("when", "seconds"),
+    [
+        (None, None),
+        (NOW, NOW),
+        (5, 5.0),
+        (datetime.fromtimestamp(NOW, UTC), NOW),
+        (datetime.fromtimestamp(NOW, timezone(timedelta(hours=5))), NOW),
+        (datetime.fromtimestamp(NOW), NOW),  # noqa: DTZ006 - naive is local
+    ],
+)
+def test_a_moment_is_epoch_seconds_or_a_datetime(when: Any, seconds: float | None) -> None:
+    assert moment(when) == seconds
+
+
+def test_a_datetime_without_a_zone_is_of_the_one_that_is_set() -> None:
+    naive = datetime(2026, 7, 1, 12, 0)  # noqa: DTZ001 - on purpose
+    berlin = ZoneInfo("Europe/Berlin")
+    assert moment(naive, berlin) == datetime(2026, 7, 1, 10, 0, tzinfo=UTC).timestamp()
+    aware = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+    assert moment(aware, berlin) == aware.timestamp()
+
+
+@pytest.mark.parametrize("when", [float("nan"), float("inf"), -float("inf"), 2 * LAST_MOMENT])
+def test_what_is_no_moment_is_refused(when: float) -> None:
+    with pytest.raises(ImproperlyConfigured, match="a moment is a datetime or epoch seconds"):
+        moment(when)
+
+
+# Names, priorities, keys
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"queue": ""},
+        {"queue": "q" * 256},
+        {"queue": "é" * 128},
+        {"queue": "two\nlines"},
+        {"queue": 5},
+        {"id": ""},
+        {"id": "a\0b"},
+        {"shadow": "\x1b[31m"},
+        {"priority": 1.5},
+        {"priority": True},
+        {"priority": MAX_PRIORITY + 1},
+        {"priority": -MAX_PRIORITY - 1},
+    ],
+)
+def test_what_the_file_would_not_take_is_refused(options: dict[str, Any]) -> None:
+    name = next(iter(options)).replace("id", "task_id")
+    with pytest.raises(ImproperlyConfigured, match=name):
+        CallOptions(**options)
+
+
+def test_what_the_file_just_takes_is_taken() -> None:
+    options = CallOptions(queue="q" * 255, id="é" * 127, priority=-MAX_PRIORITY)
+    assert (options.queue, options.priority) == ("q" * 255, -MAX_PRIORITY)
+
+
+def test_an_idempotency_key_is_an_id_of_its_task() -> None:
+    assert id_for_key("pay", "order-1") == id_for_key("pay", "order-1")
+    assert uuid.UUID(id_for_key("pay", "order-1")).version == 5
+    others = {id_for_key("pay", "order-2"), id_for_key("mail", "order-1"), id_for_key("pa", "y")}
+    assert id_for_key("pay", "order-1") not in others
+    assert len(others) == 3
+    assert id_for_key("pay", "order-1") == "11d27774-ae72-5fea-9bcf-2e4bbb8a4d1d", (
+        "it must stay what it is: a key of last year's program stands for the same job"
+    )
+
+
+@pytest.mark.parametrize("key", ["", 5, "a\nb", "k" * 256])
+def test_what_is_no_key_is_refused(key: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match="idempotency_key"):
+        id_for_key("pay", key)
+
+
+def test_an_option_is_refused_as_unbuilt_or_unknown() -> None:
+    refuse_options([], frozenset({"link"}), "here()")
+    with pytest.raises(NotImplementedError, match=r"^here\(\) option 'link'$"):
+        refuse_options(["link"], frozenset({"link"}), "here()")
+    with pytest.raises(TypeError, match=r"^here\(\) has no option 'lnk'$"):
+        refuse_options(["lnk"], frozenset({"link"}), "here()")
