@@ -19,11 +19,19 @@ _FROM_SETTINGS: Final = {
 }
 
 
+def fill_in(task: Task[..., Any], conf: Settings) -> None:
+    """Give a task the settings for what it does not say itself; again where they have changed."""
+    filled: dict[str, bool] = task.__dict__.setdefault("_filled", {})
+    for name, setting in _FROM_SETTINGS.items():
+        value = getattr(task, name)
+        if value is None or (name in filled and value is filled[name]):
+            filled[name] = conf[setting]
+            setattr(task, name, conf[setting])
+
+
 def annotate(task: Task[..., Any], conf: Settings) -> None:
     """Give a task what the settings say of it.  Raises `ImproperlyConfigured`."""
-    for name, setting in _FROM_SETTINGS.items():
-        if getattr(task, name) is None:
-            setattr(task, name, conf[setting])
+    fill_in(task, conf)
     for attributes in _annotations(conf.task_annotations, task):
         for name, value in attributes.items():
             _apply(task, name, value)

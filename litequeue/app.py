@@ -10,10 +10,10 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import tzinfo
-from typing import Any, Final, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, overload
 
 from litequeue import loading, sending, signals
-from litequeue.annotations import annotate
+from litequeue.annotations import annotate, fill_in
 from litequeue.calling import CallOptions, moment
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings, settings_from_environment
@@ -30,6 +30,7 @@ from litequeue.serialization import Codec, Types
 from litequeue.signals import Signal
 from litequeue.store import Store
 from litequeue.task import (
+    AnyTaskDecorator,
     AsyncTask,
     BoundTaskDecorator,
     Eagerly,
@@ -40,6 +41,7 @@ from litequeue.task import Task as BaseTask
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T", bound=BaseTask[..., Any])
 
 _UNBUILT: Final = frozenset(
     [
@@ -222,18 +224,35 @@ class LiteQueue:
 
     @overload
     def task(
-        self, function: Callable[P, Coroutine[Any, Any, R]], /, **options: Any
+        self,
+        function: Callable[P, Coroutine[Any, Any, R]],
+        /,
+        *,
+        bind: Literal[False] = False,
+        **options: Any,
     ) -> AsyncTask[P, R]: ...
     @overload
-    def task(self, function: Callable[P, R], /, **options: Any) -> BaseTask[P, R]: ...
+    def task(
+        self, function: Callable[P, R], /, *, bind: Literal[False] = False, **options: Any
+    ) -> BaseTask[P, R]: ...
     @overload
     def task(
-        self, function: None = None, /, *, bind: Literal[True], **options: Any
-    ) -> BoundTaskDecorator: ...
+        self, function: Callable[..., Any], /, *, bind: bool, **options: Any
+    ) -> BaseTask[..., Any]: ...
     @overload
     def task(
         self, function: None = None, /, *, bind: Literal[False] = False, **options: Any
     ) -> TaskDecorator: ...
+    @overload
+    def task(
+        self, function: None = None, /, *, bind: Literal[True], base: type[T], **options: Any
+    ) -> BoundTaskDecorator[T]: ...
+    @overload
+    def task(
+        self, function: None = None, /, *, bind: Literal[True], base: None = None, **options: Any
+    ) -> BoundTaskDecorator[BaseTask[..., Any]]: ...
+    @overload
+    def task(self, function: None = None, /, *, bind: bool, **options: Any) -> AnyTaskDecorator: ...
     def task(self, function: Any = None, /, **options: Any) -> Any:
         """Register a function as a task: ``@app.task`` or ``@app.task(max_retries=5, ...)``.
 
@@ -254,9 +273,11 @@ class LiteQueue:
         task = function_task(function, base, name, dict(options))
         return self._register(task, function.__qualname__)
 
-    def register_task(
-        self, task: BaseTask[..., Any] | type[BaseTask[..., Any]], **options: Any
-    ) -> BaseTask[..., Any]:
+    @overload
+    def register_task(self, task: type[T], **options: Any) -> T: ...
+    @overload
+    def register_task(self, task: T, **options: Any) -> T: ...
+    def register_task(self, task: Any, **options: Any) -> Any:
         """Register an instance, or the class, of a class-based task.
 
         Its name is its ``name``, or "module.Class".  Raises as `task` does.
@@ -280,6 +301,7 @@ class LiteQueue:
                 f"two tasks are named {task.name!r}; give one of them a name= of its own"
             )
         task.bind(self)
+        fill_in(task, self.conf)
         self.types.learn(task.run)
         self._tasks[task.name] = task
         self._final.discard(task.name)
@@ -378,16 +400,17 @@ class LiteQueue:
         task_id: str | None = None,
         **options: Any,
     ) -> Result[Any]:
-        """Enqueue a call of a task by its name, known here or not; options of `apply_async`."""
-        task = self.tasks.get(name)
-        if task is None:
-            task = sending.stranger(self, name)
+        """Enqueue a call of a task by its name, with the options of `apply_async`.
+
+        The task need not be known here, so neither are its arguments checked nor its own options
+        looked at, as in Celery; routes count.
+        """
         if self.conf.task_always_eager:
             sending.logger.warning(
                 "task_always_eager does not hold for send_task(): %s is enqueued", name
             )
         with sending.for_real():
-            result: Result[Any] = task.apply_async(
+            result: Result[Any] = sending.stranger(self, name).apply_async(
                 args, kwargs, task_id, countdown=countdown, **options
             )
         return result
@@ -447,7 +470,7 @@ class LiteQueue:
         if request is not None and request.is_eager:
             return
         text = None if meta is None else self.codec.dumps(meta, context=f"result:{id}")
-        if request is None or request.may_show(state, text):
+        if request is None or request.may_show(state, meta, text):
             token = None if request is None else request.token
             self.store.update_state(id, state=state, meta=text, token=token)
 
@@ -461,11 +484,13 @@ class LiteQueue:
         ]
         return AppFacts(name=loading.attribute_of(self, self._module), root=self._cwd, tasks=tasks)
 
-    def __getattr__(self, name: str) -> Any:
-        """Name what Celery has and we have not yet."""
-        if name in _UNBUILT:
-            raise NotImplementedError(f"app.{name}")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if not TYPE_CHECKING:  # a type checker would take every name for one that is there
+
+        def __getattr__(self, name: str) -> Any:
+            """Name what Celery has and we have not yet."""
+            if name in _UNBUILT:
+                raise NotImplementedError(f"app.{name}")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
         """Name the file."""

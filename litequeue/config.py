@@ -12,11 +12,11 @@ import os
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from litequeue.exceptions import ImproperlyConfigured
 
-logger = logging.getLogger("litequeue")
+logger: Final = logging.getLogger("litequeue")
 
 ENVIRONMENT_PREFIX: Final = "LITEQUEUE_"
 _YES: Final = frozenset({"1", "true", "yes", "on"})
@@ -89,18 +89,20 @@ class Settings(MutableMapping[str, Any]):
         """Grow with every change, so that what was made of the settings can be made anew."""
         return self._version
 
-    def __setattr__(self, name: str, value: object) -> None:
-        """Check and store a setting.  One that the environment set stays as it is."""
-        if name[0] == "_":
-            object.__setattr__(self, name, value)
-            return
-        if name not in _KINDS:
-            self._set_foreign(name, value)
-            return
-        if name in getattr(self, "_fixed", ()):
-            return
-        object.__setattr__(self, name, checked(name, value))
-        object.__setattr__(self, "_version", getattr(self, "_version", 0) + 1)
+    if not TYPE_CHECKING:  # a type checker would take every name for a setting
+
+        def __setattr__(self, name: str, value: object) -> None:
+            """Check and store a setting.  One that the environment set stays as it is."""
+            if name[0] == "_":
+                object.__setattr__(self, name, value)
+                return
+            if name not in _KINDS:
+                self._set_foreign(name, value)
+                return
+            if name in getattr(self, "_fixed", ()):
+                return
+            object.__setattr__(self, name, checked(name, value))
+            object.__setattr__(self, "_version", getattr(self, "_version", 0) + 1)
 
     def _set_foreign(self, name: str, value: object) -> None:
         """Refuse a setting we do not have, or say why a name of Celery's changes nothing here."""
@@ -371,6 +373,8 @@ def _import(name: str) -> object:
         if attribute or not head or error.name != module:
             raise
         found, attribute = importlib.import_module(head), tail  # "module.Class"
+        if not hasattr(found, tail):
+            raise error from None
     for part in filter(None, attribute.split(".")):
         found = getattr(found, part)
     return found

@@ -87,7 +87,11 @@ def send(
             sender=job.task, body=(args, kwargs, {}), headers=_headers(job), exchange="",
             routing_key=job.queue,
         )  # fmt: skip
-    return AsyncResult(job.id, app=app)
+    result = AsyncResult[Any](job.id, app=app)
+    if task.ignore_result or options.ignore_result is not None:
+        own = options.ignore_result
+        result.ignored = bool(task.ignore_result if own is None else own)
+    return result
 
 
 def send_many(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, ParamSpec, TypeVar, cast, overload
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Literal, ParamSpec, TypeVar, cast, overload
 
 from litequeue import context
 from litequeue.app import LiteQueue, share
-from litequeue.task import Task
+from litequeue.task import AnyTaskDecorator, AsyncTask, BoundTaskDecorator, Task, TaskDecorator
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T", bound=Task[..., Any])
 
 
 class _Stand:
@@ -66,9 +67,35 @@ current_task: Final = cast("Task[..., Any]", _Stand(_running_task))
 
 
 @overload
-def shared_task(function: Callable[P, R], /) -> Task[P, R]: ...
+def shared_task(
+    function: Callable[P, Coroutine[Any, Any, R]],
+    /,
+    *,
+    bind: Literal[False] = False,
+    **options: Any,
+) -> AsyncTask[P, R]: ...
 @overload
-def shared_task(function: None = None, /, *, bind: bool = ..., **options: Any) -> Any: ...
+def shared_task(
+    function: Callable[P, R], /, *, bind: Literal[False] = False, **options: Any
+) -> Task[P, R]: ...
+@overload
+def shared_task(
+    function: Callable[..., Any], /, *, bind: bool, **options: Any
+) -> Task[..., Any]: ...
+@overload
+def shared_task(
+    function: None = None, /, *, bind: Literal[False] = False, **options: Any
+) -> TaskDecorator: ...
+@overload
+def shared_task(
+    function: None = None, /, *, bind: Literal[True], base: type[T], **options: Any
+) -> BoundTaskDecorator[T]: ...
+@overload
+def shared_task(
+    function: None = None, /, *, bind: Literal[True], base: None = None, **options: Any
+) -> BoundTaskDecorator[Task[..., Any]]: ...
+@overload
+def shared_task(function: None = None, /, *, bind: bool, **options: Any) -> AnyTaskDecorator: ...
 def shared_task(function: Any = None, /, **options: Any) -> Any:
     """Register a function as a task of every app, those to come included.
 

@@ -12,18 +12,24 @@ import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, Protocol, TypeVar, overload
 
 from litequeue.clock import SYSTEM, Clock
 
 Receiver = TypeVar("Receiver", bound=Callable[..., Any])
-Decorator = Callable[[Receiver], Receiver]
 
-logger = logging.getLogger("litequeue.signals")
+logger: Final = logging.getLogger("litequeue.signals")
 
 RETRY_STEP: Final = 2
 RETRY_LONGEST: Final = 32
 """Seconds by which the pause before another try grows, and what it grows to (Celery's)."""
+
+
+class Decorator(Protocol):
+    """What ``@signal.connect(...)`` returns: it gives back the receiver."""
+
+    def __call__(self, receiver: Receiver, /) -> Receiver:
+        """Connect ``receiver``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,8 @@ class Signal:
     def __init__(
         self, name: str, providing_args: Iterable[str] = (), *, clock: Clock = SYSTEM
     ) -> None:
-        self.name = name
-        self.providing_args = frozenset(providing_args)
+        self.name: str = name
+        self.providing_args: frozenset[str] = frozenset(providing_args)
         # Replaced, never changed: a sender needs no lock to walk over it.
         self.receivers: tuple[Connection, ...] = ()
         # Reentrant, because the collector may drop a dead receiver while this thread connects one.
@@ -79,7 +85,7 @@ class Signal:
         weak: bool = True,
         dispatch_uid: Hashable = None,
         retry: bool = False,
-    ) -> Decorator[Any]: ...
+    ) -> Decorator: ...
     def connect(
         self,
         receiver: Any = None,

@@ -6,12 +6,12 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import (
+    TYPE_CHECKING,
     Any,
     ClassVar,
     Concatenate,
     Final,
     Generic,
-    ParamSpec,
     Protocol,
     TypeVar,
     overload,
@@ -32,12 +32,20 @@ from litequeue.clock import Clock
 from litequeue.context import current_request
 from litequeue.exceptions import ImproperlyConfigured, MaxRetriesExceededError, Retry
 from litequeue.result import AsyncResult, EagerResult
+from litequeue.result.async_result import R
 from litequeue.retry import RetryPolicy, is_spent, patience
 
-P = ParamSpec("P")
-R = TypeVar("R")
+if TYPE_CHECKING:  # defaults, so that `class MyTask(Task)` says enough: in Python 3.13's typing
+    from typing_extensions import ParamSpec
+
+    P = ParamSpec("P", default=...)
+else:
+    from typing import ParamSpec
+
+    P = ParamSpec("P")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_Self_co = TypeVar("_Self_co", covariant=True)
 
 UNBUILT_TASK_OPTIONS: Final = frozenset(
     ["concurrency_key", "rate_limit", "send_events", "soft_time_limit", "time_limit", "unique"]
@@ -103,7 +111,7 @@ class Task(Generic[P, R]):
 
     abstract: ClassVar[bool] = True
     hooks: frozenset[str] = frozenset()
-    """The names of the hooks that it has of its own, and "__call__"."""
+    """The names of the hooks, and of the ways to call it, that it has of its own."""
     app: Any = None
     """The `LiteQueue` that the task is registered with."""
     name: str = ""
@@ -146,7 +154,7 @@ class Task(Generic[P, R]):
 
     MaxRetriesExceededError: ClassVar[type[Exception]] = MaxRetriesExceededError
 
-    def run(self, *args: Any, **kwargs: Any) -> Any:
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do the work: what a class-based task defines."""
         raise NotImplementedError("tasks must define the run method")
 
@@ -158,14 +166,10 @@ class Task(Generic[P, R]):
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
         """Be called when the job has returned ``retval``."""
 
-    def on_failure(
-        self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any
-    ) -> None:
+    def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Be called when the job has failed for good; `retry` in here runs it again instead."""
 
-    def on_retry(
-        self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any
-    ) -> None:
+    def on_retry(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Be called when the job will be run again because of ``exc``."""
 
     def after_return(
@@ -173,9 +177,7 @@ class Task(Generic[P, R]):
     ) -> None:
         """Be called last, with the state and the result or the exception."""
 
-    def shadow_name(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any]
-    ) -> str | None:
+    def shadow_name(self, args: Any, kwargs: Any, options: Any) -> str | None:
         """Return the name to show for one call in logs, None for the task's own."""
 
     def find_hooks(self) -> frozenset[str]:
@@ -190,8 +192,7 @@ class Task(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function in this process, without the queue."""
-        result: R = self.run(*args, **kwargs)
-        return result
+        return self.run(*args, **kwargs)
 
     def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise TypeError for arguments that the task does not take."""
@@ -203,6 +204,8 @@ class Task(Generic[P, R]):
         Raises TypeError for arguments the function does not take, `NotSerializable`,
         `PayloadTooLarge`, `QueueBusy` and `QueueFull` (not accepted), `EnqueueUncertain`.
         """
+        if not self.hooks.isdisjoint(_CHANGE_CALLS):
+            return self.apply_async(args, kwargs)
         if self.typing:
             self._check(args, kwargs)
         result: AsyncResult[R] = self.app.send(self, args, kwargs, AS_REGISTERED)
@@ -406,7 +409,8 @@ class Task(Generic[P, R]):
         """Make a signature (still to come)."""
         raise NotImplementedError("signatures: Task.s(), si(), map(), starmap(), chunks()")
 
-    s = si = signature = subtask = map = starmap = chunks = replace = add_to_chord = _signature
+    if not TYPE_CHECKING:  # what is not built is an error to a type checker, too
+        s = si = signature = subtask = map = starmap = chunks = replace = add_to_chord = _signature
 
     def bind(self, app: Any) -> None:
         """Become a task of ``app``; raises `ImproperlyConfigured` for options it cannot take."""
@@ -436,12 +440,17 @@ class Task(Generic[P, R]):
 class AsyncTask(Task[P, R]):
     """A registered ``async def`` function: calling it makes a coroutine, a worker awaits it."""
 
+    def run(  # type: ignore[override]  # a coroutine function makes a coroutine
+        self, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]:
+        """Do the work: the ``async def`` function."""
+        raise NotImplementedError("tasks must define the run method")
+
     def __call__(  # type: ignore[override]  # calling a coroutine function makes a coroutine
         self, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, R]:
         """Return the coroutine."""
-        coroutine: Coroutine[Any, Any, R] = self.run(*args, **kwargs)
-        return coroutine
+        return self.run(*args, **kwargs)
 
 
 def function_task(
@@ -481,18 +490,15 @@ def _is_option(base: type[Task[..., Any]], name: str) -> bool:
     return name in _OPTIONS or (hasattr(base, name) and not hasattr(Task, name))
 
 
-_HOOKS: Final = frozenset(
+_CHANGE_CALLS: Final = frozenset({"apply_async", "shadow_name"})
+_HOOKS: Final = _CHANGE_CALLS | frozenset(
     {"__call__", "after_return", "before_start", "on_failure", "on_retry", "on_success"}
 )
-_OPTIONS: Final = (
-    frozenset(
-        name
-        for name, kind in Task.__annotations__.items()
-        if name not in ("app", "abstract", "hooks", "name", "MaxRetriesExceededError")
-    )
-    | (_HOOKS - {"__call__"})
-    | {"shadow_name"}
-)
+_OPTIONS: Final = frozenset(
+    name
+    for name, kind in Task.__annotations__.items()
+    if name not in ("app", "abstract", "hooks", "name", "MaxRetriesExceededError")
+) | (_HOOKS - {"__call__", "apply_async"})
 _MEAN_NOTHING_HERE: Final = frozenset(
     [
         "countdown",
@@ -564,12 +570,19 @@ class TaskDecorator(Protocol):
     def __call__(self, function: Callable[_P, _R], /) -> Task[_P, _R]: ...
 
 
-class BoundTaskDecorator(Protocol):
+class BoundTaskDecorator(Protocol[_Self_co]):
     """What ``@app.task(bind=True)`` returns: the first parameter is the task itself."""
 
     @overload
     def __call__(
-        self, function: Callable[Concatenate[Any, _P], Coroutine[Any, Any, _R]], /
+        self, function: Callable[Concatenate[_Self_co, _P], Coroutine[Any, Any, _R]], /
     ) -> AsyncTask[_P, _R]: ...
     @overload
-    def __call__(self, function: Callable[Concatenate[Any, _P], _R], /) -> Task[_P, _R]: ...
+    def __call__(self, function: Callable[Concatenate[_Self_co, _P], _R], /) -> Task[_P, _R]: ...
+
+
+class AnyTaskDecorator(Protocol):
+    """What ``@app.task(bind=maybe)`` returns: whether a parameter is the task is not known."""
+
+    def __call__(self, function: Callable[..., Any], /) -> Task[..., Any]:
+        """Make a task of ``function``."""

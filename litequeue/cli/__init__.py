@@ -79,6 +79,13 @@ class _Commands(click.Group):
             raise click.UsageError(f"no command {name!r}{did_you_mean(name, [*_COMMANDS])}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; click itself would call a closed pipe a failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise click.exceptions.Exit(CLOSED_PIPE) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands, family by family."""
         for family, commands in _FAMILIES.items():

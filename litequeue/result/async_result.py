@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
 from litequeue import states
 from litequeue.context import current_app
@@ -14,12 +14,21 @@ from litequeue.result.joining import refuse_to_block
 from litequeue.result.waiting import Gathering, Patience, ended, until_ended
 from litequeue.store import Record, Store
 
-R = TypeVar("R")
+if TYPE_CHECKING:  # defaults, so that a plain `AsyncResult` says enough: in Python 3.13's typing
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", default=Any)
+    R_co = TypeVar("R_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
+    R_co = TypeVar("R_co", covariant=True)
 
 _UNSEEN: Final = (states.PENDING, None)
 
 
-class AsyncResult(Generic[R]):
+class AsyncResult(Generic[R_co]):
     """A handle on a job: it holds the id and asks the file, every time.
 
     Without ``app`` it belongs to the current app.  Pickled and unpickled, it does so again.
@@ -28,8 +37,8 @@ class AsyncResult(Generic[R]):
     __slots__ = ("__weakref__", "_app", "id", "ignored")
 
     def __init__(self, id: str, store: Store | None = None, *, app: Home | None = None) -> None:
-        self.id = id
-        self.ignored = False
+        self.id: str = id
+        self.ignored: bool = False
         self._app = app
         if store is not None:
             self._app = StoreHome(store)
@@ -56,11 +65,11 @@ class AsyncResult(Generic[R]):
         interval: float = 0.5,
         no_ack: bool = True,
         follow_parents: bool = True,
-        callback: Callable[[str, R], object] | None = None,
+        callback: Callable[[str, R_co], object] | None = None,
         on_message: Callable[[dict[str, Any]], object] | None = None,
         on_interval: Callable[[], object] | None = None,
         disable_sync_subtasks: bool = True,
-    ) -> R:
+    ) -> R_co:
         """Wait for the job and return what the task returned.
 
         ``timeout`` is in seconds, None waits for ever.  Raises `TimeoutError`, `JobNotFound` at
@@ -72,7 +81,7 @@ class AsyncResult(Generic[R]):
         ``disable_sync_subtasks`` is false.  ``no_ack`` and ``follow_parents`` change nothing.
         """
         if self.ignored:
-            return cast(R, None)
+            return cast(R_co, None)
         refuse_to_block("get()", disable_sync_subtasks=disable_sync_subtasks)
         patience = Patience(self.app, timeout, interval=interval, on_interval=on_interval)
         on_look = None if on_message is None else self._changes(on_message)
@@ -87,24 +96,24 @@ class AsyncResult(Generic[R]):
         propagate: bool = True,
         *,
         disable_sync_subtasks: bool = True,
-    ) -> R:
+    ) -> R_co:
         """Do as `get` does, without blocking the running asyncio loop."""
         if self.ignored:
-            return cast(R, None)
+            return cast(R_co, None)
         refuse_to_block("await", disable_sync_subtasks=disable_sync_subtasks)
         records = await ended(self.app, [self.id], timeout)
         return self._conclude(records[self.id], propagate=propagate)
 
-    def __await__(self) -> Generator[Any, None, R]:
+    def __await__(self) -> Generator[Any, None, R_co]:
         """Wait as `aget` does, for ever."""
         return self.aget().__await__()
 
     def then(
         self,
-        callback: Callable[[AsyncResult[R]], object],
+        callback: Callable[[AsyncResult[R_co]], object],
         on_error: Callable[[BaseException], object] | None = None,
         weak: bool = False,
-    ) -> AsyncResult[R]:
+    ) -> AsyncResult[R_co]:
         """Call ``callback(self)`` when the job has ended: now, or later in a thread of its own.
 
         With ``on_error``, a job that failed calls that instead, with the exception.  An exception
@@ -146,15 +155,15 @@ class AsyncResult(Generic[R]):
         record: Record,
         *,
         propagate: bool,
-        callback: Callable[[str, R], object] | None = None,
-    ) -> R:
+        callback: Callable[[str, R_co], object] | None = None,
+    ) -> R_co:
         """Make a return value, or a raised exception, of what the file says."""
         codec = self.app.codec
         if propagate:
             error = error_of(record, self.id, codec)
             if error is not None:
                 raise error
-        value = cast(R, value_of(record, self.id, codec))
+        value = cast(R_co, value_of(record, self.id, codec))
         if callback is not None:
             callback(self.id, value)
         return value
@@ -345,10 +354,10 @@ class AsyncResult(Generic[R]):
         """Hash by id."""
         return hash(self.id)
 
-    def __copy__(self) -> AsyncResult[R]:
+    def __copy__(self) -> AsyncResult[R_co]:
         return type(self)(self.id, app=self._app)
 
-    def __deepcopy__(self, memo: object) -> AsyncResult[R]:
+    def __deepcopy__(self, memo: object) -> AsyncResult[R_co]:
         return self.__copy__()
 
     def __reduce__(self) -> tuple[Any, ...]:

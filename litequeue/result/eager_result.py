@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from litequeue import exceptions, states
-from litequeue.result.async_result import AsyncResult, R
+from litequeue.result.async_result import AsyncResult, R_co
 from litequeue.result.failures import FailedAttempt
 from litequeue.result.joining import refuse_to_block
 from litequeue.store import Record
 
 
-class EagerResult(AsyncResult[R]):
+class EagerResult(AsyncResult[R_co]):
     """The result of a task that has been run already.  It knows all by itself and asks no file."""
 
     __slots__ = ("_name", "_result", "_state", "_traceback")
@@ -20,7 +20,7 @@ class EagerResult(AsyncResult[R]):
     def __init__(
         self,
         id: str,
-        ret_value: R | BaseException,
+        ret_value: R_co | BaseException,
         state: str,
         traceback: str | None = None,
         name: str | None = None,
@@ -36,10 +36,10 @@ class EagerResult(AsyncResult[R]):
         timeout: float | None = None,
         propagate: bool = True,
         *,
-        callback: Callable[[str, R], object] | None = None,
+        callback: Callable[[str, R_co], object] | None = None,
         disable_sync_subtasks: bool = True,
         **options: object,
-    ) -> R:
+    ) -> R_co:
         """Return what the task returned; raise what it raised, unless ``propagate`` is false.
 
         Raises RuntimeError inside a task, as waiting does.  The other options change nothing.
@@ -53,7 +53,7 @@ class EagerResult(AsyncResult[R]):
             value = None
         if callback is not None:
             callback(self.id, value)
-        return cast(R, value)
+        return cast(R_co, value)
 
     wait = get
 
@@ -63,16 +63,16 @@ class EagerResult(AsyncResult[R]):
         propagate: bool = True,
         *,
         disable_sync_subtasks: bool = True,
-    ) -> R:
+    ) -> R_co:
         """Do as `get` does."""
         return self.get(timeout, propagate, disable_sync_subtasks=disable_sync_subtasks)
 
     def then(
         self,
-        callback: Callable[[AsyncResult[R]], object],
+        callback: Callable[[AsyncResult[R_co]], object],
         on_error: Callable[[BaseException], object] | None = None,
         weak: bool = False,
-    ) -> AsyncResult[R]:
+    ) -> AsyncResult[R_co]:
         """Call ``callback(self)``, or ``on_error`` with the exception of a task that failed."""
         if on_error is not None and self._state in states.PROPAGATE_STATES:
             on_error(self._error())
@@ -173,9 +173,9 @@ class EagerResult(AsyncResult[R]):
         """Do nothing: no file has it."""
         return False
 
-    def __copy__(self) -> EagerResult[R]:
+    def __copy__(self) -> EagerResult[R_co]:
         kind, arguments = self.__reduce__()
-        return cast("EagerResult[R]", kind(*arguments))
+        return cast("EagerResult[R_co]", kind(*arguments))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.id, self._result, self._state, self._traceback, self._name)

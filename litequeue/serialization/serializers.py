@@ -137,7 +137,8 @@ def _to_yaml(value: Any) -> str:
         def ignore_aliases(self, _data: Any) -> bool:
             return True
 
-    text: str = yaml.dump(value, Dumper=Dumper, allow_unicode=True, sort_keys=False)
+    # ASCII, since PyYAML takes U+0085 and its like for line breaks when it reads them.
+    text: str = yaml.dump(value, Dumper=Dumper, allow_unicode=False, sort_keys=False)
     return text
 
 
@@ -169,7 +170,7 @@ def _from_msgpack(data: bytes) -> Any:
     try:
         return msgpack.unpackb(data, ext_hook=_no_extension, timestamp=3)
     except ValueError as error:
-        raise ValueError(f"not msgpack: {error or type(error).__name__}") from error
+        raise ValueError(f"not msgpack: {type(error).__name__} {error}") from error
 
 
 def _to_pickle(value: Any) -> bytes:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
 from litequeue.facts import AppFacts
-from litequeue.job import Job
+from litequeue.job import Job, Outcome
 from litequeue.store import fork_gate, jobs, results
 from litequeue.store.connection import Database
 from litequeue.store.result_bell import ResultBell, Waiting
@@ -57,6 +57,12 @@ class Store:
         """Accept one job, and wake a worker; ``wait`` is seconds to wait for other writers."""
         jobs.enqueue(self.database, job, self.clock.now(), wait=wait)
         self._ring()
+
+    def add_ended(self, job: Job, outcome: Outcome, *, retries: int) -> None:
+        """Store a job that has run without a queue."""
+        jobs.add_ended(
+            self.database, job, outcome, retries=retries, now=self.clock.now(), keep=self.keep
+        )
 
     def update_state(
         self, id: str, *, state: str | None, meta: str | None, token: int | None

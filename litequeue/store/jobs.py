@@ -7,6 +7,7 @@ token of its lease; where no row matches, the writer has lost the lease and chan
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from litequeue import states
@@ -18,10 +19,12 @@ from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
 from litequeue.store.errors import IOFailure
 from litequeue.store.settle import (
+    ADD_ERROR,
     MARK_STARTED,
     ROW,
     Keep,
     LeaseLost,
+    error_row,
     is_about_a_value,
     settle,
     weight,
@@ -125,6 +128,37 @@ def _add_all(connection: sqlite3.Connection, jobs: Sequence[Job], now: float) ->
     numbered = list(enumerate(jobs, first))
     connection.executemany(ADD_JOBS, [(*_job_row(job, now), seq) for seq, job in numbered])
     connection.executemany(ADD_PAYLOADS, [(job.body, job.options, seq) for seq, job in numbered])
+
+
+ADD_ENDED: Final = """
+INSERT INTO litequeue_job
+    (id, task, queue, priority, phase, state, created, parent, claims, retries, started, runtime,
+     finished, keep_until, result)
+VALUES (?, ?, ?, ?, 'done', ?, ?, ?, 1, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+RETURNING seq
+"""
+
+
+def add_ended(
+    database: Database, job: Job, outcome: Outcome, *, retries: int, now: float, keep: Keep
+) -> None:
+    """Store a job that has run already, without a queue, with its verdict.
+
+    Raises `DuplicateJob` when its id is taken.
+    """
+    row = (
+        job.id, job.task, job.queue, job.priority, outcome.state, outcome.started, job.parent,
+        retries, outcome.started, outcome.runtime, now, keep.until(outcome.state, now),
+        outcome.result,
+    )  # fmt: skip
+    with database.write(durable=True, rows=1 + weight(outcome)) as connection:
+        added = connection.execute(ADD_ENDED, row).fetchall()
+        if not added:
+            raise DuplicateJob(job.id)
+        connection.execute(ADD_PAYLOAD, (job.body, job.options))
+        if outcome.failure is not None:
+            told = replace(outcome, seq=added[0][0], claim=1)
+            connection.execute(ADD_ERROR, error_row(told, outcome.failure, now))
 
 
 # Settle and claim

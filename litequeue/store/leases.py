@@ -53,8 +53,11 @@ WHERE job.seq = ? AND phase = 'done'
 
 def ended(database: Database, seqs: Iterable[int]) -> list[Lease]:
     """Return finished jobs with their payloads, as leases without a token."""
+    wanted = list(seqs)
+    if not wanted:
+        return []
     with database.read() as connection:
-        rows = [row for seq in seqs for row in connection.execute(ENDED, (seq,)).fetchall()]
+        rows = [row for seq in wanted for row in connection.execute(ENDED, (seq,)).fetchall()]
     return [Lease(*row) for row in rows]
 
 

@@ -328,12 +328,11 @@ class Consumer:
         if settled.parked:
             self._journal.parked(settled.parked)
             self._ringer.ring_workers()
-            self._errands.unknown(settled.parked)
-        if settled.expired:
-            self._errands.expired(settled.expired)
         for lease in settled.leases:
             self._accounts.take(lease)
             self._unsent.append(lease)
+        self._errands.unknown(settled.parked)
+        self._errands.expired(settled.expired)
 
     def _started(self, now: float) -> list[tuple[float, int, int, int]]:
         """Return what to mark as STARTED: jobs that have been running for a moment."""
@@ -371,8 +370,11 @@ class Consumer:
         return [lease for lease in unread if self._accounts.is_ours(lease.seq, lease.token)]
 
     def _give_back(self, unharmed: Iterable[Lease]) -> None:
-        """Release leases, unharmed and uncounted."""
-        held = [(lease.seq, lease.token) for lease in unharmed]
+        """Release leases, unharmed and uncounted; not those that must not begin twice."""
+        given = list(unharmed)
+        if any(lease.once for lease in given):
+            given = self._give_up_begun(given)
+        held = [(lease.seq, lease.token) for lease in given]
         if not held:
             return
         self.hungry = True
@@ -384,6 +386,16 @@ class Consumer:
         for seq, _ in held:
             self._accounts.drop(seq)
         self._ringer.ring_workers()
+
+    def _give_up_begun(self, given: list[Lease]) -> list[Lease]:
+        """End what had begun, acknowledged, and brought no verdict; return the others."""
+        begun = self._slots.begun()
+        lost = [lease for lease in given if lease.once and lease.token in begun]
+        if lost:
+            self._audit_at = self._clock.monotonic()  # if this fails, the audit finds them again
+            reason = "it was stopped, or its verdict was lost with a process"
+            self._reap([Lost(lease=lease, ran=True, reason=reason) for lease in lost])
+        return [lease for lease in given if lease not in lost]
 
     def _settle_deaths(self) -> None:
         """Settle the jobs of dead children: their outcomes were read first."""
@@ -408,7 +420,6 @@ class Consumer:
             fragile=self._fragile,
             wait=PATIENCE,
         )
-        self._errands.failed(given_up, lost[0].reason)
         poison = {lease.seq for lease in given_up}
         for item in lost:
             self._accounts.drop(item.lease.seq)
@@ -419,6 +430,7 @@ class Consumer:
         self._ringer.ring_waiters([lease.id for lease in given_up])
         self.hungry = True
         self._ringer.ring_workers()
+        self._errands.failed(given_up, lost[0].reason)
 
     def _audit(self, now: float) -> None:
         """Find leases that went down with a process, between its reading and its slot."""

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from litequeue import states
+from litequeue.calling import CallOptions
 from litequeue.context import current_request, working_for
+from litequeue.job import Outcome
 from litequeue.result import EagerResult
+from litequeue.sending import make_job
 from litequeue.serialization import dumps
 from litequeue.task import Eagerly, Task
 from litequeue.worker.executor import Attempt, Executor
@@ -43,9 +46,12 @@ def apply(
             parent_id=None if parent is None else parent.id,
             options=dumps(extras) if extras else None, trail=task.trail, is_eager=True,
         )  # fmt: skip
+        started = app.clock.now()
         with working_for(app):
             attempt = executor.run(task, request)
         if attempt.state != states.RETRY:
+            if app.conf.task_store_eager_result and not task.ignore_result:
+                _store(app, task, request, attempt, started)
             return _result(app, task, id, attempt, options.throw)
         plan = attempt.plan
         if plan is not None and plan.args is not None:
@@ -53,6 +59,21 @@ def apply(
         if plan is not None and plan.kwargs is not None:
             named = dict(plan.kwargs)
         retries += int(attempt.counted)
+
+
+def _store(
+    app: Any, task: Task[Any, Any], request: Request, attempt: Attempt, started: float
+) -> None:
+    """Keep the verdict in the file, as of a job that a worker ran (`task_store_eager_result`)."""
+    now = app.clock.now()
+    job = make_job(
+        app, task, request.args, request.kwargs, CallOptions(headers=request.headers or None),
+        id=request.id, now=started,
+    )  # fmt: skip
+    outcome = Outcome(
+        0, 0, 1, attempt.state, attempt.result, started, now - started, failure=attempt.failure
+    )
+    app.store.add_ended(job, outcome, retries=request.retries)
 
 
 def _result(

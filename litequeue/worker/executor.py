@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -21,7 +22,7 @@ from litequeue.exceptions import (
 )
 from litequeue.job import Errand, Failure, Lease, Outcome
 from litequeue.retry import is_spent
-from litequeue.serialization import Codec, Types
+from litequeue.serialization import Codec, Types, dumps
 from litequeue.task import Task
 from litequeue.worker.failure import ExceptionInfo, describe, repr_safely
 from litequeue.worker.request import Request, RetryPlan, request_for
@@ -63,6 +64,7 @@ class Attempt:
     counted: bool = True
     plan: RetryPlan | None = None
     body: str | None = None
+    retry: Retry | None = None
 
 
 class Executor:
@@ -104,11 +106,17 @@ class Executor:
             args, kwargs = self._app.types.fit(task.run, given, named)
         except (TypeError, ValueError, AttributeError) as error:
             if signals.task_rejected.receivers:
-                signals.task_rejected.send(sender=task, message=lease.body, exc=error)
+                self._tell_rejected(lease, error)
             kind = type(error).__name__
             return _failed(Failure(kind, f"the arguments cannot be read: {error}"))
         request = request_for(lease, args, kwargs, self._hostname, trail=task.trail)
-        return self.run(task, request)
+        attempt = self.run(task, request)
+        if isinstance(attempt.value, Reject) and signals.task_rejected.receivers:
+            self._tell_rejected(lease, attempt.value)
+        return attempt
+
+    def _tell_rejected(self, lease: Lease, error: BaseException) -> None:
+        signals.task_rejected.send(sender=self._hostname, message=lease.body, exc=error)
 
     def run(self, task: Task[..., Any], request: Request) -> Attempt:
         """Run one attempt with its signals and hooks."""
@@ -121,11 +129,12 @@ class Executor:
     def _run(self, task: Task[..., Any], request: Request) -> Attempt:
         id, args, kwargs = request.id, request.args, request.kwargs
         if signals.task_received.receivers:
-            signals.task_received.send(sender=task, request=request)
+            signals.task_received.send(sender=self._hostname, request=request)
         if signals.task_prerun.receivers:
             signals.task_prerun.send(sender=task, task_id=id, task=task, args=args, kwargs=kwargs)
+        begun = self._clock.monotonic()
         attempt = self._call(task, request)
-        attempt = self._conclude(attempt, task, request)
+        attempt = self._conclude(attempt, task, request, runtime=self._clock.monotonic() - begun)
         if signals.task_postrun.receivers:
             signals.task_postrun.send(
                 sender=task, task_id=id, task=task, args=args, kwargs=kwargs,
@@ -181,10 +190,7 @@ class Executor:
     def _classify(self, error: BaseException, task: Task[..., Any], request: Request) -> Attempt:
         """Say what an exception means for the job."""
         if isinstance(error, Ignore):
-            shown = request.shown
-            if shown is not None:  # the task has said itself how it ends
-                return Attempt(shown[0], error, shown[1])
-            return Attempt(states.IGNORED, error)
+            return _as_shown(error, request)
         if isinstance(error, Reject):
             if error.requeue:
                 return Attempt(states.RETRY, error, counted=False)
@@ -193,8 +199,11 @@ class Executor:
             return self._retry_as_planned(error, task, request)
         policy = task.retry_policy()
         if policy.wants(error) and not is_spent(request.retries, policy.max_retries):
-            eta = self._clock.now() + policy.countdown(request.retries)
-            return Attempt(states.RETRY, error, failure=describe(error), eta=eta)
+            wait = policy.countdown(request.retries)
+            return Attempt(
+                states.RETRY, error, failure=describe(error), eta=self._clock.now() + wait,
+                retry=Retry(exc=error, when=wait),
+            )  # fmt: skip
         expected = bool(task.throws) and isinstance(error, task.throws)
         return _failed(describe(error, expected=expected), error)
 
@@ -202,14 +211,15 @@ class Executor:
         self, error: BaseException, task: Task[..., Any], request: Request
     ) -> Attempt:
         plan = request.retry_plan
-        reason = (error.exc or error) if isinstance(error, Retry) else error
-        failure = describe(reason)
+        retry = error if isinstance(error, Retry) else Retry(exc=error)
+        reason = retry.exc or error
+        failure = describe(reason, raised_as=error)
         if plan is None:  # the task raised Retry by itself
             policy = task.retry_policy()
             if is_spent(request.retries, policy.max_retries):
                 return _failed(failure, reason)
-            when = self._clock.now() + (getattr(error, "when", 0.0) or task.default_retry_delay)
-            return Attempt(states.RETRY, reason, failure=failure, eta=when)
+            when = self._clock.now() + (retry.when or task.default_retry_delay)
+            return Attempt(states.RETRY, reason, failure=failure, eta=when, retry=retry)
         body = None
         if plan.args is not None or plan.kwargs is not None:
             args = tuple(request.args) if plan.args is None else plan.args
@@ -225,18 +235,22 @@ class Executor:
                 )
             except LiteQueueError as problem:
                 return _failed(describe(problem), problem)
-        return Attempt(states.RETRY, reason, failure=failure, eta=plan.when, plan=plan, body=body)
+        return Attempt(
+            states.RETRY, reason, failure=failure, eta=plan.when, plan=plan, body=body, retry=retry
+        )
 
     # Hooks
 
-    def _conclude(self, attempt: Attempt, task: Task[..., Any], request: Request) -> Attempt:
+    def _conclude(
+        self, attempt: Attempt, task: Task[..., Any], request: Request, *, runtime: float
+    ) -> Attempt:
         """Call the hooks and send the signals of a verdict, before it is recorded."""
         id, args, kwargs = request.id, request.args, request.kwargs
         if attempt.state == states.SUCCESS:
             if "on_success" in task.hooks:
                 self._guard(task, request, task.on_success, attempt.value, id, args, kwargs)
             if signals.task_success.receivers:
-                signals.task_success.send(sender=task, result=attempt.value)
+                signals.task_success.send(sender=task, result=attempt.value, runtime=runtime)
         elif attempt.state == states.FAILURE and attempt.failure is not None:
             attempt = self._conclude_failure(attempt, task, request)
         elif attempt.state == states.RETRY and attempt.counted:
@@ -261,7 +275,7 @@ class Executor:
                 task.on_failure(error, id, args, kwargs, info)
             except Retry as retry:
                 attempt = self._retry_as_planned(retry, task, request)
-            except Exception as problem:
+            except BaseException as problem:
                 self._report(task, request, problem)
             if request.retry_plan is not None and attempt.state == states.FAILURE:
                 attempt = self._retry_as_planned(error, task, request)
@@ -284,7 +298,7 @@ class Executor:
                 request.kwargs, info,
             )  # fmt: skip
         if signals.task_retry.receivers:
-            signals.task_retry.send(sender=task, request=request, reason=attempt.value, einfo=info)
+            signals.task_retry.send(sender=task, request=request, reason=attempt.retry, einfo=info)
 
     def mourn(
         self, task: Task[..., Any], request: Request, error: Exception, info: ExceptionInfo
@@ -308,13 +322,13 @@ class Executor:
             current_request.reset(mark)
 
     def _guard(self, task: Task[..., Any], request: Request, hook: Any, *arguments: Any) -> None:
-        """Call a hook; its error is logged, and changes no verdict."""
+        """Call a hook; its error is logged, and changes no verdict: not even a `SystemExit`."""
         try:
             hook(*arguments)
-        except Exception as problem:
+        except BaseException as problem:
             self._report(task, request, problem)
 
-    def _report(self, task: Task[..., Any], request: Request, problem: Exception) -> None:
+    def _report(self, task: Task[..., Any], request: Request, problem: BaseException) -> None:
         """Tell of an exception that user code raised where no job can fail any more."""
         logger.error("a hook of %s[%s] raised", task.name, request.id, exc_info=problem)
         if signals.task_internal_error.receivers:
@@ -339,8 +353,8 @@ def run_errand(app: Workplace, errand: Errand, hostname: str) -> None:
     with working_for(app):
         if errand.why == "task_unknown":
             signals.task_unknown.send(
-                sender=None, message=lease.body, exc=NotRegistered(lease.task), name=lease.task,
-                id=lease.id,
+                sender=hostname, message=lease.body, exc=NotRegistered(lease.task),
+                name=lease.task, id=lease.id,
             )  # fmt: skip
         elif errand.why == "task_revoked":
             signals.task_revoked.send(
@@ -350,6 +364,24 @@ def run_errand(app: Workplace, errand: Errand, hostname: str) -> None:
             lost = WorkerLostError(failure.message)
             info = ExceptionInfo(lost, None, internal=True)
             Executor(app, SYSTEM, hostname).mourn(task, request, lost, info)
+
+
+def _as_shown(error: Ignore, request: Request) -> Attempt:
+    """Return the verdict of a task that has said itself how it ends, by `update_state`."""
+    if request.shown is None:
+        return Attempt(states.IGNORED, error)
+    state, meta, text = request.shown
+    if state == states.FAILURE and isinstance(meta, Mapping) and "exc_type" in meta:
+        module, name = meta.get("exc_module"), str(meta["exc_type"])
+        given = meta.get("exc_message", "")
+        args = list(given) if isinstance(given, list | tuple) else [given]
+        failure = Failure(
+            name if module in (None, "builtins") else f"{module}.{name}",
+            " ".join(map(str, args)),
+            args=dumps([str(each) for each in args]),
+        )
+        return Attempt(state, error, failure=failure)
+    return Attempt(state, error, text)
 
 
 def _failed(failure: Failure, error: BaseException | None = None) -> Attempt:

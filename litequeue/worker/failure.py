@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import traceback
+from types import TracebackType
 from typing import Final
 
 from litequeue import serialization
@@ -40,11 +41,16 @@ class ExceptionInfo:
 
 
 def describe(
-    error: BaseException, type_name: str | None = None, *, expected: bool = False
+    error: BaseException,
+    type_name: str | None = None,
+    *,
+    expected: bool = False,
+    raised_as: BaseException | None = None,
 ) -> Failure:
     """Put an exception into words that any process can store and read.
 
-    Frames of the library are left out of the traceback: the user's own come first.
+    Frames of the library are left out of the traceback: the user's own come first.  An exception
+    that was never raised has the traceback of ``raised_as``, which was raised because of it.
     """
     kind = type(error)
     name = kind.__qualname__
@@ -57,14 +63,15 @@ def describe(
     return Failure(
         type_name or name,
         _clean(message),
-        _clean("".join(_lines(error))),
+        _clean(
+            "".join(_lines(error, error.__traceback__ or getattr(raised_as, "__traceback__", None)))
+        ),
         _arguments(error),
         expected,
     )
 
 
-def _lines(error: BaseException) -> list[str]:
-    trace = error.__traceback__
+def _lines(error: BaseException, trace: TracebackType | None) -> list[str]:
     while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OUR_FRAMES:
         trace = trace.tb_next
     try:

@@ -92,7 +92,7 @@ def _words(outcome: Outcome) -> str:
     failure = outcome.failure
     reason = "" if failure is None else f": {safe(failure.type)}: {safe(failure.message)}"
     if outcome.state == states.RETRY:
-        return f"will be retried {took}{reason}"
+        return f"ended {took} and will be retried{reason}"
     if outcome.state == states.FAILURE:
         if failure is None or failure.expected or not failure.traceback:
             return f"failed {took}{reason}"

@@ -124,11 +124,11 @@ class Neighbours:
 
         False when somebody else is at it, or it was not so dead: look again.
         """
-        running = _end_processes(owner.identity, self._clock)
+        begun = _end_processes(owner.identity, self._clock)
         lost = [
             Lost(
                 lease=lease,
-                ran=_ran(lease, running),
+                ran=_ran(lease, begun),
                 reason=f"worker {owner.identity.name} died while running it",
             )
             for lease in leases.leases_of(self._database, owner.id)
@@ -167,13 +167,13 @@ def _pidfd(identity: Identity) -> int:
         return -1
 
 
-def _ran(lease: Lease, running: dict[int, int] | None) -> bool:
+def _ran(lease: Lease, begun: set[int] | None) -> bool:
     """Tell whether a lease was running; where nobody can know, it is as its task prefers."""
-    return bool(lease.once) if running is None else running.get(lease.seq) == lease.token
+    return bool(lease.once) if begun is None else lease.token in begun
 
 
-def _end_processes(identity: Identity, clock: Clock) -> dict[int, int] | None:
-    """End the children of a dead worker; return what they were running, as seq: token.
+def _end_processes(identity: Identity, clock: Clock) -> set[int] | None:
+    """End the children of a dead worker; return the tokens of what they had begun.
 
     None when its slots are gone: then nobody knows.
     """
@@ -184,7 +184,7 @@ def _end_processes(identity: Identity, clock: Clock) -> dict[int, int] | None:
     if can_see(identity):
         children = [slots.child(index) for index in range(slots.count)]
         kill_orphans(children, identity.nonce, slots.path, clock)
-    return {seq: running.token for seq, running in slots.all_running().items()}
+    return slots.begun() | {running.token for running in slots.all_running().values()}
 
 
 def remove_files(identity: Identity) -> None:

@@ -75,7 +75,7 @@ class Request:
     trail: bool = True
     is_eager: bool = False
     retry_plan: RetryPlan | None = None
-    shown: tuple[str, str | None] | None = None
+    shown: tuple[str, Any, str | None] | None = None
     called_directly: bool = False
     utc: bool = True
     _extras: dict[str, Any] | None = None
@@ -171,12 +171,14 @@ class Request:
         """Remember what `Task.retry` decided, for the executor."""
         self.retry_plan = RetryPlan(when=when, **different)
 
-    def may_show(self, state: str | None, text: str | None) -> bool:
-        """Tell whether a state can be shown now; one that ends jobs waits for the verdict."""
-        if state in states.READY_STATES:
-            self.shown = (str(state), text)
-            return False
-        return True
+    def may_show(self, state: str | None, meta: object, text: str | None) -> bool:
+        """Tell whether a state can be shown now; one that ends jobs waits for the verdict.
+
+        It is remembered: the job ends in it if the task raises `Ignore`.
+        """
+        if state is not None:
+            self.shown = (state, meta, text)
+        return state not in states.READY_STATES
 
 
 def _iso(seconds: float | None) -> str | None:

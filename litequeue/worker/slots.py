@@ -2,7 +2,8 @@
 
 A file, so that it outlives the worker and tells whoever cleans up after it which jobs were
 running and which processes to end.  A child writes its slot before user code starts (0.2 µs), so
-neither limits nor blame need a message per job.
+neither limits nor blame need a message per job.  What was acknowledged before it ran is noted for
+longer than it runs: whoever finds no verdict must know that it has begun.
 """
 
 from __future__ import annotations
@@ -22,8 +23,14 @@ _BEATS: Final = struct.Struct("=Q")
 _COUNT: Final = struct.Struct("=Q")
 _CHILD: Final = struct.Struct("=qqq")  # pid, start time in ticks, READY once it listens
 _RUN: Final = struct.Struct("=qdq")  # seq, start (epoch seconds), token; seq 0: idle
+_BEGUN: Final = struct.Struct("=Q")  # how many tokens have been noted in the child's ring
+_TOKEN: Final = struct.Struct("=q")
 _SIZE: Final = 64
 _RUN_OFFSET: Final = 32
+_BEGUN_OFFSET: Final = 56
+RING: Final = 512
+"""Tokens that a child notes: more than it may begin before the consumer has settled the first."""
+_RING_SIZE: Final = RING * _TOKEN.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +52,12 @@ class Slots:
         fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if capacity else 0), 0o600)
         try:
             if capacity:
-                os.ftruncate(fd, _SIZE * (capacity + 1))
+                os.ftruncate(fd, _SIZE + (_SIZE + _RING_SIZE) * capacity)
             self._memory = mmap.mmap(fd, 0)
         finally:
             os.close(fd)
-        self._capacity = len(self._memory) // _SIZE - 1
+        self._capacity = (len(self._memory) - _SIZE) // (_SIZE + _RING_SIZE)
+        self._rings = _SIZE * (self._capacity + 1)
 
     @property
     def count(self) -> int:
@@ -74,6 +82,9 @@ class Slots:
         """Give a line to a new child.  The supervisor does this before the child listens."""
         _RUN.pack_into(self._memory, _offset(index) + _RUN_OFFSET, 0, 0.0, 0)
         _CHILD.pack_into(self._memory, _offset(index), pid, start_time, 0)
+        for token in (0, RING - 1):  # takes room on the disk now: later there may be none
+            at = self._ring(index) + token * _TOKEN.size
+            _TOKEN.pack_into(self._memory, at, *_TOKEN.unpack_from(self._memory, at))
 
     def child(self, index: int) -> tuple[int, int]:
         """Return (pid, start time) of the child, pid 0 for none."""
@@ -97,6 +108,19 @@ class Slots:
         """Say that the child runs nothing, after its outcome is on its way."""
         _RUN.pack_into(self._memory, _offset(index) + _RUN_OFFSET, 0, 0.0, 0)
 
+    def begin_once(self, index: int, token: int) -> None:
+        """Note that a job begins that was acknowledged before it runs; `end` does not strike it."""
+        count_at = _offset(index) + _BEGUN_OFFSET
+        (count,) = _BEGUN.unpack_from(self._memory, count_at)
+        at = self._ring(index) + count % RING * _TOKEN.size
+        _TOKEN.pack_into(self._memory, at, token)
+        _BEGUN.pack_into(self._memory, count_at, count + 1)
+
+    def begun(self) -> set[int]:
+        """Return the tokens of such jobs, of all children that there were."""
+        end = self._rings + self.count * _RING_SIZE
+        return {token for (token,) in _TOKEN.iter_unpack(self._memory[self._rings : end])}
+
     def running(self, index: int) -> Running | None:
         """Return what the child runs; compare its token before believing it."""
         seq, started, token = _RUN.unpack_from(self._memory, _offset(index) + _RUN_OFFSET)
@@ -106,6 +130,9 @@ class Slots:
         """Return what all children run, by seq."""
         found = (self.running(index) for index in range(self.count))
         return {running.seq: running for running in found if running is not None}
+
+    def _ring(self, index: int) -> int:
+        return self._rings + index * _RING_SIZE
 
     def unlink(self) -> None:
         """Remove the file."""

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +30,7 @@ WITH_A_WORKER: Final = (
     "routing",
     "signals",
 )
-WITHOUT: Final = ["configuration", "eager"]
+WITHOUT: Final = ("configuration", "eager")
 """Topics that make apps of their own, in a process of their own."""
 
 IMPORTS: Final = {
@@ -103,7 +104,7 @@ class System:
         assert worker.poll() is None, f"{self.name}'s worker ended:\n{said}"
         return self.ready in said
 
-    def _start_driver(self, topics: list[str]) -> subprocess.Popen[str]:
+    def _start_driver(self, topics: Sequence[str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "idioms", *topics],
             cwd=self.place,

@@ -113,6 +113,7 @@ class TestDifferences:
     @pytest.mark.parametrize("name", DIFFERENCES)
     def test_none_is_a_failure_of_the_program(self, name: str) -> None:
         assert not broke(DIFFERENCES[name].celery)
+        assert not broke(DIFFERENCES[name].litequeue)
 
     @pytest.mark.parametrize("name", DIFFERENCES)
     def test_each_has_a_reason_of_one_line(self, name: str) -> None:

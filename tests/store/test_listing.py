@@ -129,6 +129,8 @@ def test_what_is_no_utf_8_can_be_read(database: Database, foreign: sqlite3.Conne
     assert [queue.name for queue in listing.queues(database)] == ["\ufffd"]
     with database.read() as connection:  # and everybody else is strict again
         assert connection.text_factory is str
+    foreign.execute("DELETE FROM litequeue_job")
+    foreign.execute("DELETE FROM litequeue_payload")
 
 
 def test_queues_are_counted(mixed: Database) -> None:

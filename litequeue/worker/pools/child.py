@@ -48,7 +48,7 @@ def serve(app: LiteQueue, spec: ChildSpec, channel: Channel, slots: Slots) -> No
     """Run leases until the worker wants no more of them."""
     app.introduced = True  # its worker has done that
     set_current_app(app)
-    signals.worker_process_init.send(sender=None)
+    signals.worker_process_init.send(sender=spec.hostname)
     executor = Executor(app, SYSTEM, spec.hostname)
     pid, index, now = os.getpid(), spec.index, SYSTEM.now
     slots.listen(index)
@@ -58,12 +58,14 @@ def serve(app: LiteQueue, spec: ChildSpec, channel: Channel, slots: Slots) -> No
                 run_errand(app, lease, spec.hostname)
                 continue
             slots.begin(index, lease.seq, now(), lease.token)
+            if lease.once:
+                slots.begin_once(index, lease.token)
             outcome = executor.execute(lease)
             if os.getpid() != pid:  # the task forked and let its child return
                 os._exit(1)
             channel.report(outcome)
             slots.end(index)
-    signals.worker_process_shutdown.send(sender=None, pid=pid, exitcode=0)
+    signals.worker_process_shutdown.send(sender=spec.hostname, pid=pid, exitcode=0)
 
 
 def settle_in(spec: ChildSpec) -> None:

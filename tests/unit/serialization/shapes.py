@@ -136,7 +136,7 @@ ZONES = st.none() | st.sampled_from(
 )
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 INTEGERS = st.integers(-(1 << 63), (1 << 64) - 1)
-TEXTS = st.text()
+TEXTS = st.text() | st.sampled_from(["\x85", "a\u2028", "2026-11-21", "1e3", "<<", " =", "a: b\n"])
 KEYS = TEXTS | st.sampled_from(["__type__", "__value__"])
 FOLDED = st.booleans().flatmap(
     lambda fold: st.datetimes(timezones=ZONES, allow_imaginary=True).map(

@@ -9,14 +9,12 @@ import random
 import sys
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litequeue import serialization
 from litequeue.exceptions import (
     ContentDisallowed,
     ImproperlyConfigured,
@@ -70,7 +68,7 @@ def test_pickle_keeps_what_pickle_keeps(name: str) -> None:
 
 FORMS = {
     "json": '[[1],{"a":"ü"}]',
-    "yaml": "!yaml,- - 1\n- a: ü\n",
+    "yaml": '!yaml,- - 1\n- a: "\\xFC"\n',
     "msgpack": "!msgpack;base64,kpEBgaFhosO8",
 }
 
@@ -282,21 +280,20 @@ def test_a_bomb_is_not_inflated_beyond_the_bound() -> None:
 ANCHORS = "!yaml,a: &a [x, x]\nb: &b [*a, *a]\n"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "!", "!,", "!json", "!json,", "!json;,1", "!json;zlib,1", "!json;base64;zlib,MQ==",
-        "!json;rot13,1", "!json;base64,%%", "!json;base64,/w==", "!json;zlib;base64,MQ==",
-        "!json;bzip2;base64,MQ==", "!json;lzma;base64,MQ==", "!json;hmac-sha256:a:b,1",
-        "!msgpack;base64,3g==", "!msgpack;base64,wQ==", "!msgpack,1", "!msgpack;base64,1wEAAAAAAAAAAA==",
-        f"!msgpack;base64,{b64encode(bytes([0x91]) * 5_000).decode()}",
-        ANCHORS, "!yaml,&a [*a]", "!yaml,!!python/object/apply:os.getcwd []", "!yaml," + "[" * 9_999,
-        "!yaml,? [1]\n: 2", "!yaml,1" + ":59" * 9_999, "!yaml,{", "!yaml,a: b: c",
-        "!pickle;base64,gASV", "!pickle;base64,Lg==", "!pickle,x", "!" + "x" * 999, "!signed+json,1",
-        "!signed+json;hmac-sha256:,1", "!json;base64,\ud800",
-    ],
-    ids=lambda text: ascii(text[:50]),
-)  # fmt: skip
+NESTED = b64encode(bytes([0x91]) * 5_000).decode()
+HOSTILE = [
+    "!", "!,", "!json", "!json,", "!json;,1", "!json;zlib,1", "!json;base64;zlib,MQ==",
+    "!json;rot13,1", "!json;base64,%%", "!json;base64,/w==", "!json;zlib;base64,MQ==",
+    "!json;bzip2;base64,MQ==", "!json;lzma;base64,MQ==", "!json;hmac-sha256:a:b,1",
+    "!msgpack;base64,3g==", "!msgpack;base64,wQ==", "!msgpack,1", f"!msgpack;base64,{NESTED}",
+    "!msgpack;base64,1wEAAAAAAAAAAA==", ANCHORS, "!yaml,&a [*a]", "!yaml,{", "!yaml,a: b: c",
+    "!yaml,!!python/object/apply:os.getcwd []", "!yaml," + "[" * 9_999, "!yaml,? [1]\n: 2",
+    "!yaml,1" + ":59" * 9_999, "!pickle;base64,gASV", "!pickle;base64,Lg==", "!pickle,x",
+    "!" + "x" * 999, "!signed+json,1", "!signed+json;hmac-sha256:,1", "!json;base64,\ud800",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_texts_are_value_errors(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         codec().loads(text)
@@ -321,8 +318,8 @@ def samples() -> list[str]:
 )
 def test_mutated_texts_give_a_value_or_a_value_error(text: str, changes: list[Any]) -> None:
     for at, new in changes:
-        at %= len(text) + 1
-        text = text[:at] + new + text[at + len(new) or at + 1 :]
+        place = at % (len(text) + 1)
+        text = text[:place] + new + text[place + (len(new) or 1) :]
     reader = codec(accept_content=[name for name in EVERY if name != "pickle"])
     for load in (reader.loads, reader.loads_arguments):
         try:
@@ -337,64 +334,6 @@ def test_mutated_texts_give_a_value_or_a_value_error(text: str, changes: list[An
 def test_a_body_of_another_shape_is_refused(body: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         codec().loads_arguments(body)
-
-
-# --- Registration ---------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def shouting() -> Iterator[None]:
-    serialization.register(
-        "shout", lambda value: json.dumps(value).upper(), lambda text: json.loads(text.lower()),
-        content_type="application/x-shout", content_encoding="utf-8",
-    )  # fmt: skip
-    yield
-    serialization.unregister("shout")
-
-
-@pytest.mark.usefixtures("shouting")
-def test_a_registered_serializer_is_one_like_the_others() -> None:
-    one = codec(accept_content=["shout", "signed+shout"], task_serializer="application/x-shout",
-                result_serializer="signed+shout")  # fmt: skip
-    assert one.dumps_arguments(("a",), {}, limit=99) == '!shout,[["A"], {}]'
-    assert one.loads_arguments('!shout,[["A"], {}]') == (["a"], {})
-    assert one.loads(one.dumps("a")) == "a"
-
-
-def test_binary_and_one_way_serializers() -> None:
-    serialization.register("raw", lambda value: bytes(value), list, content_encoding="binary")
-    serialization.register("in", None, json.loads)
-    serialization.register("out", json.dumps, None, binary=False)
-    try:
-        one = codec(
-            accept_content=["raw", "in", "out"], task_serializer="raw", result_serializer="raw"
-        )
-        assert one.dumps([1, 2]) == "!raw;base64,AQI="
-        assert one.loads("!raw;base64,AQI=") == [1, 2]
-        with pytest.raises(NotSerializable, match="raw"):
-            one.dumps([300])
-        assert one.loads("!in,[1]") == [1]
-        with pytest.raises(ImproperlyConfigured, match="cannot encode"):
-            one.dumps_arguments((), {}, limit=9, serializer="in")
-        with pytest.raises(ValueError, match="cannot decode"):
-            one.loads("!out,[1]")
-    finally:
-        for name in ("raw", "in", "out"):
-            serialization.unregister(name)
-    with pytest.raises(ImproperlyConfigured, match="unregistered"):
-        one.dumps([1])
-
-
-@pytest.mark.parametrize("name", ["json", "pickle", "signed", "a;b", "a,b", "signed+x", "", "a b"])
-def test_names_that_cannot_be_registered(name: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"built in|cannot name"):
-        serialization.register(name, json.dumps, json.loads)
-
-
-def test_what_was_never_registered_cannot_be_taken_away() -> None:
-    for name in ("json", "nothing"):
-        with pytest.raises(ImproperlyConfigured, match="no registered serializer"):
-            serialization.unregister(name)
 
 
 def test_without_types_no_class_travels() -> None:

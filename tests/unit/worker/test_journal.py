@@ -42,7 +42,7 @@ def journal(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> Journal:
         (
             Outcome(1, 1, 1, "RETRY", eta=5.0, failure=Failure("OSError", "gone", "Trace")),
             logging.WARNING,
-            "shop.pay[the-id] will be retried in 0.000 s: OSError: gone",
+            "shop.pay[the-id] ended in 0.000 s and will be retried: OSError: gone",
         ),
         (
             Outcome(1, 1, 1, "REJECTED", failure=Failure("RejectedError", "bad")),

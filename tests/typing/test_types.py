@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+
+from tests.typing.checkers import CHECKERS, FILES, Complaint, complaints, differences, expected
+
+said_by = functools.cache(complaints)
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_checker_refuses_the_wrong_lines_and_no_other(path: Path, checker: str) -> None:
+    assert list(differences(path, said_by(checker))) == []
+
+
+def test_there_are_lines_to_refuse() -> None:
+    assert sum(len(expected(path)) for path in FILES) > 50
+
+
+def test_a_difference_is_told_both_ways(tmp_path: Path) -> None:
+    path = tmp_path / "calls.py"
+    path.write_text("add.delay(1)\nadd.delay('x')  # error\n")
+    assert list(differences(path, [Complaint("calls.py", 2, "no")])) == []
+    assert list(differences(path, [Complaint("calls.py", 1, "no")])) == [
+        "calls.py:1 is refused: no",
+        "calls.py:2 is let through",
+    ]

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from litequeue import LiteQueue
+from litequeue.configured import locate
+from litequeue.exceptions import ImproperlyConfigured
+from tests.unit.bench import Bench
+
+# What is made of settings
+
+
+def test_the_router_and_the_codec_are_made_once(bench: Bench) -> None:
+    app = bench.app
+    assert app.router is app.router
+    assert app.codec is app.codec
+
+
+def test_a_setting_that_changes_makes_them_anew(bench: Bench) -> None:
+    app = bench.app
+    task = bench.task(lambda: None)
+    task.delay()
+    app.conf.task_routes = {"t": "mail"}
+    task.delay()
+    app.conf["task_default_queue"] = "other"
+    app.conf.task_routes = None
+    task.delay()
+    app.conf.update(task_serializer="yaml", accept_content=["json", "yaml"])
+    task.delay()
+    assert [job.queue for job in bench.outbox.jobs] == ["default", "mail", "other", "other"]
+    assert [job.body[:5] for job in bench.outbox.jobs[2:]] == ["[[],{", "!yaml"]
+
+
+def test_what_makes_no_sense_together_is_said_at_each_use(bench: Bench) -> None:
+    bench.app.conf.task_serializer = "yaml"
+    for _ in range(2):
+        with pytest.raises(ImproperlyConfigured, match="accept_content"):
+            _ = bench.app.codec
+    bench.app.conf.accept_content = ["json", "yaml"]
+    assert bench.app.codec.task_serializer == "yaml"
+
+
+def test_routes_that_make_no_sense_are_said_when_needed(bench: Bench) -> None:
+    task = bench.task(lambda: None)
+    bench.app.conf.task_routes = {"t": 5}
+    with pytest.raises(ImproperlyConfigured, match="task_routes"):
+        task.delay()
+    assert bench.outbox.jobs == []
+
+
+# The zone
+
+
+@pytest.mark.parametrize(
+    ("timezone", "zone"),
+    [(None, None), ("Europe/Berlin", ZoneInfo("Europe/Berlin")), (UTC, UTC)],
+)
+def test_the_zone_is_a_name_or_an_object(bench: Bench, timezone: Any, zone: Any) -> None:
+    bench.app.conf.timezone = timezone
+    assert bench.app.zone == zone
+
+
+@pytest.mark.parametrize("timezone", ["Europe/Atlantis", "", "../etc/passwd", 5])
+def test_a_zone_that_is_not_there_is_said_so(bench: Bench, timezone: Any) -> None:
+    bench.app.conf.timezone = timezone
+    with pytest.raises(ImproperlyConfigured, match="time zone database"):
+        _ = bench.app.zone
+
+
+# The place of the file
+
+
+def test_a_relative_path_counts_from_where_the_app_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    app, deeper = LiteQueue("jobs.sqlite"), LiteQueue(Path("sub/jobs.sqlite"))
+    monkeypatch.chdir("/")
+    assert app.path == str(tmp_path / "jobs.sqlite")
+    assert deeper.path == str(tmp_path / "sub/jobs.sqlite")
+
+
+def test_an_absolute_path_stays_as_it_is(tmp_path: Path) -> None:
+    assert locate(str(tmp_path / "x"), "/elsewhere") == str(tmp_path / "x")
+
+
+def test_the_environment_names_the_file_when_the_code_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LITEQUEUE_URL", str(tmp_path / "env.sqlite"))
+    assert LiteQueue().path == str(tmp_path / "env.sqlite")
+    assert LiteQueue(tmp_path / "code.sqlite").path == str(tmp_path / "code.sqlite")
+
+
+def test_no_path_at_all_is_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match="LITEQUEUE_URL"):
+        LiteQueue()
+
+
+@pytest.mark.parametrize(
+    "path", ["", ":memory:", "file:jobs.sqlite?mode=rwc", "file::memory:", "a\0b"]
+)
+def test_what_is_no_files_path_is_refused(path: str) -> None:
+    with pytest.raises(ImproperlyConfigured):
+        LiteQueue(path)
+    with pytest.raises(ImproperlyConfigured):
+        LiteQueue("tasks", broker=path)
+
+
+@pytest.mark.parametrize(
+    "place", ["redis://localhost", "amqp://host//", "sqlite:///jobs.sqlite", 7]
+)
+def test_a_place_that_is_no_path_is_not_taken_for_one(place: Any) -> None:
+    with pytest.raises(NotImplementedError, match="give the path of a file"):
+        LiteQueue(place)
+    with pytest.raises(NotImplementedError, match="give the path of a file"):
+        LiteQueue("tasks", broker=place)
+
+
+class TestAsCeleryIsCalled:
+    def test_the_broker_is_the_file_and_the_first_argument_a_name(self, tmp_path: Path) -> None:
+        app = LiteQueue("tasks", broker=tmp_path / "jobs.sqlite")
+        assert (app.path, app.main) == (str(tmp_path / "jobs.sqlite"), "tasks")
+
+    def test_without_one_the_first_argument_is_the_file(self, tmp_path: Path) -> None:
+        assert LiteQueue(tmp_path / "jobs.sqlite").main is None
+
+    def test_a_setting_may_name_the_file(self, tmp_path: Path) -> None:
+        path = str(tmp_path / "jobs.sqlite")
+        assert LiteQueue(broker_url=path).path == path
+        late = LiteQueue(tmp_path / "other.sqlite")
+        late.conf.broker_url = path
+        assert late.path == path
+
+    def test_the_backend_may_be_the_same_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        path = tmp_path / "jobs.sqlite"
+        app = LiteQueue("tasks", broker="jobs.sqlite", backend=path)
+        assert (app.path, app.conf.result_backend) == (str(path), str(path))
+
+    def test_another_backend_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ImproperlyConfigured, match=r"results live in the queue's own file"):
+            LiteQueue("tasks", broker=tmp_path / "jobs.sqlite", backend=tmp_path / "r.sqlite")
+        with pytest.raises(NotImplementedError, match="redis://"):
+            LiteQueue("tasks", broker=tmp_path / "jobs.sqlite", backend="redis://localhost")

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from litequeue import LiteQueue
+from litequeue.exceptions import ImproperlyConfigured, NotRegistered
+from litequeue.finding import find_app
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    module = types.ModuleType("shop")
+    module.first = LiteQueue(tmp_path / "1.sqlite")  # type: ignore[attr-defined]  # a global
+    module.holder = types.SimpleNamespace(app=module.first)  # type: ignore[attr-defined]  # a global
+    module.number = 5  # type: ignore[attr-defined]  # a global
+    monkeypatch.setitem(sys.modules, "shop", module)
+    return module
+
+
+def test_by_module_and_name(shop: Any) -> None:
+    assert find_app("shop:first") is shop.first
+    assert find_app("shop:holder.app") is shop.first
+
+
+def test_the_only_app_needs_no_name_even_with_an_alias(shop: Any) -> None:
+    assert find_app("shop") is shop.first
+    shop.alias = shop.first
+    assert find_app("shop") is shop.first
+
+
+def test_several_apps_need_a_name(shop: Any, tmp_path: Path) -> None:
+    shop.second = LiteQueue(tmp_path / "2.sqlite")
+    with pytest.raises(ImproperlyConfigured, match="shop:first, shop:second"):
+        find_app("shop")
+    assert find_app("shop:second") is shop.second
+
+
+def test_no_app_is_said_so(shop: Any) -> None:
+    del shop.first
+    with pytest.raises(ImproperlyConfigured, match="found none"):
+        find_app("shop")
+
+
+def test_what_is_not_there_is_said_so(shop: Any) -> None:
+    with pytest.raises(NotRegistered, match="no attribute 'nosuch'"):
+        find_app("shop:nosuch")
+    with pytest.raises(NotRegistered, match=r"no attribute 'first\.nosuch'"):
+        find_app("shop:first.nosuch")
+    with pytest.raises(ModuleNotFoundError):
+        find_app("nosuch_module:app")
+
+
+def test_what_is_no_app_is_said_so(shop: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match="is a int, not a LiteQueue app"):
+        find_app("shop:number")
+
+
+@pytest.mark.parametrize("name", ["", "shop/tasks.py", "my-shop:app", ":app", "a..b"])
+def test_what_names_no_module_is_said_so(name: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="say -A MODULE:APP"):
+        find_app(name)
+
+
+def test_what_the_app_wants_imported_is_imported(shop: Any, monkeypatch: Any) -> None:
+    more = types.ModuleType("shop_more")
+    monkeypatch.setitem(sys.modules, "shop_more", more)
+    imported: list[str] = []
+    monkeypatch.setattr("importlib.import_module", lambda name: imported.append(name) or shop)
+    shop.first.conf.include = ["shop_more"]
+    find_app("shop:first")
+    assert imported == ["shop", "shop_more"]

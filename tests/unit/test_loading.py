@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from litequeue.loading import attribute_of, default_name, import_related, importable
+
+
+def module_level(x: int) -> int:
+    return x
+
+
+VALUE = ["a value"]
+_PRIVATE = ["a private one"]
+
+
+@pytest.fixture
+def run_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None, str | None], None]:
+    """Pretend that this program was started from a file, or with ``-m``."""
+
+    def pretend(file: str | None, spec: str | None) -> None:
+        main = types.ModuleType("__main__")
+        main.__spec__ = types.SimpleNamespace(name=spec) if spec else None  # type: ignore[assignment]  # enough of one
+        if file:
+            main.__file__ = file
+        monkeypatch.setitem(sys.modules, "__main__", main)
+
+    return pretend
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder to import from; what was imported is forgotten after the test."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def write(folder: Path, **files: str) -> None:
+    """Make modules; "a__b" is a/b.py."""
+    for name, text in files.items():
+        path = folder / (name.replace("__", "/") + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+class TestNames:
+    def test_a_function_is_named_by_module_and_function(self) -> None:
+        assert default_name(module_level) == f"{__name__}.module_level"
+
+    def test_a_nested_function_is_named_as_in_celery(self) -> None:
+        def inner() -> None: ...
+
+        assert default_name(inner) == f"{__name__}.inner"
+
+    @pytest.mark.parametrize(
+        ("file", "spec", "name"),
+        [
+            ("/srv/shop/jobs.py", None, "jobs"),
+            ("/srv/shop/__main__.py", "shop.__main__", "shop"),
+            ("/srv/shop/jobs.py", "shop.jobs", "shop.jobs"),
+            (None, None, "__main__"),
+        ],
+        ids=["script", "python -m package", "python -m module", "interactive"],
+    )
+    def test_what_runs_as_a_program_is_named_as_a_worker_imports_it(
+        self, file: str | None, spec: str | None, name: str, run_as: Callable[..., None]
+    ) -> None:
+        run_as(file, spec)
+        assert importable("__main__") == name
+        assert importable("other") == "other"
+        function = types.FunctionType(module_level.__code__, {"__name__": "__main__"}, "pay")
+        assert default_name(function) == f"{name}.pay"
+
+
+class TestAttributes:
+    def test_a_global_has_a_name(self) -> None:
+        assert attribute_of(VALUE, __name__) == f"{__name__}:VALUE"
+
+    def test_what_is_no_public_global_has_none(self) -> None:
+        assert attribute_of(_PRIVATE, __name__) is None
+        assert attribute_of(["a value"], __name__) is None, "equal is not the same"
+        assert attribute_of(VALUE, "nosuch.module") is None
+
+    def test_a_script_has_the_name_of_its_file_and_a_session_has_none(
+        self, run_as: Callable[..., None]
+    ) -> None:
+        run_as("/srv/shop/jobs.py", None)
+        sys.modules["__main__"].value = VALUE  # type: ignore[attr-defined]  # a global
+        assert attribute_of(VALUE, "__main__") == "jobs:value"
+        run_as(None, None)
+        sys.modules["__main__"].value = VALUE  # type: ignore[attr-defined]  # a global
+        assert attribute_of(VALUE, "__main__") is None
+
+
+class TestRelated:
+    def test_the_module_of_each_package_that_has_one_is_imported(self, folder: Path) -> None:
+        write(folder, shop____init__="", shop__tasks="X = 1", mail____init__="", plain="")
+        write(folder, shop__sub____init__="", shop__sub__tasks="X = 2")
+        modules = import_related(["shop", "mail", "plain", "shop.sub"], "tasks")
+        assert [module.__name__ for module in modules] == ["shop.tasks", "shop.sub.tasks"]
+
+    def test_without_a_related_name_the_packages_themselves_are(self, folder: Path) -> None:
+        write(folder, plain="X = 3")
+        assert [module.X for module in import_related(["plain"], None)] == [3]
+
+    def test_a_package_that_is_missing_is_an_error(self, folder: Path) -> None:
+        with pytest.raises(ModuleNotFoundError, match="nosuch_package"):
+            import_related(["nosuch_package"], "tasks")
+
+    def test_what_a_module_of_tasks_lacks_is_an_error(self, folder: Path) -> None:
+        write(folder, shop____init__="", shop__tasks="import nosuch_dependency")
+        with pytest.raises(ModuleNotFoundError, match="nosuch_dependency"):
+            import_related(["shop"], "tasks")
