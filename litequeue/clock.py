@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
 
@@ -27,9 +27,9 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clocks."""
 
-    now = staticmethod(time.time)
-    monotonic = staticmethod(time.monotonic)
-    sleep = staticmethod(time.sleep)
+    now: Final = staticmethod(time.time)
+    monotonic: Final = staticmethod(time.monotonic)
+    sleep: Final = staticmethod(time.sleep)
 
     @staticmethod
     def boottime() -> float:

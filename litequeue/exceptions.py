@@ -184,7 +184,7 @@ class MaxRetriesExceededError(TaskError):
         task_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         self.task_args = task_args
-        self.task_kwargs = dict(task_kwargs or {})
+        self.task_kwargs: dict[str, Any] = dict(task_kwargs or {})
         super().__init__(*args)
 
 
@@ -218,7 +218,7 @@ class Retry(TaskPredicate):
         self, message: str | None = None, exc: BaseException | None = None, when: float = 0.0
     ) -> None:
         self.exc = exc
-        self.when = float(when or 0.0)
+        self.when: float = float(when or 0.0)
         super().__init__(message or f"retry in {when:g} s" + (f": {exc!r}" if exc else ""))
 
 

@@ -25,7 +25,7 @@ from litequeue.serialization import Codec, dumps
 from litequeue.store import Store
 from litequeue.task import Task
 
-logger = logging.getLogger("litequeue")
+logger: Final = logging.getLogger("litequeue")
 
 _OPTIONS: Final = (
     "queue", "exchange", "routing_key", "priority", "serializer", "compression", "ignore_result",

@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -15,6 +15,10 @@ from litequeue.cli import pyproject
 from litequeue.clock import SYSTEM
 
 F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:  # generic in new versions of click only
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType
 
 _UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?([a-z]*)")
@@ -22,7 +26,7 @@ _APP: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _LONGEST: Final = 1e10
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
+class Duration(_ParamType):
     """A duration in seconds, written as 90, 90s, 10m, 1.5h or 2d."""
 
     name = "duration"
@@ -42,7 +46,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in new ver
         return seconds
 
 
-class Moment(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
+class Moment(_ParamType):
     """A moment in ISO 8601 (local time unless it says otherwise), as epoch seconds."""
 
     name = "moment"
@@ -78,7 +82,7 @@ class DurationOrMoment(Duration):
         return Moment().convert(value, param, ctx)
 
 
-class Name(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
+class Name(_ParamType):
     """Text that a file can hold."""
 
     name = "text"
@@ -103,7 +107,7 @@ STATES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 """What may be said for a state: Celery's names, the phases, and plain words; (phases, states)."""
 
 
-class State(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
+class State(_ParamType):
     """A state, in any case."""
 
     name = "state"
@@ -171,7 +175,9 @@ def _file(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 
 def database_argument(function: F) -> F:
     """Add DB, the first argument of nearly every command."""
-    return click.argument("db", type=click.Path(), required=False, callback=_file)(function)
+    return click.argument("db", type=click.Path(readable=False), required=False, callback=_file)(
+        function
+    )
 
 
 def json_option(function: F) -> F:

@@ -25,7 +25,7 @@ LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
 TASK_LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(task_name)s[%(task_id)s]: %(message)s"
 POOLS: Final = ("prefork", "threads", "solo", "aio", "gevent")
-UNBUILT: Final = {
+UNBUILT: Final[dict[str, str | None]] = {
     "--autoscale": "MAX,MIN",
     "--time-limit": "SECONDS",
     "--soft-time-limit": "SECONDS",

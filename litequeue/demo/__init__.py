@@ -16,7 +16,7 @@ from litequeue.app import LiteQueue
 from litequeue.configured import URL_VARIABLE
 
 # A worker sets the variable before it imports this.  Nothing is opened until the file is needed.
-app = LiteQueue(os.environ.get(URL_VARIABLE) or "litequeue-demo.sqlite")
+app: LiteQueue = LiteQueue(os.environ.get(URL_VARIABLE) or "litequeue-demo.sqlite")
 
 
 @app.task

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, cast
 from litequeue import states
 from litequeue.context import current_app
 from litequeue.result.failures import FailedAttempt, error_of, value_of
-from litequeue.result.home import Home, StoreHome
+from litequeue.result.home import Home
 from litequeue.result.joining import refuse_to_block
+from litequeue.result.revoked import tell_revoked
 from litequeue.result.waiting import Gathering, Patience, ended, until_ended
-from litequeue.store import Record, Store
+from litequeue.store import Record
 
 if TYPE_CHECKING:  # defaults, so that a plain `AsyncResult` says enough: in Python 3.13's typing
     from typing_extensions import TypeVar
@@ -36,12 +37,10 @@ class AsyncResult(Generic[R_co]):
 
     __slots__ = ("__weakref__", "_app", "id", "ignored")
 
-    def __init__(self, id: str, store: Store | None = None, *, app: Home | None = None) -> None:
+    def __init__(self, id: str, *, app: Home | None = None) -> None:
         self.id: str = id
         self.ignored: bool = False
         self._app = app
-        if store is not None:
-            self._app = StoreHome(store)
 
     @property
     def app(self) -> Home:
@@ -324,7 +323,10 @@ class AsyncResult(Generic[R_co]):
         """
         if terminate:
             raise NotImplementedError("revoke(terminate=True), which stops a running job")
-        return self.app.store.revoke(self.id)
+        revoked = self.app.store.revoke(self.id)
+        if revoked:
+            tell_revoked(self.app, [self.id])
+        return revoked
 
     def forget(self) -> bool:
         """Delete the finished job with its result; False when it is not finished."""

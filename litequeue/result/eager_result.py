@@ -144,7 +144,13 @@ class EagerResult(AsyncResult[R_co]):
         return ()
 
     # There is no job of this id, so there is nothing to say about one.
-    date_done = retries = queue = worker = args = kwargs = parent = None
+    date_done: None = None
+    retries: None = None
+    queue: None = None
+    worker: None = None
+    args: None = None
+    kwargs: None = None
+    parent: None = None
 
     def exists(self) -> bool:
         """Say yes: the result is here."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Protocol
 
 from litequeue.clock import Clock
 from litequeue.serialization import Codec
@@ -23,17 +23,3 @@ class Home(Protocol):
     @property
     def clock(self) -> Clock:
         """What time it is."""
-
-
-class StoreHome:
-    """Stands for an app where only its store is known."""
-
-    codec: Final = Codec()
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    @property
-    def clock(self) -> Clock:
-        """The clock of the store."""
-        return self.store.clock

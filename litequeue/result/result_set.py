@@ -11,6 +11,7 @@ from litequeue.result.async_result import AsyncResult, R
 from litequeue.result.eager_result import EagerResult
 from litequeue.result.home import Home
 from litequeue.result.joining import refuse_to_block
+from litequeue.result.revoked import tell_revoked
 from litequeue.result.waiting import Gathering, Patience, as_they_end, ended, in_order
 from litequeue.store import Record
 
@@ -85,7 +86,7 @@ class ResultSet(Generic[R]):
         """Compare the members, in their order."""
         return other.results == self.results if isinstance(other, ResultSet) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # its members change
+    __hash__: None = None  # type: ignore[assignment]  # its members change
 
     def __repr__(self) -> str:
         """Return Celery's form."""
@@ -165,7 +166,8 @@ class ResultSet(Generic[R]):
                 callback(member.id, value)
         return values
 
-    get = join_native = join
+    get = join
+    join_native = join
 
     @property
     def supports_native_join(self) -> bool:
@@ -283,7 +285,8 @@ class ResultSet(Generic[R]):
         for member in self.results:
             if isinstance(member, EagerResult):
                 member.revoke()
-        self.app.store.revoke_many([member.id for member in self._stored()])
+        revoked = self.app.store.revoke_many([member.id for member in self._stored()])
+        tell_revoked(self.app, revoked)
 
     def forget(self) -> None:
         """Delete those that have ended with their results."""

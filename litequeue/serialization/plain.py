@@ -7,7 +7,6 @@ path to the value: NaN, a set, a key that is not text, a lone surrogate.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,7 +17,6 @@ MAX_DEPTH: Final = 100
 _encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
 _PLAIN: Final = frozenset({int, float, str, bool, type(None)})
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def dumps(value: object, *, checked: bool = False) -> str:
@@ -34,8 +32,13 @@ def dumps(value: object, *, checked: bool = False) -> str:
         if isinstance(error, NotSerializable):
             raise
         raise NotSerializable(f"not serializable as JSON: {error}") from error
-    if not text.isascii() and _SURROGATE.search(text):
-        raise NotSerializable("not serializable as JSON: the text holds half a surrogate pair")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise NotSerializable(
+                "not serializable as JSON: the text holds half a surrogate pair"
+            ) from error
     return text
 
 

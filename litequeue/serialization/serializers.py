@@ -37,14 +37,14 @@ class Serializer:
         lowered: bool = False,
         needs: str | None = None,
     ) -> None:
-        self.name = name
-        self.encode = encode
-        self.decode = decode
-        self.content_type = content_type
-        self.encoding = encoding
-        self.binary = binary
-        self.lowered = lowered
-        self.needs = needs
+        self.name: str = name
+        self.encode: Encoder | None = encode
+        self.decode: Decoder | None = decode
+        self.content_type: str = content_type
+        self.encoding: str = encoding
+        self.binary: bool = binary
+        self.lowered: bool = lowered
+        self.needs: str | None = needs
 
 
 def register(

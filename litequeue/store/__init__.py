@@ -33,15 +33,17 @@ class Store:
     def __init__(self, path: str, settings: Settings, *, clock: Clock = SYSTEM) -> None:
         self.settings = settings
         self.clock = clock
-        self.database = Database(
+        self.database: Database = Database(
             path,
             durability=settings.durability,
             busy_timeout=settings.queue_busy_timeout,
             create=True,
             clock=clock,
         )
-        self.path = self.database.path
-        self.keep = Keep(success=settings.result_expires, failure=settings.result_failure_expires)
+        self.path: str = self.database.path
+        self.keep: Keep = Keep(
+            success=settings.result_expires, failure=settings.result_failure_expires
+        )
         self._ringer: Ringer | None = None
         self._ringing = threading.Lock()
         self._results = ResultBell(self.path)
@@ -125,12 +127,13 @@ class Store:
                 self._open_ringer().ring_waiters([id])
         return revoked
 
-    def revoke_many(self, ids: Iterable[str]) -> None:
-        """End those among the jobs that wait as REVOKED, and tell who awaits them."""
+    def revoke_many(self, ids: Iterable[str]) -> list[str]:
+        """End those among the jobs that wait as REVOKED; tell who awaits them, return their ids."""
         now = self.clock.now()
         revoked = results.revoke_many(self.database, ids, now=now, keep=self.keep)
         with self._ringing:
             self._open_ringer().ring_waiters(revoked)
+        return revoked
 
     def wait_for(self, id: str) -> Waiting:
         """Announce an interest in ``id``; look at the file after this call, then wait."""

@@ -32,7 +32,7 @@ from litequeue.store.errors import is_busy, raise_translated, sqlite_error, tran
 from litequeue.store.fair_wait import pause, try_begin, wait_for_begin
 from litequeue.store.filesystem import side_directory
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ class Database:
         create: bool = False,
         clock: Clock = SYSTEM,
     ) -> None:
-        self.path = filesystem.normalise(path)
+        self.path: str = filesystem.normalise(path)
         self.busy_timeout = busy_timeout
         self.clock = clock
         self.while_waiting: Callable[[], None] = lambda: None

@@ -24,36 +24,36 @@ _IS_A_PHASE: Final = " OR ".join(
 class Job(Model):
     """One job: where it is (phase), what users see (state), who has it (owner, token)."""
 
-    seq = IntegerField(primary_key=True)
-    id = TextField()
-    task = TextField()
-    queue = TextField()
-    priority = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
-    phase = TextField(constraints=[Check(_IS_A_PHASE)])
-    state = TextField(constraints=[SQL("DEFAULT 'PENDING'")])
-    eta = FloatField(null=True)
-    expires = FloatField(null=True)
-    created = FloatField()
-    parent = TextField(null=True)
-    retries = IntegerField(constraints=[SQL("DEFAULT 0")])
-    claims = IntegerField(constraints=[SQL("DEFAULT 0")])
-    deaths = IntegerField(constraints=[SQL("DEFAULT 0")])
-    once = IntegerField(constraints=[SQL("DEFAULT 0")])
-    owner = IntegerField(null=True)
-    token = IntegerField(null=True)
-    pid = IntegerField(null=True)
-    started = FloatField(null=True)
-    runtime = FloatField(null=True)
-    finished = FloatField(null=True)
-    keep_until = FloatField(null=True)
-    result = TextField(null=True)
+    seq: Final = IntegerField(primary_key=True)
+    id: Final = TextField()
+    task: Final = TextField()
+    queue: Final = TextField()
+    priority: Final = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+    phase: Final = TextField(constraints=[Check(_IS_A_PHASE)])
+    state: Final = TextField(constraints=[SQL("DEFAULT 'PENDING'")])
+    eta: Final = FloatField(null=True)
+    expires: Final = FloatField(null=True)
+    created: Final = FloatField()
+    parent: Final = TextField(null=True)
+    retries: Final = IntegerField(constraints=[SQL("DEFAULT 0")])
+    claims: Final = IntegerField(constraints=[SQL("DEFAULT 0")])
+    deaths: Final = IntegerField(constraints=[SQL("DEFAULT 0")])
+    once: Final = IntegerField(constraints=[SQL("DEFAULT 0")])
+    owner: Final = IntegerField(null=True)
+    token: Final = IntegerField(null=True)
+    pid: Final = IntegerField(null=True)
+    started: Final = FloatField(null=True)
+    runtime: Final = FloatField(null=True)
+    finished: Final = FloatField(null=True)
+    keep_until: Final = FloatField(null=True)
+    result: Final = TextField(null=True)
 
     class Meta:
         """Where it is stored."""
 
         table_name = "litequeue_job"
         strict_tables = True
-        constraints = [  # noqa: RUF012 - peewee's way
+        constraints: Final = [
             Check("(phase = 'leased') = (token IS NOT NULL)"),
             Check("phase <> 'scheduled' OR eta IS NOT NULL"),
             Check("(phase = 'done') = (finished IS NOT NULL)"),
@@ -67,9 +67,9 @@ class Job(Model):
 class Payload(Model):
     """What a job was asked to do: ``body`` is the JSON text of [args, kwargs]."""
 
-    seq = IntegerField(primary_key=True)
-    body = TextField()
-    options = TextField(null=True)
+    seq: Final = IntegerField(primary_key=True)
+    body: Final = TextField()
+    options: Final = TextField(null=True)
 
     class Meta:
         """Where it is stored."""
@@ -81,20 +81,20 @@ class Payload(Model):
 class Error(Model):
     """Why one attempt of a job ended without a result.  ``args`` is JSON."""
 
-    job = IntegerField()
-    claim = IntegerField()
-    at = FloatField()
-    state = TextField()
-    type = TextField()
-    message = TextField()
-    args = TextField()
-    traceback = TextField(null=True)
+    job: Final = IntegerField()
+    claim: Final = IntegerField()
+    at: Final = FloatField()
+    state: Final = TextField()
+    type: Final = TextField()
+    message: Final = TextField()
+    args: Final = TextField()
+    traceback: Final = TextField(null=True)
 
     class Meta:
         """Where it is stored."""
 
         table_name = "litequeue_error"
-        primary_key = CompositeKey("job", "claim")
+        primary_key: Final = CompositeKey("job", "claim")
         strict_tables = True
         without_rowid = True
 
@@ -102,7 +102,7 @@ class Error(Model):
 class Queue(Model):
     """A queue that a job was ever sent to."""
 
-    name = TextField(primary_key=True)
+    name: Final = TextField(primary_key=True)
 
     class Meta:
         """Where it is stored."""
@@ -115,16 +115,16 @@ class Queue(Model):
 class Worker(Model):
     """A worker: the identity of its supervisor.  Ids are not used again: leases name them."""
 
-    id = IntegerField(primary_key=True, constraints=[SQL("AUTOINCREMENT")])
-    name = TextField()
-    nonce = TextField(constraints=[Check("nonce <> '' AND nonce NOT GLOB '*[^0-9a-f]*'")])
-    boot = TextField()
-    namespace = TextField()
-    pid = IntegerField()
-    start_time = IntegerField()
-    started = FloatField()
-    heartbeat = FloatField()
-    beats = IntegerField(constraints=[SQL("DEFAULT 0")])
+    id: Final = IntegerField(primary_key=True, constraints=[SQL("AUTOINCREMENT")])
+    name: Final = TextField()
+    nonce: Final = TextField(constraints=[Check("nonce <> '' AND nonce NOT GLOB '*[^0-9a-f]*'")])
+    boot: Final = TextField()
+    namespace: Final = TextField()
+    pid: Final = IntegerField()
+    start_time: Final = IntegerField()
+    started: Final = FloatField()
+    heartbeat: Final = FloatField()
+    beats: Final = IntegerField(constraints=[SQL("DEFAULT 0")])
 
     class Meta:
         """Where it is stored."""
@@ -136,9 +136,9 @@ class Worker(Model):
 class WorkerName(Model):
     """The name of a worker that was ever registered: finished jobs tell who ran them."""
 
-    id = IntegerField(primary_key=True)
-    name = TextField()
-    started = FloatField()
+    id: Final = IntegerField(primary_key=True)
+    name: Final = TextField()
+    started: Final = FloatField()
 
     class Meta:
         """Where it is stored."""
@@ -154,13 +154,13 @@ class App(Model):
     ``path``, ``device`` and ``inode`` say which file it was: a copy has other ones.
     """
 
-    name = TextField(primary_key=True)
-    root = TextField()
-    python = TextField()
-    path = TextField()
-    device = TextField()
-    inode = TextField()
-    recorded = FloatField()
+    name: Final = TextField(primary_key=True)
+    root: Final = TextField()
+    python: Final = TextField()
+    path: Final = TextField()
+    device: Final = TextField()
+    inode: Final = TextField()
+    recorded: Final = FloatField()
 
     class Meta:
         """Where it is stored."""
@@ -173,12 +173,12 @@ class App(Model):
 class Task(Model):
     """A task that an app of this file had when it was last seen."""
 
-    name = TextField(primary_key=True)
-    signature = TextField()
-    summary = TextField()
-    queue = TextField(null=True)
-    app = TextField(null=True)
-    seen = FloatField()
+    name: Final = TextField(primary_key=True)
+    signature: Final = TextField()
+    summary: Final = TextField()
+    queue: Final = TextField(null=True)
+    app: Final = TextField(null=True)
+    seen: Final = FloatField()
 
     class Meta:
         """Where it is stored."""
@@ -191,8 +191,8 @@ class Task(Model):
 class Meta(Model):
     """Facts about the file: the version of its schema, and when it was made."""
 
-    key = TextField(primary_key=True)
-    value = TextField()
+    key: Final = TextField(primary_key=True)
+    value: Final = TextField()
 
     class Meta:
         """Where it is stored."""

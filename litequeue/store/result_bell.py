@@ -140,7 +140,7 @@ class Waiting:
     def __init__(self, bell: ResultBell) -> None:
         self._bell = bell
         self.marks: set[int] = set()
-        self.event = threading.Event()
+        self.event: threading.Event = threading.Event()
 
     def add(self, ids: Iterable[str]) -> None:
         """Wait for ``ids`` too; look at the file after this."""

@@ -31,8 +31,8 @@ class Stirring:
     """
 
     def __init__(self, path: str) -> None:
-        self.fd = -1
-        self.watching = False
+        self.fd: int = -1
+        self.watching: bool = False
         self._wal = os.fsencode(path + "-wal")
         if sys.platform == "linux":
             self._libc = ctypes.CDLL(None, use_errno=True)

@@ -52,7 +52,7 @@ class Bell:
 
     def __init__(self, path: str, kind: str, name: str | None = None) -> None:
         # Never a name that was used before: who removes a dead bell cannot hit a living one.
-        self.name = f"{kind}-{name or os.getpid()}.{secrets.token_hex(4)}"
+        self.name: str = f"{kind}-{name or os.getpid()}.{secrets.token_hex(4)}"
         self.socket: socket.socket | None = None
         self._base = ""
         self._page: mmap.mmap | None = None

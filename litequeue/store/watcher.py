@@ -18,7 +18,7 @@ from litequeue.store.result_bell import HEARSAY, ResultBell, Waiting
 from litequeue.store.results import Record
 from litequeue.store.wakeup import NET
 
-logger = logging.getLogger(__name__)
+logger: Final = logging.getLogger(__name__)
 
 News = Record | Exception | None
 """The record of a job that has ended; None when it is gone; or why nobody can tell."""
@@ -170,7 +170,7 @@ class Watch:
     def __init__(self, watcher: Watcher, ids: list[str], told: Told) -> None:
         self._watcher = watcher
         self._told = told
-        self.ids = ids
+        self.ids: list[str] = ids
 
     def tell(self, id: str, news: News) -> None:
         """Pass it on.  What the callback raises is logged: the others wait for theirs."""

@@ -27,7 +27,7 @@ from litequeue.job import (
     outcome_to_wire,
 )
 
-logger = logging.getLogger("litequeue.worker")
+logger: Final = logging.getLogger("litequeue.worker")
 
 BUFFER: Final = 1 << 20
 INLINE: Final = 96 * 1024
@@ -44,6 +44,10 @@ class Channel:
         self.spool = spool
         self._spool = _Spool(spool)
         self._refused: tuple[Lease, bytes] | None = None
+        self.jobs_in: socket.socket
+        self.jobs_out: socket.socket
+        self.outcomes_in: socket.socket
+        self.outcomes_out: socket.socket
         self.jobs_in, self.jobs_out = _pair()
         self.outcomes_in, self.outcomes_out = _pair()
 

@@ -38,7 +38,7 @@ from litequeue.worker.neighbours import Neighbours, remove_files
 from litequeue.worker.pace import Pace
 from litequeue.worker.slots import Slots
 
-logger = logging.getLogger("litequeue.worker")
+logger: Final = logging.getLogger("litequeue.worker")
 
 PASSING: Final = (QueueBusy, QueueFull, IOFailure)
 """What may be over soon; everything is kept in memory meanwhile."""
@@ -73,7 +73,7 @@ class Consumer:
         self._slots = slots
         self._clock = clock
         settings = options.settings
-        self.database = Database(
+        self.database: Database = Database(
             options.path,
             durability=settings.durability,
             busy_timeout=settings.queue_busy_timeout,
@@ -81,11 +81,13 @@ class Consumer:
             clock=clock,
         )
         self.database.while_waiting = slots.beat
-        self.keep = Keep(success=settings.result_expires, failure=settings.result_failure_expires)
-        self.owner = 0
+        self.keep: Keep = Keep(
+            success=settings.result_expires, failure=settings.result_failure_expires
+        )
+        self.owner: int = 0
         self.manifest: Manifest | None = None
-        self.hungry = True
-        self.stopping = False
+        self.hungry: bool = True
+        self.stopping: bool = False
         self._leaving = False
         self._must_adopt = False
         self._parked = False

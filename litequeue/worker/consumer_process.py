@@ -32,7 +32,7 @@ from litequeue.worker.link import Death, Link, Manifest, link_pair
 from litequeue.worker.os_signals import fork, ignore_stop_signals, signals_held
 from litequeue.worker.slots import Slots
 
-logger = logging.getLogger("litequeue.worker")
+logger: Final = logging.getLogger("litequeue.worker")
 
 SILENCE: Final = 10.0
 """Seconds without a beat after which the consumer is replaced: it may hold the write lock."""

@@ -19,7 +19,7 @@ from litequeue.worker.ears import LOOK_EVERY
 from litequeue.worker.link import Manifest
 from litequeue.worker.neighbours import WAIT, WATCH_EVERY, Neighbours
 
-logger = logging.getLogger("litequeue.worker")
+logger: Final = logging.getLogger("litequeue.worker")
 
 CHECKPOINT_AFTER: Final = 10.0
 TIDY_EVERY: Final = 30.0

@@ -22,7 +22,7 @@ class Ears:
     """A bell that enqueuers ring, an ear on the file for all others, and its version."""
 
     def __init__(self, database: Database, nonce: str, poll: select.poll, clock: Clock) -> None:
-        self.version = -1
+        self.version: int = -1
         self._database = database
         self._clock = clock
         self._bell = Bell(database.path, "worker", nonce)

@@ -27,7 +27,7 @@ from litequeue.task import Task
 from litequeue.worker.failure import ExceptionInfo, describe, repr_safely
 from litequeue.worker.request import Request, RetryPlan, request_for
 
-logger = logging.getLogger("litequeue.worker")
+logger: Final = logging.getLogger("litequeue.worker")
 
 _NEEDS_AFTER_RETURN: Final = frozenset({states.SUCCESS, states.FAILURE})
 

@@ -25,10 +25,10 @@ class ExceptionInfo:
     __slots__ = ("exception", "internal", "traceback", "type")
 
     def __init__(self, exception: BaseException, traceback: str | None, internal: bool) -> None:
-        self.exception = exception
+        self.exception: BaseException = exception
         self.type: type[BaseException] = type(exception)
-        self.traceback = traceback or ""
-        self.internal = internal
+        self.traceback: str = traceback or ""
+        self.internal: bool = internal
         """The library decided it, not an exception of the task's."""
 
     def __str__(self) -> str:

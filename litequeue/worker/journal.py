@@ -10,7 +10,7 @@ from litequeue import states
 from litequeue.clock import Clock
 from litequeue.job import Lease, Outcome
 
-logger = logging.getLogger("litequeue.worker")
+logger: Final = logging.getLogger("litequeue.worker")
 
 LINES_PER_SECOND: Final = 100
 _SHOWN: Final = 200

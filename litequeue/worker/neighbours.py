@@ -24,7 +24,7 @@ from litequeue.store.workers import Identity, Owner
 from litequeue.worker.liveness import Life, base_path, can_see, judge, kill_orphans
 from litequeue.worker.slots import Slots
 
-logger = logging.getLogger("litequeue.worker")
+logger: Final = logging.getLogger("litequeue.worker")
 
 WATCH_EVERY: Final = 0.5
 """Seconds between two looks at a worker whose death the kernel does not tell."""

@@ -17,6 +17,7 @@ class WakePipe:
     """Turns signals into bytes that a loop can wait for next to everything else."""
 
     def __init__(self, signals: Iterable[signal.Signals]) -> None:
+        self.fd: int
         self.fd, self._write_fd = os.pipe()
         for fd in (self.fd, self._write_fd):
             os.set_blocking(fd, False)

@@ -36,7 +36,7 @@ from litequeue.worker.os_signals import STOP_SIGNALS, WakePipe
 from litequeue.worker.pools.prefork import HANDSHAKE, PoolOptions, Prefork
 from litequeue.worker.slots import CAPACITY, Slots
 
-logger = logging.getLogger("litequeue.worker")
+logger: Final = logging.getLogger("litequeue.worker")
 
 LOOK_AROUND: Final = 4.0
 """Seconds between two looks at what makes no noise: a consumer or a child that hangs."""

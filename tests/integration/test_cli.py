@@ -166,6 +166,9 @@ def is_stored(database: Database, id: str) -> bool:
     return bool(listing.find(database, id))
 
 
+CTRL_C = b"\x03"
+
+
 def on_a_terminal(site: Site, *arguments: str, answer: bytes = b"", **env: str) -> tuple[int, str]:
     """Run a command on a terminal of its own; return its exit code and all that it showed."""
     ours, theirs = pty.openpty()
@@ -189,7 +192,10 @@ def on_a_terminal(site: Site, *arguments: str, answer: bytes = b"", **env: str) 
                 break
             shown += some
             if answer and shown.rstrip().endswith(b"[y/N]:"):
-                os.write(ours, answer)
+                if answer == CTRL_C:
+                    process.send_signal(signal.SIGINT)
+                else:
+                    os.write(ours, answer)
                 answer = b""
         return process.wait(30), shown.decode()
     finally:
@@ -211,7 +217,7 @@ def test_a_terminal_gets_colours_relative_times_and_questions(site: Site) -> Non
     assert (code, "nothing was changed" in shown) == (1, True)
     code, shown = on_a_terminal(site, "purge", str(site.path), answer=b"y\n")
     assert (code, "1 job deleted" in shown) == (0, True)
-    code, shown = on_a_terminal(site, "retry", str(site.path), "--state", "revoked", answer=b"\x03")
+    code, shown = on_a_terminal(site, "retry", str(site.path), "--state", "revoked", answer=CTRL_C)
     assert code == 130
     assert "Traceback" not in shown
 

@@ -101,7 +101,8 @@ class Bench:
 
     def execute(self, task: str = "t", **changes: Any) -> Outcome:
         """Run one lease."""
-        outcome = Executor(self.app, self.clock, "host").execute(lease(task, **changes))
+        with working_for(self.app):  # as a child does for its life
+            outcome = Executor(self.app, self.clock, "host").execute(lease(task, **changes))
         assert current_request.get() is None
         return outcome
 

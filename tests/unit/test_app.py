@@ -2,162 +2,359 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from litequeue import LiteQueue
-from litequeue.app import default_name, find_app
-from litequeue.exceptions import ImproperlyConfigured, NotRegistered
+from litequeue import EagerResult, LiteQueue, signals
+from litequeue.app import _UNBUILT
+from litequeue.exceptions import ImproperlyConfigured, NotRegistered, NotSerializable, PayloadTooLarge
+from tests.unit.bench import NOW, Bench, Heard, raising
 
 
 def module_level(x: int) -> int:
     return x
 
 
-@pytest.fixture
-def unopened(tmp_path: Path) -> Iterator[LiteQueue]:
-    """An app whose file no test of this module may create."""
-    app = LiteQueue(tmp_path / "jobs.sqlite")
-    yield app
-    assert not Path(app.path).exists()
+def another() -> None: ...
 
 
-class TestPath:
-    def test_a_path_is_made_absolute_at_once(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.chdir(tmp_path)
-        app = LiteQueue("jobs.sqlite")
-        monkeypatch.chdir("/")
-        assert app.path == str(tmp_path / "jobs.sqlite")
-
-    def test_the_environment_names_the_file_when_the_code_does_not(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("LITEQUEUE_URL", str(tmp_path / "env.sqlite"))
-        assert LiteQueue().path == str(tmp_path / "env.sqlite")
-        assert LiteQueue(tmp_path / "code.sqlite").path == str(tmp_path / "code.sqlite")
-
-    def test_no_path_at_all_is_refused(self) -> None:
-        with pytest.raises(ImproperlyConfigured, match="LITEQUEUE_URL"):
-            LiteQueue()
-
-    @pytest.mark.parametrize("path", ["", ":memory:", "file:jobs.sqlite?mode=rwc", "a\0b"])
-    def test_what_is_no_files_path_is_refused(self, path: str) -> None:
-        with pytest.raises(ImproperlyConfigured):
-            LiteQueue(path)
-
+class TestMaking:
     def test_settings_are_checked_at_once(self) -> None:
         with pytest.raises(ImproperlyConfigured, match="durabilty"):
             LiteQueue("x", durabilty="full")
 
+    def test_nothing_is_opened_before_the_first_use(self, tmp_path: Path) -> None:
+        app = LiteQueue(tmp_path / "jobs.sqlite")
+        app.task(module_level)
+        assert app.tasks
+        assert app.path
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_module_of_settings(self, tmp_path: Path) -> None:
+        app = LiteQueue(tmp_path / "x", config_source={"worker_grace": 5}, task_default_queue="q")
+        assert (app.conf.worker_grace, app.conf.task_default_queue) == (5.0, "q")
+
+    def test_include_is_a_setting_and_an_argument(self, tmp_path: Path) -> None:
+        app = LiteQueue(tmp_path / "x", include=["shop.tasks"])
+        assert app.conf.include == ("shop.tasks",)
+
+    @pytest.mark.parametrize("name", sorted(_UNBUILT))
+    def test_what_celery_has_and_we_have_not_yet_says_so(self, bench: Bench, name: str) -> None:
+        with pytest.raises(NotImplementedError, match=rf"app\.{name}"):
+            getattr(bench.app, name)
+
+    def test_what_nobody_has_is_an_attribute_error(self, bench: Bench) -> None:
+        with pytest.raises(AttributeError, match="'LiteQueue' object has no attribute 'tsaks'"):
+            bench.app.tsaks  # type: ignore[attr-defined]  # on purpose
+        assert not hasattr(bench.app, "tsaks")
+
+
+class TestConfigFromObject:
+    def test_it_reads_at_once(self, bench: Bench) -> None:
+        bench.app.config_from_object({"CELERY_WORKER_GRACE": 5}, namespace="CELERY", force=True)
+        assert bench.app.conf.worker_grace == 5.0
+
+    def test_a_module_that_is_missing_is_an_error_unless_silent(self, bench: Bench) -> None:
+        with pytest.raises(ImportError):
+            bench.app.config_from_object("nosuch_config")
+        bench.app.config_from_object("nosuch_config", silent=True)
+        with pytest.raises(ImproperlyConfigured, match="nosuch"):
+            bench.app.config_from_object({"nosuch": 1}, silent=True)
+
 
 class TestNames:
-    def test_a_task_is_named_by_module_and_function(self, unopened: LiteQueue) -> None:
-        assert unopened.task(module_level).name == f"{__name__}.module_level"
-        assert unopened.tasks[f"{__name__}.module_level"].run is module_level
+    def test_a_task_is_named_by_module_and_function(self, bench: Bench) -> None:
+        assert bench.app.task(module_level).name == f"{__name__}.module_level"
+        assert bench.app.tasks[f"{__name__}.module_level"].run is module_level
 
-    def test_a_name_can_be_given(self, unopened: LiteQueue) -> None:
-        assert unopened.task(name="shop.pay")(module_level).name == "shop.pay"
+    def test_a_name_can_be_given(self, bench: Bench) -> None:
+        assert bench.app.task(name="shop.pay")(module_level).name == "shop.pay"
 
-    def test_nested_functions_have_their_path_in_the_name(self) -> None:
-        def inner() -> None: ...
+    def test_how_tasks_are_named_may_be_overridden(self, tmp_path: Path) -> None:
+        class Named(LiteQueue):
+            def gen_task_name(self, name: str, module: str) -> str:
+                return f"ours.{name}"
 
-        assert default_name(inner).endswith(".<locals>.inner")
+        assert Named(tmp_path / "x").task(module_level).name == "ours.module_level"
 
-    @pytest.mark.parametrize(
-        ("file", "spec", "name"),
-        [
-            ("/srv/shop/jobs.py", None, "jobs"),
-            ("/srv/shop/__main__.py", "shop.__main__", "shop"),
-            ("/srv/shop/jobs.py", "shop.jobs", "shop.jobs"),
-            (None, None, "__main__"),
-        ],
-        ids=["script", "python -m package", "python -m module", "interactive"],
-    )
-    def test_what_runs_as_a_program_is_named_as_a_worker_imports_it(
-        self, file: str | None, spec: str | None, name: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        main = types.ModuleType("__main__")
-        main.__spec__ = types.SimpleNamespace(name=spec) if spec else None  # type: ignore[assignment]  # enough of one
-        if file:
-            main.__file__ = file
-        monkeypatch.setitem(sys.modules, "__main__", main)
-        function = types.FunctionType(module_level.__code__, {"__name__": "__main__"}, "pay")
-        function.__module__ = "__main__"
-        function.__qualname__ = "pay"
-        assert default_name(function) == f"{name}.pay"
-
-    def test_a_task_of_an_interactive_session_is_refused_when_sent(
-        self, unopened: LiteQueue
-    ) -> None:
-        task = unopened.task(name="__main__.pay")(module_level)
+    def test_a_task_of_an_interactive_session_is_refused_when_sent(self, bench: Bench) -> None:
+        task = bench.app.task(name="__main__.pay")(module_level)
         with pytest.raises(ImproperlyConfigured, match="interactive session"):
             task.delay(1)
         assert task(1) == 1
+        assert bench.outbox.jobs == []
 
-    def test_two_functions_of_one_name_are_refused(self, unopened: LiteQueue) -> None:
-        unopened.task(name="pay")(module_level)
+    def test_two_functions_of_one_name_are_refused(self, bench: Bench) -> None:
+        first = bench.app.task(name="pay")(module_level)
         with pytest.raises(ImproperlyConfigured, match="two tasks are named 'pay'"):
-            unopened.task(name="pay")(default_name)
-        assert unopened.task(name="pay")(module_level) is unopened.tasks["pay"]
+            bench.app.task(name="pay")(another)
+        assert bench.app.tasks["pay"] is first
 
-    def test_coroutines_are_still_to_come(self, unopened: LiteQueue) -> None:
-        async def later() -> None: ...
+    def test_the_same_function_may_come_again_as_reloading_does(self, bench: Bench) -> None:
+        bench.app.task(name="pay")(module_level)
+        again = bench.app.task(name="pay", max_retries=1)(module_level)
+        assert bench.app.tasks["pay"] is again
 
-        with pytest.raises(NotImplementedError, match="async def"):
-            unopened.task(later)
-        assert unopened.tasks == {}
+    @pytest.mark.parametrize("name", ["two\nlines", "n" * 256, "é" * 128])
+    def test_a_name_that_the_file_would_not_take_is_refused(self, bench: Bench, name: str) -> None:
+        with pytest.raises(ImproperlyConfigured, match="the name of a task"):
+            bench.app.task(name=name)(module_level)
+        assert dict(bench.app.tasks) == {}
+
+    def test_what_is_no_function_is_refused(self, bench: Bench) -> None:
+        with pytest.raises(TypeError, match="takes a function, not 'shop.pay'"):
+            bench.app.task("shop.pay")  # type: ignore[call-overload]  # on purpose
+
+    def test_the_registry_names_the_nearest(self, bench: Bench) -> None:
+        bench.app.task(name="shop.pay")(module_level)
+        with pytest.raises(NotRegistered, match=r"'shop.pya'; did you mean 'shop.pay'\?"):
+            bench.app.tasks["shop.pya"]
+        with pytest.raises(NotRegistered, match=r"is its module imported\?"):
+            bench.app.tasks["quite.different"]
+        assert bench.app.tasks.get("shop.pya") is None
 
 
-class TestFindApp:
+class TestFinalize:
+    def test_signals_tell_of_it_once(self, bench: Bench, heard: Heard) -> None:
+        app = bench.app
+        heard.listen(app.on_configure, app.on_after_configure, app.on_after_finalize)
+        assert heard.names == []
+        app.finalize()
+        assert heard.names == ["on_configure", "on_after_configure", "on_after_finalize"]
+        assert heard.of("on_after_configure") == {"sender": app, "source": app.conf}
+        app.finalize()
+        assert app.tasks == {}
+        assert len(heard.names) == 3
+
+    def test_it_is_done_at_first_use(self, bench: Bench, heard: Heard) -> None:
+        task = bench.task(lambda: None)
+        heard.listen(bench.app.on_after_finalize)
+        task.delay()
+        assert heard.names == ["on_after_finalize"]
+
+    def test_a_receiver_may_look_at_the_tasks(self, bench: Bench) -> None:
+        seen: list[Any] = []
+
+        def look(sender: LiteQueue, **_: Any) -> None:
+            seen.extend(sender.tasks)
+
+        bench.app.on_after_finalize.connect(look)
+        bench.task(lambda: None)
+        bench.app.finalize()
+        assert seen == ["t"]
+
+
+class TestModules:
     @pytest.fixture
-    def shop(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    def shop(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """Packages "shop" and "mail" with tasks, whose imports are forgotten afterwards."""
+        for name in ("shop", "mail"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "__init__.py").write_text("")
+            (tmp_path / name / "tasks.py").write_text("")
+            (tmp_path / name / "jobs.py").write_text("")
+        monkeypatch.syspath_prepend(tmp_path)
+        yield lambda: {name for name in sys.modules if name.partition(".")[0] in ("shop", "mail")}
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("shop", "mail")]:
+            del sys.modules[name]
+
+    def test_a_worker_imports_what_is_named(self, bench: Bench, shop: Any) -> None:
+        bench.app.conf.imports = ["shop.jobs"]
+        bench.app.conf.include = ["mail.jobs"]
+        bench.app.autodiscover_tasks(["shop", "mail"])
+        assert shop() == set()
+        bench.app.import_modules()
+        assert shop() == {"shop", "mail", "shop.jobs", "mail.jobs", "shop.tasks", "mail.tasks"}
+
+    def test_discovery_may_be_asked_for_at_once(self, bench: Bench, shop: Any) -> None:
+        bench.app.autodiscover_tasks(["shop"], related_name="jobs", force=True)
+        assert shop() == {"shop", "shop.jobs"}
+
+    def test_packages_may_come_from_a_function_that_is_called_late(
+        self, bench: Bench, shop: Any
+    ) -> None:
+        names: list[str] = []
+        bench.app.autodiscover_tasks(lambda: names)
+        names.append("mail")
+        bench.app.import_modules()
+        assert shop() == {"mail", "mail.tasks"}
+
+    def test_one_package_may_be_a_text(self, bench: Bench, shop: Any) -> None:
+        bench.app.autodiscover_tasks("shop", force=True)  # type: ignore[arg-type]  # a slip
+        assert shop() == {"shop", "shop.tasks"}
+
+    def test_without_packages_there_is_nobody_to_ask(self, bench: Bench) -> None:
+        with pytest.raises(ImproperlyConfigured, match="needs the packages"):
+            bench.app.autodiscover_tasks()
+
+    def test_discovery_happens_once(self, bench: Bench) -> None:
+        calls: list[int] = []
+        bench.app.autodiscover_tasks(lambda: calls.append(1) or ())  # type: ignore[func-returns-value]  # counted
+        bench.app.import_modules()
+        bench.app.import_modules()
+        assert calls == [1]
+
+    def test_the_signal_comes_first_and_its_errors_count(self, bench: Bench, heard: Heard) -> None:
+        heard.listen(signals.import_modules)
+        bench.app.import_modules()
+        assert heard.of("import_modules") == {"sender": bench.app}
+
+        def refuse(**_: Any) -> None:
+            raise ImportError("not today")
+
+        signals.import_modules.connect(refuse)
+        with pytest.raises(ImportError, match="not today"):
+            bench.app.import_modules()
+
+    def test_a_module_that_is_missing_is_an_error(self, bench: Bench) -> None:
+        bench.app.conf.include = ["nosuch_module"]
+        with pytest.raises(ModuleNotFoundError, match="nosuch_module"):
+            bench.app.import_modules()
+
+
+class TestSendTask:
+    def test_a_task_that_is_not_known_here_is_sent(self, bench: Bench) -> None:
+        result = bench.app.send_task(
+            "elsewhere.pay", (1,), {"x": 2}, countdown=5, queue="mail", priority=3, task_id="mine"
+        )
+        job = bench.outbox.job
+        assert (job.id, job.task, job.body) == ("mine", "elsewhere.pay", '[[1],{"x":2}]')
+        assert (job.queue, job.priority, job.eta, result.id) == ("mail", 3, NOW + 5, "mine")
+        assert "elsewhere.pay" not in bench.app.tasks
+
+    def test_arguments_are_not_checked_as_in_celery(self, bench: Bench) -> None:
+        bench.task(lambda: None)
+        bench.app.send_task("t", (1, 2, 3))
+        assert bench.outbox.job.body == "[[1,2,3],{}]"
+
+    def test_routes_count(self, bench: Bench) -> None:
+        bench.app.conf.task_routes = {"elsewhere.*": "far"}
+        bench.app.send_task("elsewhere.pay")
+        assert bench.outbox.job.queue == "far"
+
+    def test_it_is_never_eager(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        bench.app.conf.task_always_eager = True
+        bench.task(raising(AssertionError("ran")))
+        bench.app.send_task("t")
+        assert bench.outbox.job.task == "t"
+        assert "task_always_eager does not hold for send_task()" in caplog.text
+
+    def test_a_name_that_the_file_would_not_take_is_refused(self, bench: Bench) -> None:
+        with pytest.raises(ImproperlyConfigured, match="the name of a task"):
+            bench.app.send_task("")
+        with pytest.raises(TypeError, match="contdown"):
+            bench.app.send_task("t", contdown=5)
+
+
+class TestEnqueueMany:
+    def test_many_calls_are_one_transaction(self, bench: Bench) -> None:
+        add, name = bench.task(lambda x, y=0: None), "other"
+        other = bench.app.task(name=name, queue="slow")(lambda: None)
+        results = bench.app.enqueue_many(
+            [(add, (1,)), (add, [2], {"y": 3}), (other, ())], priority=4, eta=NOW + 1
+        )
+        jobs = bench.outbox.jobs
+        assert [result.id for result in results] == [job.id for job in jobs]
+        assert [job.body for job in jobs] == ["[[1],{}]", '[[2],{"y":3}]', "[[],{}]"]
+        assert [job.queue for job in jobs] == ["default", "default", "slow"]
+        assert {(job.priority, job.eta) for job in jobs} == {(4, NOW + 1)}
+        assert len(bench.outbox.introduced) == 1
+
+    def test_one_wrong_call_refuses_all(self, bench: Bench) -> None:
+        task = bench.task(lambda x: None)
+        with pytest.raises(TypeError, match="missing a required argument"):
+            bench.app.enqueue_many([(task, (1,)), (task, ())])
+        with pytest.raises(NotSerializable):
+            bench.app.enqueue_many([(task, (1,)), (task, (object(),))])
+        assert bench.outbox.jobs == []
+
+    def test_a_generator_will_do(self, bench: Bench) -> None:
+        task = bench.task(lambda x: None)
+        assert len(bench.app.enqueue_many((task, (x,)) for x in range(3))) == 3
+        assert bench.app.enqueue_many([]) == []
+
+
+class TestAlwaysEager:
+    @pytest.fixture(autouse=True)
+    def _eager(self, bench: Bench) -> None:
+        bench.app.conf.task_always_eager = True
+
+    def test_a_call_runs_here_and_now(self, bench: Bench) -> None:
+        seen: list[Any] = []
+        task = bench.task(lambda self, x: seen.append(self.request) or x + 1, bind=True)
+        result = task.apply_async((1,), task_id="mine", headers={"k": "v"}, countdown=100)
+        assert isinstance(result, EagerResult)
+        assert (result.id, result.get(), result.state, result.name) == ("mine", 2, "SUCCESS", "t")
+        assert (seen[0].is_eager, seen[0].called_directly, seen[0].id) == (True, False, "mine")
+        assert seen[0].headers == {"k": "v"}
+        assert task.delay(1).get() == 2
+        assert bench.outbox.jobs == []
+
+    def test_what_could_not_travel_is_refused(self, bench: Bench) -> None:
+        task = bench.task(lambda x: None)
+        bench.app.conf.task_max_arguments_size = 100
+        with pytest.raises(NotSerializable):
+            task.delay(object())
+        with pytest.raises(PayloadTooLarge):
+            task.delay("x" * 200)
+
+    def test_an_exception_is_a_result_unless_it_propagates(self, bench: Bench) -> None:
+        task = bench.task(raising(KeyError("k")))
+        result = task.delay()
+        assert (result.state, type(result.result)) == ("FAILURE", KeyError)
+        with pytest.raises(KeyError):
+            result.get()
+        bench.app.conf.task_eager_propagates = True
+        with pytest.raises(KeyError):
+            task.delay()
+
+    def test_a_call_from_an_eager_task_knows_its_parent(self, bench: Bench) -> None:
+        seen: list[Any] = []
+        inner = bench.app.task(name="inner", bind=True)(lambda self: seen.append(self.request))
+        bench.task(lambda: inner.delay() and None)
+        bench.app.tasks["t"].apply_async(task_id="outer")
+        assert (seen[0].parent_id, seen[0].root_id) == ("outer", "outer")
+
+
+class TestFacts:
+    def test_people_see_names_signatures_and_summaries(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        @bench.app.task(name="b.pay", queue="mail", bind=True)
+        def pay(self: Any, order: int, *, now: bool = False) -> str:
+            """Pay an order.
+
+            More about it.
+            """
+            return ""
+
+        bench.app.task(name="a")(another)
         module = types.ModuleType("shop")
-        module.first = LiteQueue(tmp_path / "1.sqlite")
-        module.holder = types.SimpleNamespace(app=module.first)
-        module.number = 5
+        module.app = bench.app  # type: ignore[attr-defined]  # a global
         monkeypatch.setitem(sys.modules, "shop", module)
-        return module
+        bench.app._module = "shop"
+        facts = bench.app.facts()
+        assert facts.name == "shop:app"
+        assert facts.root == str(Path.cwd())
+        assert [task.name for task in facts.tasks] == ["a", "b.pay"]
+        mail = facts.tasks[1]
+        assert mail.signature == "(order: 'int', *, now: 'bool' = False) -> 'str'"
+        assert (mail.summary, mail.queue) == ("Pay an order.", "mail")
+        assert (facts.tasks[0].summary, facts.tasks[0].queue) == ("", None)
 
-    def test_by_module_and_name(self, shop: Any) -> None:
-        assert find_app("shop:first") is shop.first
-        assert find_app("shop:holder.app") is shop.first
-
-    def test_the_only_app_needs_no_name_even_with_an_alias(self, shop: Any) -> None:
-        assert find_app("shop") is shop.first
-        shop.alias = shop.first
-        assert find_app("shop") is shop.first
-
-    def test_several_apps_need_a_name(self, shop: Any, tmp_path: Path) -> None:
-        shop.second = LiteQueue(tmp_path / "2.sqlite")
-        with pytest.raises(ImproperlyConfigured, match="shop:first, shop:second"):
-            find_app("shop")
-
-    def test_no_app_is_said_so(self, shop: Any) -> None:
-        del shop.first
-        with pytest.raises(ImproperlyConfigured, match="found none"):
-            find_app("shop")
-
-    def test_what_is_not_there_is_said_so(self, shop: Any) -> None:
-        with pytest.raises(NotRegistered, match="no attribute 'nosuch'"):
-            find_app("shop:nosuch")
-        with pytest.raises(NotRegistered, match=r"no attribute 'first\.nosuch'"):
-            find_app("shop:first.nosuch")
-        with pytest.raises(ModuleNotFoundError):
-            find_app("nosuch_module:app")
-
-    def test_what_is_no_app_is_said_so(self, shop: Any) -> None:
-        with pytest.raises(ImproperlyConfigured, match="is a int, not a LiteQueue app"):
-            find_app("shop:number")
+    def test_an_app_that_is_no_global_has_no_name(self, bench: Bench) -> None:
+        assert bench.app.facts().name is None
 
 
-@pytest.mark.parametrize(
-    "place", ["redis://localhost", "amqp://host//", "sqlite:///jobs.sqlite", 7]
-)
-def test_a_place_that_is_no_path_is_not_taken_for_one(place: object) -> None:
-    with pytest.raises(NotImplementedError, match="give the path of a file"):
-        LiteQueue(place)  # type: ignore[arg-type]  # on purpose
+class TestClosing:
+    def test_an_app_may_move_to_another_file(self, tmp_path: Path) -> None:
+        app = LiteQueue(tmp_path / "1.sqlite")
+        app.rebind(tmp_path / "2.sqlite")
+        assert app.path == str(tmp_path / "2.sqlite")
+        app.close()
+
+    def test_an_app_that_was_never_used_closes(self, tmp_path: Path) -> None:
+        LiteQueue(tmp_path / "jobs.sqlite").close()
+        assert list(tmp_path.iterdir()) == []

@@ -438,7 +438,7 @@ def test_a_state_that_ends_the_job_waits_for_the_verdict(bench: Bench, state: st
     task = bench.task(lambda: None)
     with bench.running() as request:
         task.update_state(state=state, meta={"why": 1})
-        assert request.shown == (state, '{"why":1}')
+        assert request.shown == (state, {"why": 1}, '{"why":1}')
     assert bench.outbox.shown == []
 
 

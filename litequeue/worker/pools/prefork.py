@@ -22,7 +22,7 @@ from litequeue.worker.os_signals import fork, signals_held
 from litequeue.worker.pools.child import ChildSpec, leave, serve, settle_in, spawn_command
 from litequeue.worker.slots import Slots
 
-logger = logging.getLogger("litequeue.worker")
+logger: Final = logging.getLogger("litequeue.worker")
 
 HANDSHAKE: Final = 15.0
 """Seconds a child may take at least until it listens."""

@@ -209,6 +209,12 @@ def test_no_character_of_a_signed_text_can_be_changed() -> None:
             ).loads(changed, context="c")
 
 
+def test_a_signature_covers_what_the_text_says_it_is() -> None:
+    text = codec(result_serializer="signed").dumps([1])
+    with pytest.raises(SecurityError, match="changed"):
+        codec().loads(text.replace("!signed+json", "!signed+yaml"))  # JSON is YAML too
+
+
 def test_keys_rotate() -> None:
     old, new, both = (
         codec(result_serializer="signed", security_key=keys)
@@ -260,6 +266,15 @@ def test_inflation_is_bounded(pack: Any, size: int, request: pytest.FixtureReque
     else:
         with pytest.raises(ValueError, match="inflates to more than 1,000 bytes"):
             reader.loads(text)
+
+
+@pytest.mark.parametrize("pack", [zlib.compress, bz2.compress, lzma.compress], ids=METHODS)
+def test_damaged_compression_is_a_value_error(pack: Any, request: pytest.FixtureRequest) -> None:
+    packed = pack(b"1" * 10)
+    for damaged in (packed[:-1], packed + b"x"):
+        method = request.node.callspec.id
+        with pytest.raises(ValueError, match="too early, or too late"):
+            Codec().loads(f"!json;{method};base64,{b64encode(damaged).decode()}")
 
 
 def test_a_bomb_is_not_inflated_beyond_the_bound() -> None:

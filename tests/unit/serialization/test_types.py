@@ -8,6 +8,7 @@ import pytest
 from litequeue.exceptions import ImproperlyConfigured, NotSerializable
 from litequeue.serialization import Codec, Types
 from tests.unit.serialization.shapes import (
+    Circle,
     Colour,
     Customer,
     Item,
@@ -64,7 +65,7 @@ def test_add_decorates_and_takes_classes_that_are_data_only() -> None:
     types = Types()
     assert types.add(Point) is Point
     assert types.add(Point) is Point
-    for other in (int, dict, object, 3):
+    for other in (int, dict, object, 3, Circle):
         with pytest.raises(ImproperlyConfigured, match="neither a dataclass"):
             types.add(other)  # type: ignore[type-var] # the point of the test
 
