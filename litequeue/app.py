@@ -105,7 +105,7 @@ class LiteQueue:
         self.main: str | None = None if broker is None or path is None else os.fspath(path)
         self.clock: Clock = clock
         self.conf: Settings = settings_from_environment(**settings)
-        self.types: Types = Types()
+        self.types: Types = Types(loading.type_name)
         self.task_cls: type[BaseTask[..., Any]] | str = task_cls
         self.on_configure: Signal = Signal("on_configure", ())
         self.on_after_configure: Signal = Signal("on_after_configure", ("source",))
@@ -312,7 +312,8 @@ class LiteQueue:
         if len(self._final) == len(self._tasks) and self._begun:
             return
         with self._lock:
-            if not self._begun:
+            first = not self._begun
+            if first:
                 self._begun = True
                 self.on_configure.send(sender=self)
                 self.on_after_configure.send(sender=self, source=self.conf)
@@ -322,7 +323,8 @@ class LiteQueue:
                 if name not in self._final:
                     annotate(task, self.conf)
                     self._final.add(name)
-        self.on_after_finalize.send(sender=self)
+        if first:
+            self.on_after_finalize.send(sender=self)
 
     def autodiscover_tasks(
         self,

@@ -34,13 +34,15 @@
     └── Reject                       end in state REJECTED, or go back (requeue=True)
 
 A docstring is the default message.  Raised by callers of the library unless it says otherwise.
+Of Celery's other names, `OperationalError` and `BackendError` are `StoreError` here, and
+`CeleryError` is `LiteQueueError`; importing one that has nothing to stand for says why.
 """
 
 from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 
 class LiteQueueError(Exception):
@@ -233,3 +235,42 @@ class Reject(TaskPredicate):
         self.reason = reason
         self.requeue = requeue
         super().__init__(str(reason) if reason is not None else "rejected")
+
+
+# Celery's names: what `except` clauses that were written for it look for
+
+_NO_TIME_LIMIT: Final = "time limits are not built yet"
+_ABSENT: Final = {
+    "AlreadyRegistered": "two tasks of one name raise ImproperlyConfigured",
+    "AlwaysEagerIgnored": "send_task() logs that it enqueues although task_always_eager is set",
+    "BackendGetMetaError": "a result that cannot be read raises StoreError",
+    "BackendStoreError": "a result is stored by the worker, never by the one who reads it",
+    "ChordError": "chords are not built yet",
+    "IncompleteStream": "there is no stream, only a file",
+    "InvalidTaskError": "a job that cannot be read ends as FAILURE, with its reason",
+    "SoftTimeLimitExceeded": _NO_TIME_LIMIT,
+    "Terminated": "stopping a running job, revoke(terminate=True), is not built yet",
+    "TimeLimitExceeded": _NO_TIME_LIMIT,
+    "WorkerShutdown": "stopping a worker from inside a task is not built yet",
+    "WorkerTerminate": "stopping a worker from inside a task is not built yet",
+}
+
+if TYPE_CHECKING:
+    BackendError = StoreError
+    CeleryError = LiteQueueError
+    OperationalError = StoreError
+else:
+    # Not in the module's namespace, so that each class has one name wherever they are listed.
+    _ALIASES: Final = {
+        "BackendError": StoreError,
+        "CeleryError": LiteQueueError,
+        "OperationalError": StoreError,
+    }
+
+    def __getattr__(name: str) -> type[Exception]:
+        """Return the class that stands for one of Celery's; ImportError says why none does."""
+        if name in _ALIASES:
+            return _ALIASES[name]
+        if name in _ABSENT:
+            raise ImportError(f"litequeue has no {name}: {_ABSENT[name]}", name=__name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)

@@ -15,6 +15,11 @@ def default_name(function: Callable[..., Any]) -> str:
     return f"{importable(function.__module__)}.{function.__name__}"
 
 
+def type_name(cls: type) -> str:
+    """Return the name by which a class is known in payloads, the same in every process."""
+    return f"{importable(cls.__module__)}.{cls.__qualname__}"
+
+
 def importable(module: str) -> str:
     """Return the name under which another process imports ``module``.
 

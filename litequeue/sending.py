@@ -87,7 +87,7 @@ def send(
             sender=job.task, body=(args, kwargs, {}), headers=_headers(job), exchange="",
             routing_key=job.queue,
         )  # fmt: skip
-    result = AsyncResult[Any](job.id, app=app)
+    result: AsyncResult[Any] = AsyncResult(job.id, app=app)
     if task.ignore_result or options.ignore_result is not None:
         own = options.ignore_result
         result.ignored = bool(task.ignore_result if own is None else own)
@@ -138,8 +138,9 @@ def make_job(
         if conf.task_inherit_parent_priority and request is not None:
             priority = request.priority
     expires = options.expires
-    if expires is None and (soon := chosen.get("expires", task.expires)) is not None:
-        expires = _expiry(soon, now, app.zone)
+    if expires is None:
+        soon = chosen.get("expires") if task.expires is None else task.expires
+        expires = None if soon is None else _expiry(soon, now, app.zone)
     parent = request if request is not None and options.add_to_parent and request.trail else None
     extras = _extras(task, options, chosen, parent)
     return Job(

@@ -1,4 +1,4 @@
-"""The states of a job, with Celery's names, and the phases that drive the machinery.
+"""The states of a job, with Celery's names and order, and the phases that drive the machinery.
 
 A *phase* says where the job is: ``scheduled`` (due later), ``ready`` (may be claimed),
 ``parked`` (waits for something other than time), ``leased`` (a worker has it), ``done``.
@@ -24,6 +24,40 @@ UNREADY_STATES: Final = frozenset({PENDING, RECEIVED, STARTED, RETRY})
 EXCEPTION_STATES: Final = frozenset({RETRY, FAILURE, REVOKED})
 PROPAGATE_STATES: Final = frozenset({FAILURE, REVOKED, REJECTED})
 ALL_STATES: Final = READY_STATES | UNREADY_STATES
+
+# None stands for every state that is not in the list, as PROGRESS.
+PRECEDENCE: Final = (
+    SUCCESS, FAILURE, None, REVOKED, STARTED, RECEIVED, REJECTED, RETRY, PENDING,
+)  # fmt: skip
+PRECEDENCE_LOOKUP: Final = {name: index for index, name in enumerate(PRECEDENCE)}
+NONE_PRECEDENCE: Final = PRECEDENCE.index(None)
+
+
+def precedence(state: str) -> int:
+    """Return the rank of ``state``; the lower, the more it says.  One's own states have one too."""
+    return PRECEDENCE_LOOKUP.get(state, NONE_PRECEDENCE)
+
+
+class state(str):
+    """A state that is compared by what it says: PENDING < STARTED < "PROGRESS" < SUCCESS.
+
+    Equality is that of texts.
+    """
+
+    __slots__ = ()
+
+    def __lt__(self, other: str) -> bool:
+        return precedence(self) > precedence(other)
+
+    def __le__(self, other: str) -> bool:
+        return precedence(self) >= precedence(other)
+
+    def __gt__(self, other: str) -> bool:
+        return precedence(self) < precedence(other)
+
+    def __ge__(self, other: str) -> bool:
+        return precedence(self) <= precedence(other)
+
 
 SCHEDULED: Final = "scheduled"
 READY: Final = "ready"

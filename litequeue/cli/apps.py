@@ -133,7 +133,7 @@ def load(wanted: Wanted, path: str, *, rebind: bool = False) -> LiteQueue:
         raise ImproperlyConfigured(_missing(wanted, path, error)) from error
     except LiteQueueError as error:
         raise ImproperlyConfigured(f"cannot use {name!r}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ImproperlyConfigured(
             f"importing {name!r} failed: {_what(error)}; "
             f"see it all with `litequeue -v worker {path} -A {name}`"
@@ -192,7 +192,7 @@ def _apps_in(name: str, path: str) -> str:
     return f"; say `litequeue worker {path} -A {module}:{found[0]}`"
 
 
-def _what(error: Exception) -> str:
+def _what(error: BaseException) -> str:
     """Return the kind of an error, its words and its place."""
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"

@@ -17,6 +17,7 @@ from litequeue.store import Record
 
 _OURS: Final = frozenset(
     {"MaxRetriesExceededError", "WorkerLostError", "ResultTooLarge", "RejectedError"}
+    | {"ContentDisallowed", "SecurityError"}
     | {"TaskRevokedError", "NotSerializable", "NotRegistered"}
 )
 

@@ -40,6 +40,10 @@ HEALTHY: Final = 1.0
 TASKS_AT_ONCE: Final = 200
 """Tasks described per message, which has its limits (`link.py`)."""
 LONGEST_PAUSE: Final = 10.0
+_SETTINGS: Final = (
+    "durability", "queue_busy_timeout", "result_expires", "result_failure_expires",
+)  # fmt: skip
+"""What a consumer that is a program needs of them; some others are no text, or a secret."""
 
 
 class ConsumerProcess:
@@ -270,8 +274,14 @@ class ConsumerProcess:
         sockets = [theirs.socket, channel.jobs_in, channel.jobs_out,
                    channel.outcomes_in, channel.outcomes_out]  # fmt: skip
         descriptors = [each.fileno() for each in sockets]
+        options = self._options
         order = {
-            "options": dataclasses.asdict(self._options),
+            "options": {
+                "path": options.path,
+                "settings": {name: options.settings[name] for name in _SETTINGS},
+                "identity": dataclasses.asdict(options.identity),
+                "queues": options.queues,
+            },
             "sockets": descriptors,
             "slots": self._slots.path,
             "spool": channel.spool,

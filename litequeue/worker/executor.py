@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import logging
 from collections.abc import Mapping
@@ -163,7 +164,8 @@ class Executor:
 
         if self._runner is None:
             self._runner = asyncio.Runner()
-        return self._runner.run(coroutine)
+        # Else it would see the context of the first job for ever: its request, its app.
+        return self._runner.run(coroutine, context=contextvars.copy_context())
 
     # Verdicts
 

@@ -17,13 +17,7 @@ from tests.integration.tasks import add, hold
 MODULES = {
     "broken.py": "def f(:\n",
     "raising.py": "raise ValueError('no configuration here')\n",
-    "no_app.py": "app = 42\n",
-    "half.py": "import a_module_that_is_not_there\n",
     "bound.py": "from litequeue import LiteQueue\napp = LiteQueue('elsewhere.sqlite')\n",
-    "two_apps.py": (
-        "from litequeue import LiteQueue\none = LiteQueue('jobs.sqlite')\n"
-        "two = LiteQueue('jobs.sqlite')\n"
-    ),
     "eager.py": (
         "from litequeue import LiteQueue\napp = LiteQueue('jobs.sqlite')\n\n"
         "@app.task\ndef f() -> None: ...\n\nf.delay()\n"
@@ -32,28 +26,19 @@ MODULES = {
         "from litequeue import LiteQueue\napp = LiteQueue('jobs.sqlite')\n\n"
         "app.AsyncResult('some-id').get()\n"
     ),
-    "leaving.py": "raise SystemExit('bye')\n",
 }
 
 
+# Every sentence is in tests/unit/cli/test_apps.py; here is that a worker ends with it.
 @pytest.mark.parametrize(
     ("app", "words"),
     [
         ("missing:app", ["missing", "-A"]),
-        ("missing.deeper:app", ["missing", "-A"]),
-        ("tests.integration.tasks:nothing", ["nothing", "tests.integration.tasks"]),
-        ("tests.integration.tasks:add", ["Task"]),
-        ("no_app:app", ["int", "no_app"]),
-        ("no_app", ["no_app", "which app"]),
-        ("two_apps", ["two_apps:one", "two_apps:two"]),
+        ("tests.integration.tasks:add", ["not a LiteQueue app"]),
         ("broken:app", ["SyntaxError", "broken.py"]),
-        ("raising:app", ["ValueError", "no configuration here", "raising.py:1"]),
-        ("half:app", ["a_module_that_is_not_there"]),
         ("bound:app", ["elsewhere.sqlite", "--rebind"]),
         ("eager:app", ["delay()", "eager.py:7", "__main__"]),
         ("impatient:app", ["get()", "impatient.py:4", "__main__"]),
-        (":app", ["-A"]),
-        ("..:app", ["-A"]),
     ],
 )
 def test_a_wrong_app_is_told_in_one_sentence(site: Site, app: str, words: list[str]) -> None:
@@ -112,17 +97,6 @@ def test_the_database_of_something_else_is_exit_3_and_left_alone(site: Site) -> 
 def test_an_absent_directory_is_exit_3(site: Site) -> None:
     said = refuse(site, str(site.folder / "no" / "such" / "jobs.sqlite"), "-A", APP, code=3)
     assert "no/such" in said
-
-
-@pytest.mark.parametrize("path", ["", ":memory:", "file:jobs.sqlite?mode=rwc"])
-def test_a_path_that_names_no_file_is_refused(site: Site, path: str) -> None:
-    refuse(site, path, "-A", APP, code=4)
-
-
-def test_a_directory_is_no_database(site: Site) -> None:
-    done = site.run("-m", "litequeue", "worker", str(site.folder), "-A", APP)
-    assert done.returncode == 2
-    assert "directory" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,8 @@ class TestFinalize:
         assert heard.names == ["on_configure", "on_after_configure", "on_after_finalize"]
         assert heard.of("on_after_configure") == {"sender": app, "source": app.conf}
         app.finalize()
-        assert app.tasks == {}
+        app.task(name="later")(another)
+        assert list(app.tasks) == ["later"]
         assert len(heard.names) == 3
 
     def test_it_is_done_at_first_use(self, bench: Bench, heard: Heard) -> None:

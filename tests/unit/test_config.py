@@ -4,6 +4,7 @@ import logging
 import sys
 import types
 from collections.abc import MutableMapping
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -19,9 +20,7 @@ from litequeue.config import (
 from litequeue.exceptions import ImproperlyConfigured
 
 KINDS = {
-    name: str(field.type)
-    for name, field in Settings.__dataclass_fields__.items()
-    if not name.startswith("_")
+    field.name: str(field.type) for field in fields(Settings) if not field.name.startswith("_")
 }
 NEVER = 100 * 366 * 86_400.0
 

@@ -5,6 +5,7 @@ import inspect
 import pickle
 import re
 
+import celery.exceptions
 import pytest
 
 import litequeue
@@ -15,6 +16,7 @@ CLASSES = {
     for name, kind in vars(exceptions).items()
     if inspect.isclass(kind) and kind.__module__ == exceptions.__name__
 }
+COMMAND_LINE = {"CeleryCommandException"}
 DRAWN = re.compile(r"^(?P<indent>[ │├└─]*)(?P<name>[A-Z]\w+)", re.MULTILINE)
 
 
@@ -120,3 +122,46 @@ def test_errors_survive_a_pickle_as_process_pools_need() -> None:
         again = pickle.loads(pickle.dumps(kind("words")))
         assert type(again) is kind
         assert str(again) == "words"
+
+
+@pytest.mark.parametrize(
+    ("celerys", "ours"),
+    [
+        ("BackendError", exceptions.StoreError),
+        ("CeleryError", exceptions.LiteQueueError),
+        ("OperationalError", exceptions.StoreError),
+    ],
+)
+def test_what_celerys_users_catch_is_there(celerys: str, ours: type[Exception]) -> None:
+    assert getattr(exceptions, celerys) is ours
+    for refused in (exceptions.QueueBusy("busy"), exceptions.QueueFull("full")):
+        with pytest.raises(getattr(exceptions, celerys)):
+            raise refused
+
+
+def test_every_exception_of_celerys_is_here_or_says_why_not() -> None:
+    silent = []
+    for name in celery.exceptions.__all__:
+        kind = getattr(celery.exceptions, name)
+        if not inspect.isclass(kind) or issubclass(kind, Warning) or name in COMMAND_LINE:
+            continue
+        try:
+            found = getattr(exceptions, name)
+        except ImportError as error:
+            assert f"litequeue has no {name}: " in str(error)
+        except AttributeError:
+            silent.append(name)
+        else:
+            assert issubclass(found, Exception)
+    assert silent == []
+
+
+def test_importing_what_is_not_built_says_so() -> None:
+    with pytest.raises(ImportError, match="SoftTimeLimitExceeded: time limits are not built yet"):
+        exec("from litequeue.exceptions import SoftTimeLimitExceeded")
+    with pytest.raises(ImportError, match="cannot import name 'Nonsense'"):
+        exec("from litequeue.exceptions import Nonsense")
+
+
+def test_a_name_that_nobody_has_is_no_attribute() -> None:
+    assert not hasattr(exceptions, "Nonsense")

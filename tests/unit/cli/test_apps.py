@@ -171,6 +171,7 @@ def test_a_copy_of_the_file_does_not_speak_for_the_original(
 MODULES = {
     "syntax.py": "def f(:\n",
     "raising.py": "raise ValueError('no\\nconfiguration')\n",
+    "leaving.py": "raise SystemExit('bye')\n",
     "no_app.py": "app = 42\n",
     "half.py": "import a_module_that_is_not_there\n",
     "bound.py": "from litequeue import LiteQueue\napp = LiteQueue('elsewhere.sqlite')\n",
@@ -212,6 +213,8 @@ def folder(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterato
          "({folder}/syntax.py:1); see it all with `litequeue -v worker {db} -A syntax:app`"),
         ("raising:app", "importing 'raising:app' failed: ValueError: no\\nconfiguration "
          "({folder}/raising.py:1); see it all with `litequeue -v worker {db} -A raising:app`"),
+        ("leaving:app", "importing 'leaving:app' failed: SystemExit: bye "
+         "({folder}/leaving.py:1); see it all with `litequeue -v worker {db} -A leaving:app`"),
         ("good:ap", "module 'good' has no attribute 'ap'; say `litequeue worker {db} -A good:app`"),
         ("no_app:application", "module 'no_app' has no attribute 'application'; no app is in "
          "no_app: make one with `app = LiteQueue(...)`"),

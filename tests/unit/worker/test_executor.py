@@ -1,77 +1,48 @@
+"""What a job comes to.  Hooks and signals: test_hooks.py."""
+
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import sys
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from litequeue import serialization
-from litequeue.config import Settings
+from litequeue import Task, serialization
 from litequeue.context import current_request
 from litequeue.exceptions import Ignore, Reject, Retry
-from litequeue.job import Lease, Outcome
-from litequeue.result import rebuild
-from litequeue.task import Task, task_options
-from litequeue.worker.executor import MESSAGE_LIMIT, Executor, describe
-from tests.conftest import FakeClock
-
-CONF = Settings(result_max_size=1_000, task_max_arguments_size=1_000)
+from litequeue.job import Failure, Lease
+from litequeue.result.failures import rebuild
+from litequeue.worker.executor import Executor
+from litequeue.worker.failure import MESSAGE_LIMIT
+from tests.unit.bench import NOW, Bench, lease, raising
 
 
 class Oops(Exception):
     """An exception of the user's own."""
 
 
-class Bench:
-    """One task, one lease, and the executor between them."""
-
-    def __init__(self) -> None:
-        self.clock = FakeClock()
-
-    def send(self, *_: Any) -> Any:
-        pytest.fail("running a job sends nothing")
-
-    def run(
-        self,
-        function: Callable[..., Any],
-        *,
-        body: Any = "[[],{}]",
-        name: str = "task",
-        retries: int = 0,
-        claim: int = 1,
-        **options: Any,
-    ) -> Outcome:
-        task = Task(self, function, name="task", options=task_options(options))
-        executor = Executor({"task": task}, CONF, self.clock, "host")
-        lease = Lease(
-            *(7, 99, claim, "the-id", name, body, None, "mail", 5, retries, 0, 1.0, 2.0, "parent")
-        )
-        outcome = executor.execute(lease)
-        assert (outcome.seq, outcome.token, outcome.claim) == (7, 99, claim)
-        assert current_request.get() is None
-        return outcome
-
-
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, result_max_size=1_000, task_max_arguments_size=1_000)
 
 
-def raising(error: BaseException) -> Callable[[], Any]:
-    def function() -> None:
-        raise error
-
-    return function
+def failure_of(outcome: Any) -> Failure:
+    assert outcome.failure is not None
+    failure: Failure = outcome.failure
+    return failure
 
 
 # Success
 
 
 def test_a_return_value_is_a_result(bench: Bench) -> None:
-    outcome = bench.run(lambda x, y: {"sum": x + y}, body='[[1],{"y":2}]')
+    outcome = bench.run(lambda x, y: {"sum": x + y}, args=[1], kwargs={"y": 2})
     assert (outcome.state, outcome.result) == ("SUCCESS", '{"sum":3}')
+    assert (outcome.seq, outcome.token, outcome.claim) == (7, 99, 1)
     assert outcome.failure is None
 
 

@@ -25,19 +25,26 @@ def journal(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> Journal:
     ("outcome", "level", "line"),
     [
         (
-            Outcome(1, 1, 1, "SUCCESS", "[1]", runtime=0.25),
+            Outcome(1, 1, 1, "SUCCESS", "[1]", runtime=0.25, shown="(1,)"),
             logging.INFO,
-            "shop.pay[the-id] succeeded in 0.250 s: [1]",
+            "shop.pay[the-id] succeeded in 0.250 s: (1,)",
         ),
         (
-            Outcome(1, 1, 1, "SUCCESS"),
+            Outcome(1, 1, 1, "SUCCESS", shown="None"),
             logging.INFO,
-            "shop.pay[the-id] succeeded in 0.000 s: null",
+            "shop.pay[the-id] succeeded in 0.000 s: None",
         ),
         (
             Outcome(1, 1, 1, "FAILURE", failure=Failure("ValueError", "no", "Trace:\n  x")),
             logging.ERROR,
             "shop.pay[the-id] failed in 0.000 s: ValueError: no\nTrace:\n  x",
+        ),
+        (
+            Outcome(
+                1, 1, 1, "FAILURE", failure=Failure("ValueError", "no", "Trace", expected=True)
+            ),
+            logging.INFO,
+            "shop.pay[the-id] failed in 0.000 s: ValueError: no",
         ),
         (
             Outcome(1, 1, 1, "RETRY", eta=5.0, failure=Failure("OSError", "gone", "Trace")),
@@ -55,7 +62,7 @@ def journal(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> Journal:
             "shop.pay[the-id] ended as IGNORED in 0.000 s",
         ),
     ],
-    ids=["success", "nothing", "failure", "retry", "rejected", "ignored"],
+    ids=["success", "nothing", "failure", "expected", "retry", "rejected", "ignored"],
 )
 def test_one_line_per_verdict(
     journal: Journal, caplog: pytest.LogCaptureFixture, outcome: Outcome, level: int, line: str
@@ -81,7 +88,7 @@ def test_nothing_a_job_brings_steers_the_terminal(
 ) -> None:
     leases = {1: lease(1, task=evil, id=evil)}
     failure = Failure(evil, evil, f"Trace\n{evil}\nend")
-    journal.settled([Outcome(1, 1, 1, "SUCCESS", evil)], leases)
+    journal.settled([Outcome(1, 1, 1, "SUCCESS", evil, shown=evil)], leases)
     journal.settled([Outcome(1, 1, 1, "REJECTED", failure=failure)], leases)
     journal.event(leases[1], logging.WARNING, "is parked")
     for _, _, line in caplog.record_tuples:
@@ -105,7 +112,7 @@ def test_many_lines_become_a_number(
     journal: Journal, caplog: pytest.LogCaptureFixture, clock: FakeClock
 ) -> None:
     def settle(count: int) -> None:
-        journal.settled([Outcome(1, 1, 1, "SUCCESS")] * count, {1: lease(1)})
+        journal.settled([Outcome(1, 1, 1, "SUCCESS", shown="5")] * count, {1: lease(1)})
 
     settle(LINES_PER_SECOND + 50)
     assert len(caplog.messages) == LINES_PER_SECOND
@@ -116,7 +123,7 @@ def test_many_lines_become_a_number(
     settle(1)
     assert caplog.messages[-2:] == [
         "... and 57 more jobs ended well",
-        "shop.pay[the-id] succeeded in 0.000 s: null",
+        "shop.pay[the-id] succeeded in 0.000 s: 5",
     ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from litequeue.exceptions import ImproperlyConfigured
-from litequeue.worker.slots import Running, Slots
+from litequeue.worker.slots import RING, Running, Slots
 
 
 @pytest.fixture
@@ -102,7 +102,9 @@ def test_the_count_moves_within_the_capacity(slots: Slots) -> None:
 
 def test_a_file_that_claims_more_lines_than_it_has_is_not_believed(tmp_path: Path) -> None:
     path = tmp_path / "cut.slots"
-    path.write_bytes((0).to_bytes(8, "little") + (1000).to_bytes(8, "little") + bytes(112))
+    Slots(str(path), capacity=1)
+    with path.open("r+b") as file:
+        file.write((0).to_bytes(8, "little") + (1000).to_bytes(8, "little"))
     assert Slots(str(path)).count == 1
 
 
@@ -112,6 +114,26 @@ def test_what_is_not_there_or_empty_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     with pytest.raises(ValueError, match="empty"):
         Slots(str(tmp_path / "empty"))
+
+
+def test_jobs_that_may_begin_once_are_noted_for_longer_than_they_run(slots: Slots) -> None:
+    reader = Slots(slots.path)
+    slots.begin(0, 5, 1.0, 6)
+    slots.begin_once(0, 6)
+    slots.begin_once(2, -(2**63))
+    slots.end(0)
+    slots.assign(0, 11, 21)
+    assert {6, -(2**63)} <= reader.begun()
+    assert slots.child(1) == (0, 0), "nothing else is written over"
+    assert slots.running(1) is None
+
+
+def test_of_such_jobs_the_oldest_are_forgotten_first(slots: Slots) -> None:
+    for token in range(1, RING + 11):
+        slots.begin_once(1, token)
+        slots.begin_once(2, -token)
+    tokens = set(range(11, RING + 11))
+    assert slots.begun() - {0} == tokens | {-token for token in tokens}
 
 
 def test_unlinking_twice_is_fine(slots: Slots) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import select
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 
 import pytest
 
 from litequeue import LiteQueue
+from litequeue.config import Settings
 from litequeue.job import Lease
 from litequeue.locks import HeldLock
 from litequeue.store.workers import Identity
@@ -279,9 +282,11 @@ class Program:
     """Stands in for `Popen`: notes which signals the program would not hear."""
 
     held: set[int]
+    command: list[str]
 
     def __init__(self, command: list[str], **options: object) -> None:
         assert options["pass_fds"]
+        type(self).command = command
         type(self).held = set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
         self.pid = Sleepers()()
         self.returncode: int | None = None
@@ -308,6 +313,27 @@ def test_a_program_of_the_worker_hears_no_signal_before_it_can_ignore_it(
         sleepers.pids.extend(pool.pids())
     assert set(CAUGHT) <= Program.held
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_a_consumer_that_is_a_program_is_told_what_it_needs_and_no_secret(
+    consumer: ConsumerProcess,
+    app: LiteQueue,
+    sleepers: Sleepers,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("subprocess.Popen", Program)
+    app.conf.update(
+        result_expires=5, security_key="hush", task_routes=lambda *_: None, timezone=UTC
+    )
+    consumer.spawns = True
+    consumer.start()
+    sleepers.pids.append(consumer.pid)
+    assert "hush" not in " ".join(Program.command)
+    options = json.loads(Program.command[-1])["options"]
+    assert options["path"] == app.path
+    settings = Settings(**options["settings"])
+    assert (settings.result_expires, settings.durability) == (5.0, "full")
+    assert Identity(**options["identity"]).name == "w"
 
 
 # Children
