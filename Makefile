@@ -26,6 +26,7 @@ check: $(VENV)/.lint  ## style, types, and who may import whom
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python -m tests.typing
 	$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.lint  ## put the style right where a tool can

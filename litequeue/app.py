@@ -353,7 +353,10 @@ class LiteQueue:
             self._discoveries.append(discover)
 
     def import_modules(self) -> None:
-        """Import what ``include``, ``imports`` and `autodiscover_tasks` name, as a worker does."""
+        """Import what ``include``, ``imports`` and `autodiscover_tasks` name, as a worker does.
+
+        Raises what the modules raise, or what a receiver of the signal ``import_modules`` does.
+        """
         for _, response in signals.import_modules.send(sender=self):
             if isinstance(response, Exception):
                 raise response

@@ -14,6 +14,7 @@ from typing import (
     Generic,
     Protocol,
     TypeVar,
+    cast,
     overload,
 )
 
@@ -154,8 +155,8 @@ class Task(Generic[P, R]):
 
     MaxRetriesExceededError: ClassVar[type[Exception]] = MaxRetriesExceededError
 
-    def run(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Do the work: what a class-based task defines."""
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> R | Coroutine[Any, Any, R]:
+        """Do the work: what a class-based task defines; raises NotImplementedError without."""
         raise NotImplementedError("tasks must define the run method")
 
     # Hooks: the same moments as Celery's, in the process that runs the job
@@ -192,7 +193,7 @@ class Task(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function in this process, without the queue."""
-        return self.run(*args, **kwargs)
+        return cast(R, self.run(*args, **kwargs))
 
     def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise TypeError for arguments that the task does not take."""
@@ -344,7 +345,9 @@ class Task(Generic[P, R]):
         request = self.request
         if request.called_directly:
             _raise(exc or _being_handled() or Retry("retry of a task that was called directly"))
-        limit = self.retry_policy().max_retries if max_retries is None else max_retries
+        if max_retries is not None:
+            request.limit = max_retries
+        limit = self.max_retries if max_retries is None else max_retries
         if is_spent(request.retries, limit):
             _raise(exc or self._no_retry_left(request, args, kwargs))
         now, zone = self.app.clock.now(), self.app.zone
@@ -406,7 +409,7 @@ class Task(Generic[P, R]):
         self.app.update_state(id, state, meta)
 
     def _signature(self, *args: Any, **kwargs: Any) -> Any:
-        """Make a signature (still to come)."""
+        """Make a signature: still to come, so this raises NotImplementedError."""
         raise NotImplementedError("signatures: Task.s(), si(), map(), starmap(), chunks()")
 
     if not TYPE_CHECKING:  # what is not built is an error to a type checker, too
@@ -440,9 +443,7 @@ class Task(Generic[P, R]):
 class AsyncTask(Task[P, R]):
     """A registered ``async def`` function: calling it makes a coroutine, a worker awaits it."""
 
-    def run(  # type: ignore[override]  # a coroutine function makes a coroutine
-        self, *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, R]:
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Do the work: the ``async def`` function."""
         raise NotImplementedError("tasks must define the run method")
 

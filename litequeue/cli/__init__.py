@@ -157,7 +157,10 @@ def _sentence(error: click.UsageError) -> str:
 
 
 def _print_anything() -> None:
-    """Have what a terminal's encoding lacks shown as an escape, not end in an error."""
+    """Have output that is closed, or whose encoding lacks a character, not end in an error."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - it stays open
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

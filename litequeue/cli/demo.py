@@ -7,13 +7,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from litequeue.config import ENVIRONMENT_PREFIX
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from litequeue.demo.play import Report
 
 
@@ -31,6 +31,8 @@ def demo(seconds: float | None, concurrency: int | None) -> int:
     # The demo shows the defaults: what is set here is meant for somebody's real queue.
     for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
         del os.environ[name]
+    from rich.console import Console
+
     from litequeue.demo import play
 
     console = Console(highlight=False)
@@ -49,6 +51,14 @@ class Stage:
     """Shows what happens: a live bar on a terminal, plain lines elsewhere."""
 
     def __init__(self, console: Console) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
         self._console = console
         self._progress = Progress(
             TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn(),
@@ -91,6 +101,8 @@ class Stage:
 
 def table_of(report: Report) -> Table:
     """Put the report into a table."""
+    from rich.table import Table
+
     table = Table("what", "found", title="what became of the jobs", title_justify="left")
     table.columns[1].justify = "right"
     present = report.jobs - report.missing

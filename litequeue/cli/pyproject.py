@@ -64,10 +64,9 @@ def settings() -> Settings:
 
 def give_to(conf: Settings) -> None:
     """Apply the table to an app's settings, where code and environment say nothing."""
-    from litequeue.config import Settings, settings_from_environment
+    from litequeue.config import Settings
 
-    defaults, mine = Settings(), read().settings
-    wanted = settings_from_environment(**mine)
-    for name in mine:
+    defaults = Settings()
+    for name, value in read().settings.items():
         if getattr(conf, name) == getattr(defaults, name):
-            setattr(conf, name, getattr(wanted, name))
+            setattr(conf, name, value)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -155,6 +153,8 @@ def refuse_namesake() -> None:
 
     Both put a package ``litequeue`` into the same folder, so one overwrites the other's files.
     """
+    import importlib.metadata
+
     try:
         version = importlib.metadata.version("litequeue")
     except importlib.metadata.PackageNotFoundError:
@@ -166,6 +166,8 @@ def refuse_namesake() -> None:
 
 
 def _say_hello(app: LiteQueue, name: str, path: str, queues: tuple[str, ...]) -> None:
+    import logging
+
     from litequeue import __version__
     from litequeue.store import driver
 

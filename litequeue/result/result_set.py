@@ -186,7 +186,7 @@ class ResultSet(Generic[R]):
         """Yield (id, what became of it) of each as it ends.
 
         That is a dict of ``task_id``, ``status``, ``result``, ``traceback`` and ``children``.
-        Raises `TimeoutError`, and `JobNotFound`.
+        ``timeout`` and ``interval`` are in seconds.  Raises `TimeoutError`, and `JobNotFound`.
         """
         refuse_to_block("iter_native()", disable_sync_subtasks=False)
         for member in self.results:

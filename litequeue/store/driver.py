@@ -7,7 +7,9 @@ peewee itself is loaded when a file is first opened: it takes half the time of o
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 if not TYPE_CHECKING:
@@ -19,7 +21,7 @@ if not TYPE_CHECKING:
         if dbapi2.sqlite_version_info >= sqlite3.sqlite_version_info:
             sqlite3 = dbapi2
 
-__all__ = ["VERSION", "has_wal_reset_bug", "sqlite3"]
+__all__ = ["VERSION", "has_wal_reset_bug", "lenient", "sqlite3"]
 
 VERSION: Final = str(sqlite3.sqlite_version)
 
@@ -36,3 +38,13 @@ def has_wal_reset_bug(version: str = VERSION) -> bool:
     if numbers[:2] == (3, 50):
         return numbers < (3, 50, 7)
     return (3, 7, 0) <= numbers <= (3, 51, 2)
+
+
+@contextlib.contextmanager
+def lenient(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have text that is no UTF-8 read with marks in it: others may write to the file, too."""
+    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    try:
+        yield
+    finally:
+        connection.text_factory = str

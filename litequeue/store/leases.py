@@ -9,6 +9,7 @@ from typing import Final
 from litequeue import states
 from litequeue.job import Failure, Lease, Outcome
 from litequeue.store.connection import Database
+from litequeue.store.driver import lenient
 from litequeue.store.settle import ADD_ERROR, Keep, end, error_row
 
 RELEASE: Final = """
@@ -39,7 +40,7 @@ FROM litequeue_job WHERE phase = 'leased' AND owner = ?
 
 def leases_of(database: Database, owner: int) -> list[Lease]:
     """Return the leases of a worker, without their payloads."""
-    with database.read() as connection:
+    with database.read() as connection, lenient(connection):
         return [Lease(*row) for row in connection.execute(LEASES_OF, (owner,)).fetchall()]
 
 
@@ -56,7 +57,7 @@ def ended(database: Database, seqs: Iterable[int]) -> list[Lease]:
     wanted = list(seqs)
     if not wanted:
         return []
-    with database.read() as connection:
+    with database.read() as connection, lenient(connection):
         rows = [row for seq in wanted for row in connection.execute(ENDED, (seq,)).fetchall()]
     return [Lease(*row) for row in rows]
 

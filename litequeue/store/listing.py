@@ -13,6 +13,7 @@ from typing import Any, Final
 from peewee import JOIN, Expression, fn
 
 from litequeue import states
+from litequeue.store import driver
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
 from litequeue.store.models import Error, Job, Payload, WorkerName
@@ -111,11 +112,8 @@ def lenient(database: Database) -> Iterator[tuple[Any, sqlite3.Connection]]:
     """Lend the reader, through which text that is no UTF-8 can be read, too: others may write."""
     with database.query() as peewee:
         connection: sqlite3.Connection = peewee.connection()
-        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        try:
+        with driver.lenient(connection):
             yield peewee, connection
-        finally:
-            connection.text_factory = str
 
 
 def _rows() -> Any:

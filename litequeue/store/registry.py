@@ -13,7 +13,7 @@ from typing import Final
 
 from litequeue.facts import AppFacts, TaskFacts
 from litequeue.store.connection import Database
-from litequeue.store.driver import sqlite3
+from litequeue.store.driver import lenient, sqlite3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ WHERE path = ? AND device = ? AND inode = ? ORDER BY recorded DESC
 
 def apps(database: Database) -> list[RecordedApp]:
     """Return the apps that were recorded for this file where it is now, the last first."""
-    with database.read() as connection:
+    with database.read() as connection, lenient(connection):
         row = (database.path, *_identity(database.path))
         return [RecordedApp(*found) for found in connection.execute(APPS, row).fetchall()]
 
@@ -82,5 +82,5 @@ TASKS: Final = "SELECT name, signature, summary, queue FROM litequeue_task ORDER
 
 def tasks(database: Database) -> list[TaskFacts]:
     """Return every task that an app of this file was seen with."""
-    with database.read() as connection:
+    with database.read() as connection, lenient(connection):
         return [TaskFacts(*row) for row in connection.execute(TASKS).fetchall()]

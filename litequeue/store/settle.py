@@ -38,8 +38,8 @@ WHERE seq = ? AND token = ?
 """
 SETTLE_RETRY: Final = """
 UPDATE litequeue_job
-SET phase = ?, state = 'RETRY', eta = ?, retries = retries + ?, result = NULL, started = NULL,
-    pid = NULL, owner = NULL, token = NULL
+SET phase = ?, state = 'RETRY', eta = ?, retries = retries + ?, once = 0, result = NULL,
+    started = NULL, pid = NULL, owner = NULL, token = NULL
 WHERE seq = ? AND token = ?
 """
 CHANGE_BODY: Final = "UPDATE litequeue_payload SET body = ? WHERE seq = ?"

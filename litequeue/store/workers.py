@@ -8,6 +8,7 @@ from typing import Final
 from peewee import fn
 
 from litequeue.store.connection import Database
+from litequeue.store.driver import lenient
 from litequeue.store.filesystem import side_directory
 from litequeue.store.models import Job
 
@@ -96,7 +97,7 @@ FROM litequeue_worker
 def owners(database: Database) -> list[Owner]:
     """Return all registered workers."""
     directory = side_directory(database.path) or ""
-    with database.read() as connection:
+    with database.read() as connection, lenient(connection):
         rows = connection.execute(OWNERS).fetchall()
     return [
         Owner(

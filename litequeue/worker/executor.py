@@ -200,7 +200,8 @@ class Executor:
         if isinstance(error, Retry) or request.retry_plan is not None:
             return self._retry_as_planned(error, task, request)
         policy = task.retry_policy()
-        if policy.wants(error) and not is_spent(request.retries, policy.max_retries):
+        limit = policy.max_retries if request.limit is None else request.limit
+        if policy.wants(error) and not is_spent(request.retries, limit):
             wait = policy.countdown(request.retries)
             return Attempt(
                 states.RETRY, error, failure=describe(error), eta=self._clock.now() + wait,

@@ -24,6 +24,7 @@ from litequeue.store.workers import Identity
 OWNER_VARIABLE: Final = "LITEQUEUE_OWNER"
 """Set in every child, so that what a task starts can be recognised."""
 KILL_PATIENCE: Final = 2.0
+MAX_PID: Final = 0x7FFFFFFF
 _LINUX: Final = sys.platform == "linux"
 
 
@@ -72,6 +73,8 @@ def can_see(owner: Identity) -> bool:
 
 
 def _judge_pid(pid: int, started: int) -> Life:
+    if not 0 < pid <= MAX_PID:  # no process, but several, or more than the system can count
+        return Life.DEAD
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -163,7 +163,7 @@ def _pidfd(identity: Identity) -> int:
         return -1
     try:
         return os.pidfd_open(identity.pid)
-    except OSError:
+    except (OSError, OverflowError):
         return -1
 
 

@@ -55,7 +55,8 @@ class Request:
     """The running job; Celery's names.
 
     ``claim`` grows with every attempt: an outside system can refuse a stale one by it.
-    ``trail`` tells whether jobs that it sends are remembered as its children.
+    ``trail`` tells whether jobs that it sends are remembered as its children.  ``limit`` is the
+    ``max_retries`` of a call of `Task.retry`, which holds for automatic retries, too.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Request:
     trail: bool = True
     is_eager: bool = False
     retry_plan: RetryPlan | None = None
+    limit: int | None = None
     shown: tuple[str, Any, str | None] | None = None
     called_directly: bool = False
     utc: bool = True

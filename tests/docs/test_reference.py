@@ -13,15 +13,12 @@ import click
 import pytest
 
 import litequeue
-from litequeue import AsyncResult, LiteQueue, Task, exceptions, states
+from litequeue import AsyncResult, EagerResult, LiteQueue, ResultSet, Task, exceptions, states
+from litequeue.calling import UNBUILT_CALL_OPTIONS
 from litequeue.cli import exit_code, root
 from litequeue.config import Settings
 from litequeue.store.models import ENQUEUE_VIEW, ERRORS_VIEW, JOBS_VIEW, TABLES
-from litequeue.task import (
-    _KNOWN_TASK_OPTIONS,
-    UNBUILT_CALL_OPTIONS,
-    UNBUILT_TASK_OPTIONS,
-)
+from litequeue.task import _OPTIONS, UNBUILT_TASK_OPTIONS
 from litequeue.worker import link
 from litequeue.worker.request import Request
 from tests.docs.pages import DOCS, LINKED, ROOT, Page, anchor_of, code_words, read, reference
@@ -33,20 +30,36 @@ TREE = [
 ]
 
 
-def public_members(kind: type) -> set[str]:
+def public_members(kind: object) -> set[str]:
     return {name for name in vars(kind) if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("setting", fields(Settings), ids=lambda setting: setting.name)
-def test_every_setting_has_a_row_with_its_default(setting: Any) -> None:
-    name, default = setting.name, setting.default
-    shown = f'"{default}"' if isinstance(default, str) else repr(default)
-    assert f"| `{name}` | `{shown}` |" in reference("settings").text
+SETTINGS = [setting for setting in fields(Settings) if not setting.name.startswith("_")]
+KINDS = {
+    "any": "Any",
+    "bool": "bool",
+    "bytes": "int",
+    "list": "tuple[str, ...]",
+    "number": "int",
+    "path": "str | None",
+    "seconds": "float",
+    "text": "str",
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_has_a_row_with_its_default_and_type(setting: Any) -> None:
+    name, default = setting.name, getattr(Settings(), setting.name)
+    shown = f'"{default}"' if isinstance(default, str) else repr(default).replace("'", '"')
+    row = rf"^\| `{name}` \| `{re.escape(shown)}` \| (\w+) \| \S.*\|$"
+    told = re.search(row, reference("settings").text, re.MULTILINE)
+    assert told
+    assert KINDS[told[1]].removesuffix(" | None") == setting.type.removesuffix(" | None")
 
 
 def test_no_setting_is_invented() -> None:
     told = re.findall(r"^\| `(\w+)` \|", reference("settings").text, re.MULTILINE)
-    assert told == [setting.name for setting in fields(Settings)]
+    assert sorted(told) == sorted(setting.name for setting in SETTINGS) == sorted(Settings.NAMES)
 
 
 def commands() -> dict[str, click.Command]:
@@ -111,23 +124,77 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert set(litequeue.__all__) - {"__version__"} <= told
 
 
+INNER = {
+    LiteQueue: {"apply", "codec", "facts", "introduced", "router", "send", "store", "update_state"},
+    Task: {"abstract", "bind", "find_hooks", "hooks"},
+}
+"""How the parts of litequeue speak with each other."""
+
+
 @pytest.mark.parametrize("kind", [LiteQueue, Task])
 def test_every_member_of_apps_and_tasks_is_told(kind: type) -> None:
-    inner = {"send", "call", "check_arguments", "run"}  # how the parts speak with each other
-    assert public_members(kind) - inner <= code_words(reference("tasks").text)
+    told = code_words(reference("tasks").text)
+    assert public_members(kind) - INNER[kind] - {"zone"} - told == set()
 
 
-def test_every_member_of_a_result_is_told() -> None:
-    assert public_members(AsyncResult) <= code_words(reference("results").text)
+def test_every_attribute_of_an_app_is_told() -> None:
+    told = code_words(reference("tasks").section("The app"))
+    app = LiteQueue("jobs.sqlite", set_as_current=False)
+    assert public_members(app) - INNER[LiteQueue] - told == set()
+    assert {*inspect.signature(LiteQueue).parameters} - told == set()
 
 
-def test_every_option_of_a_task_is_told() -> None:
+@pytest.mark.parametrize("kind", [AsyncResult, ResultSet, EagerResult])
+def test_every_member_of_a_result_is_told(kind: type) -> None:
+    members = public_members(kind) | {"app", "ignored", "results"}
+    assert members - code_words(reference("results").text) == set()
+
+
+def test_every_option_of_a_task_has_a_row() -> None:
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", reference("tasks").section("Options"), re.M)
+    told = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(told) == sorted(_OPTIONS | {"name", "bind", "base"})
+
+
+OPTIONS = sorted(_OPTIONS - {name for name in _OPTIONS if callable(getattr(Task, name))})
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_default_of_an_option_is_told(name: str) -> None:
+    section = reference("tasks").section("Options")
+    row = re.search(rf"^\| [^|]*`{name}`[^|]*\| [^|]+ \| ([^|]+) \|", section, re.MULTILINE)
+    assert row
+    names = re.findall(r"`(\w+)`", row[0].split("|")[1])
+    default = row[1].strip("`").split(", ")
+    told = default[names.index(name)] if len(default) > 1 else default[0]
+    value = getattr(Task, name)
+    if told == "setting":
+        assert value is None
+        assert {f"task_{name}", f"task_default_{name}"} & {*Settings.NAMES}
+    else:
+        assert told == (f"{value:g}" if isinstance(value, float) else repr(value))
+
+
+def test_every_option_of_a_call_has_a_row() -> None:
+    section = reference("tasks").section("Sending")
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", section, re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert told == {*inspect.signature(Task.apply_async).parameters} - {"self", "options"}
+    assert {*inspect.signature(LiteQueue.enqueue_many).parameters} - {"self"} <= code_words(section)
+
+
+def test_every_field_of_a_request_is_told() -> None:
+    inner = {"due", "ends", "extras", "may_show", "options", "plan_retry", "retry_plan", "shown"}
+    fields = {name for name in dir(Request) if not name.startswith("_")}
+    told = code_words(reference("tasks").section("The request"))
+    assert fields - inner - {"token", "trail"} - told == set()
+
+
+def test_every_option_of_retry_and_apply_is_told() -> None:
     page = reference("tasks")
-    assert _KNOWN_TASK_OPTIONS | {"name"} <= code_words(page.section("@app.task"))
-    call = {*inspect.signature(Task.apply_async).parameters} - {"self", "options"}
-    assert call <= code_words(page.section("Sending"))
-    for option in Request.__dataclass_fields__.keys() - {"retry_plan"}:
-        assert option in code_words(page.section("Inside a task"))
+    for method, title in ((Task.retry, "While it runs"), (Task.apply, "Calling without a worker")):
+        options = {*inspect.signature(method).parameters} - {"self", "options"}
+        assert options - code_words(page.section(title)) == set()
 
 
 def test_every_option_that_is_not_built_is_told() -> None:
@@ -170,7 +237,7 @@ def test_every_message_between_supervisor_and_consumer_is_in_the_architecture() 
     kinds = [
         value for name, value in vars(link).items() if name.isupper() and isinstance(value, str)
     ]
-    assert len(kinds) == 9
+    assert len(kinds) == 10
     assert [kind for kind in kinds if f"`{kind}`" not in text] == []
 
 

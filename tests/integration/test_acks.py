@@ -8,7 +8,8 @@ import signal
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +41,7 @@ def claimed_once(site: Site, id: str) -> bool:
 
 
 def lose_slots(site: Site, worker: Worker) -> None:
-    os.unlink(worker.slots.path)
+    Path(worker.slots.path).unlink()
 
 
 def assert_lost(result: AsyncResult[str], words: str = "acknowledged before it ran") -> None:
@@ -197,15 +198,13 @@ def test_early_acked_jobs_start_at_most_once_whoever_is_killed(site: Site) -> No
             results += app.enqueue_many(
                 [(early_nap, (f"more-{len(results) + n}", 0.003)) for n in range(150)]
             )
-        seen = len(site.journal.starts())
-        wait_until(lambda seen=seen, more=dice.randrange(8): len(site.journal.starts()) >= seen + more)
+        until = len(site.journal.starts()) + dice.randrange(8)
+        wait_until(lambda until=until: len(site.journal.starts()) >= until)
         victim = dice.choice(["child"] * 6 + ["consumer"] * 5 + ["supervisor", "everybody"])
         kills[victim] += strike(site, victim, dice)
     for each in results:
-        try:
+        with suppress(WorkerLostError):
             each.get(timeout=20)
-        except WorkerLostError:
-            pass
     starts = Counter(entry.id for entry in site.journal.starts())
     assert {id: count for id, count in starts.items() if count > 1} == {}
     never = [each.id for each in results if each.id not in starts]

@@ -35,7 +35,8 @@ def test_three_generations_know_each_other(site: Site) -> None:
             assert members[child]["parent"] == id
     assert members[top.id]["parent"] is None
     assert tree(top) == {
-        child: dict.fromkeys(members[child]["sent"], {}) for child in members[top.id]["sent"]
+        child: {grandchild: {} for grandchild in members[child]["sent"]}
+        for child in members[top.id]["sent"]
     }
 
 

@@ -1,4 +1,4 @@
-"""Verdicts made without a child: their hooks and signals are called in one, once, after the commit."""
+"""Verdicts made without a child: hooks and signals come in one, once, after the commit."""
 
 from __future__ import annotations
 
@@ -146,9 +146,7 @@ def test_errands_wait_while_the_children_are_busy(site: Site, facts: Record) -> 
 def test_an_errand_that_kills_its_child_is_not_repeated(
     site: Site, facts: Record, kind: str
 ) -> None:
-    worker = site.worker(
-        app=HOOKED if kind == "hook" else LISTENING, children=1, ERRANDS="deadly"
-    )
+    worker = site.worker(app=HOOKED if kind == "hook" else LISTENING, children=1, ERRANDS="deadly")
     result = deadly.delay() if kind == "hook" else send("suicide")
     with pytest.raises(WorkerLostError):
         result.get(timeout=15)

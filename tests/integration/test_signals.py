@@ -11,7 +11,7 @@ import pytest
 from litequeue import AsyncResult
 from tests.conftest import wait_until
 from tests.integration.apps.record import Record
-from tests.integration.processes import Site
+from tests.integration.processes import Site, has_open
 from tests.integration.tasks import app
 
 APP = "tests.integration.apps.listening:app"
@@ -29,21 +29,19 @@ def facts(site: Site) -> Record:
 
 
 def send(task: str, *args: Any, **options: Any) -> AsyncResult[Any]:
-    result: AsyncResult[Any] = app.send_task(f"tests.integration.apps.listening.{task}", args, **options)
+    result: AsyncResult[Any] = app.send_task(
+        f"tests.integration.apps.listening.{task}", args, **options
+    )
     return result
 
 
 def about(facts: Record, id: str) -> list[str]:
     """Return the signals that were sent about a job, in their order."""
-    return [
-        fact["fact"] for fact in facts.facts() if id in (fact.get("id"), fact.get("task_id"))
-    ]
+    return [fact["fact"] for fact in facts.facts() if id in (fact.get("id"), fact.get("task_id"))]
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
-def test_each_signal_is_sent_in_its_process(
-    site: Site, facts: Record, start_method: str
-) -> None:
+def test_each_signal_is_sent_in_its_process(site: Site, facts: Record, start_method: str) -> None:
     worker = site.worker("-n", "w", "--start-method", start_method, app=APP)
     children, consumer = worker.children(), worker.consumer()
     assert send("add", 1, 2).get(timeout=10) == 3
@@ -164,23 +162,12 @@ def test_what_worker_init_leaves_open_is_not_copied_by_a_fork(
         assert send("add", number, 1).get(timeout=10) == number + 1
     os.kill(worker.children()[0], signal.SIGKILL)
     assert send("add", 1, 1).get(timeout=10) == 2
-    opened = f"{site.path}" in open_files(worker.supervisor)
-    assert not opened, "the supervisor never has the file open when it forks"
+    assert not has_open(worker.supervisor, site.path), "closed before any fork"
     spawned = "children are started as new programs" in worker.said()
     assert spawned is (what == "thread"), worker.said()
     if spawned:
         assert left in worker.said()
     assert worker.stop() == 0
-
-
-def open_files(pid: int) -> set[str]:
-    names = set()
-    for descriptor in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            names.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
-        except OSError:
-            continue
-    return names
 
 
 def test_stopping_coldly_says_so_once(site: Site, facts: Record) -> None:
@@ -192,4 +179,3 @@ def test_stopping_coldly_says_so_once(site: Site, facts: Record) -> None:
     assert (down["sig"], down["how"], down["exitcode"]) == ("SIGQUIT", "Cold", 1)
     assert len(facts.facts("worker_shutdown")) == 1
     assert facts.facts("worker_process_shutdown") == []
-

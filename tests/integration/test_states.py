@@ -122,9 +122,7 @@ def test_a_call_may_ignore_its_result_and_a_task_that_does_may_keep_it(site: Sit
     dropped, wanted = quiet.delay(), quiet.apply_async(ignore_result=False)
     found = [each.get(timeout=10) for each in (kept, ignored, dropped, wanted)]
     assert found == ["something", None, None, "something"]
-    assert {row(site, each.id)["state"] for each in (kept, ignored, dropped, wanted)} == {
-        "SUCCESS"
-    }
+    assert {row(site, each.id)["state"] for each in (kept, ignored, dropped, wanted)} == {"SUCCESS"}
     assert row(site, ignored.id)["result"] is None
 
 

@@ -26,16 +26,20 @@ from litequeue.store.claim import Claim
 from litequeue.store.leases import Lost
 from tests.store.steps import KEEP, NOW, enlist, problems
 
-KNOWN = frozenset({"t"})
-EVERYTHING = frozenset({"t", "u"})
+KNOWN = frozenset({"t", "early"})
+EVERYTHING = frozenset({"t", "early", "u"})
+EARLY = frozenset({"early"})
+"""Tasks that are acknowledged by the claim."""
 MOST_DEATHS = 2
 WAITING = ("scheduled", "ready", "parked")
 
 OFFSETS = st.sampled_from([None, None, -1.0, 0.0, 1.0, 5.0])
 PRIORITIES = st.sampled_from([0, 0, 1, -1])
-TASKS = st.sampled_from(["t", "t", "t", "u"])
+TASKS = st.sampled_from(["t", "t", "t", "early", "u"])
 STATES = """
-SELECT id, phase, state, retries, deaths, claims, result, finished FROM litequeue_job ORDER BY seq
+SELECT id, phase, state, retries, deaths, claims, result, finished, queue, priority, eta, expires,
+       CASE phase WHEN 'done' THEN 0 ELSE once END
+FROM litequeue_job ORDER BY seq
 """
 
 
@@ -46,6 +50,7 @@ class Expected:
     id: str
     task: str
     body: str
+    queue: str
     priority: int
     eta: float | None
     expires: float | None
@@ -55,23 +60,33 @@ class Expected:
     deaths: int = 0
     claims: int = 0
     result: str | None = None
-    reason: str | None = None
+    once: int = 0
+    reasons: dict[str, str] = field(default_factory=dict)
     finished: float | None = None
     keep_until: float = 0.0
 
     def visible(self) -> tuple[Any, ...]:
         return (
             self.id, self.phase, self.state, self.retries, self.deaths, self.claims, self.result,
-            self.finished,
+            self.finished, self.queue, self.priority, self.eta, self.expires,
+            0 if self.phase == "done" else self.once,
         )  # fmt: skip
 
     def wait(self, phase: str = "ready") -> None:
         self.phase = phase
         self.state = "RETRY" if self.retries else "PENDING"
+        self.once = 0
 
     def end(self, state: str, now: float, reason: str | None = None) -> None:
-        self.phase, self.state, self.reason, self.finished = "done", state, reason, now
+        self.phase, self.state, self.finished = "done", state, now
         self.keep_until = now + (KEEP.failure if state == "FAILURE" else KEEP.success)
+        if reason is not None:
+            self.reasons[state] = reason
+
+    def begin_anew(self) -> None:
+        self.phase, self.state, self.result, self.finished = "ready", "PENDING", None, None
+        self.retries = self.deaths = self.once = 0
+        self.eta = self.expires = None
 
 
 @dataclass
@@ -191,11 +206,11 @@ class QueueMachine(RuleBasedStateMachine):
         """Report on leases, whether they are still held or not, and claim anew."""
         some = data.draw(st.lists(st.sampled_from(self.held), min_size=1, max_size=count,
                                   unique_by=lambda held: held.lease.seq))  # fmt: skip
-        reports = [self._report(held, data.draw(st.integers(0, 5))) for held in some]
+        reports = [self._report(held, data.draw(st.integers(0, 6))) for held in some]
         self._settle(list(zip(some, reports, strict=True)), limit)
 
     @precondition(lambda self: self._alive())
-    @rule(data=st.data(), reaped=st.booleans(), kind=st.integers(0, 5))
+    @rule(data=st.data(), reaped=st.booleans(), kind=st.integers(0, 6))
     def a_zombie_reports_late(self, data: st.DataObject, reaped: bool, kind: int) -> None:
         """A lease is lost, somebody else takes the job, and then the first one reports."""
         held = data.draw(st.sampled_from(self._alive()))
@@ -205,6 +220,7 @@ class QueueMachine(RuleBasedStateMachine):
             self._release([held])
         self._claim(3, 3, EVERYTHING)
         self._start(held)
+        self._tell(held, "PROGRESS")
         self.the_file_is_as_the_model()
         self._settle([(held, self._report(held, kind))], 0)
 
@@ -221,6 +237,46 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def start(self, data: st.DataObject) -> None:
         self._start(data.draw(st.sampled_from(self.held)))
+
+    @precondition(lambda self: self._alive())
+    @rule(data=st.data(), state=st.sampled_from(["PROGRESS", None]), then=st.integers(0, 3))
+    def a_job_tells_of_itself(self, data: st.DataObject, state: str | None, then: int) -> None:
+        """What it has told is there until the next verdict, and not a moment longer."""
+        held = data.draw(st.sampled_from(self._alive()))
+        self._tell(held, state)
+        if then == 1:
+            self._start(held)
+        elif then == 2:
+            self._release([held])
+        elif then == 3:
+            self._settle([(held, self._report(held, 3))], 0)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def somebody_tells_of_a_job(self, data: st.DataObject) -> None:
+        expected = data.draw(st.sampled_from(self.jobs))
+        there = expected.phase != "done"
+        told = jobs.update_state(
+            self.database, expected.id, state="PROGRESS", meta='"of another"', token=None
+        )
+        assert told is there
+        if there:
+            expected.state, expected.result = "PROGRESS", '"of another"'
+
+    @precondition(lambda self: any(held.lease.once for held in self._alive()))
+    @rule(data=st.data(), ends=st.sampled_from(["ran", "never ran", "retry"]))
+    def an_acknowledged_job_ends(self, data: st.DataObject, ends: str) -> None:
+        held = data.draw(st.sampled_from([each for each in self._alive() if each.lease.once]))
+        if ends == "retry":
+            self._settle([(held, self._report(held, 4))], 0)
+        else:
+            self._reap([held], ran=ends == "ran")
+
+    @precondition(lambda self: self._alive())
+    @rule(data=st.data())
+    def a_fragile_job_loses_its_child(self, data: st.DataObject) -> None:
+        held = data.draw(st.sampled_from(self._alive()))
+        self._reap([held], ran=True, fragile=frozenset({held.lease.task}))
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
@@ -243,6 +299,17 @@ class QueueMachine(RuleBasedStateMachine):
         if waits:
             expected.end("REVOKED", self.now)
 
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data(), any_job=st.booleans())
+    def rerun(self, data: st.DataObject, any_job: bool) -> None:
+        done = [job for job in self.jobs if job.phase == "done"]
+        some = self.jobs if any_job or not done else done
+        expected = data.draw(st.sampled_from(some))
+        ended = expected.phase == "done" and expected.state != "SUCCESS"
+        assert jobs.rerun(self.database, expected.id) is ended
+        if ended:
+            expected.begin_anew()
+
     @rule(limit=st.integers(1, 3), tasks=st.sampled_from([KNOWN, EVERYTHING]))
     def take_parked(self, limit: int, tasks: frozenset[str]) -> None:
         parked = [job for job in self.jobs if job.phase == "parked" and job.task in tasks]
@@ -257,7 +324,7 @@ class QueueMachine(RuleBasedStateMachine):
         late = [job for job in self.jobs if job.phase in WAITING and self._is_late(job)]
         assert maintenance.has_expired(self.database, self.now) is bool(late)
         ended = maintenance.expire(self.database, self.now, self.now + KEEP.success)
-        assert sorted(ended) == sorted(job.id for job in late)
+        assert sorted(id for id, _ in ended) == sorted(job.id for job in late)
         for expected in late:
             expected.end("REVOKED", self.now)
 
@@ -294,7 +361,8 @@ class QueueMachine(RuleBasedStateMachine):
             assert record is not None
             assert (record.state, record.result) == (expected.state, expected.result)
             if expected.phase == "done":
-                assert (record.failure and record.failure.message) == expected.reason
+                reason = expected.reasons.get(expected.state)
+                assert (record.failure and record.failure.message) == reason
 
     # How the model changes
 
@@ -310,7 +378,9 @@ class QueueMachine(RuleBasedStateMachine):
         later = new.eta is not None and new.eta > self.now
         phase = "scheduled" if later else "ready"
         self.jobs.append(
-            Expected(new.id, new.task, new.body, new.priority, new.eta, new.expires, phase)
+            Expected(
+                new.id, new.task, new.body, new.queue, new.priority, new.eta, new.expires, phase
+            )
         )
 
     def _alive(self) -> list[Held]:
@@ -331,7 +401,7 @@ class QueueMachine(RuleBasedStateMachine):
     def _claim(
         self, owner: int, limit: int, tasks: frozenset[str], *, parked: bool = False
     ) -> claims.Settled:
-        wanted = Claim(owner=owner, limit=limit, tasks=tasks, parked=parked)
+        wanted = Claim(owner=owner, limit=limit, tasks=tasks, parked=parked, once=EARLY)
         settled = self._step(claim=wanted)
         self._expect_claim(settled, limit, tasks, parked=parked)
         return settled
@@ -352,12 +422,14 @@ class QueueMachine(RuleBasedStateMachine):
             job.claims += 1
             if self._is_late(job):
                 job.end("REVOKED", self.now, claims.EXPIRED.message)
+                job.result = None
                 late.append(job.id)
             elif job.task not in tasks:
                 job.wait("parked")
                 unknown.append(job.id)
             else:
                 job.phase, job.state = "leased", "RECEIVED"
+                job.once = int(job.task in EARLY)
                 run.append(job)
         assert [lease.id for lease in settled.leases] == [job.id for job in run]
         assert [lease.id for lease in settled.parked] == unknown
@@ -365,6 +437,7 @@ class QueueMachine(RuleBasedStateMachine):
         for lease, job in zip(settled.leases, run, strict=True):
             assert (lease.body, lease.claim) == (job.body, job.claims)
             assert (lease.retries, lease.deaths) == (job.retries, job.deaths)
+            assert (lease.once, lease.queue, lease.priority) == (job.once, job.queue, job.priority)
             self.held.append(Held(lease, job))
 
     def _report(self, held: Held, kind: int) -> Outcome:
@@ -382,12 +455,16 @@ class QueueMachine(RuleBasedStateMachine):
             return Outcome(*head, "RETRY", body=f'[["{words}"],{{}}]')
         if kind == 4:
             return Outcome(*head, "RETRY", counted=False)
+        if kind == 5:
+            self.numbers += 1
+            moves = (f"moved-{self.numbers}", lease.priority + 1, self.now + 5)
+            return Outcome(*head, "RETRY", moves=moves)
         return Outcome(*head, "REJECTED", failure=Failure("RejectedError", words))
 
     def _settle(self, reports: list[tuple[Held, Outcome]], limit: int) -> None:
         outcomes = [outcome for _, outcome in reports]
         zombies = sorted(held.lease.seq for held, _ in reports if not held.alive)
-        wanted = Claim(owner=1, limit=limit, tasks=KNOWN) if limit else None
+        wanted = Claim(owner=1, limit=limit, tasks=KNOWN, once=EARLY) if limit else None
         settled = self._step(outcomes=outcomes, claim=wanted)
         assert settled.zombies == zombies
         for held, outcome in reports:
@@ -408,11 +485,24 @@ class QueueMachine(RuleBasedStateMachine):
         job.body = outcome.body or job.body
         job.phase = "ready" if outcome.eta is None else "scheduled"
         job.state = "RETRY"
+        job.result, job.once = None, 0
+        if outcome.failure is not None:
+            job.reasons["RETRY"] = outcome.failure.message
+        if outcome.moves is not None:
+            queue, priority, expires = outcome.moves
+            job.queue, job.priority, job.expires = str(queue), int(priority or 0), expires
 
     def _start(self, held: Held) -> None:
         self._step(started=[(self.now, 4242, held.lease.seq, held.lease.token)])
-        if held.alive:
+        if held.alive and held.expected.state == "RECEIVED":
             held.expected.state = "STARTED"
+
+    def _tell(self, held: Held, state: str | None) -> None:
+        lease, meta = held.lease, f'"told in {held.lease.claim}"'
+        told = jobs.update_state(self.database, lease.id, state=state, meta=meta, token=lease.token)
+        assert told is held.alive
+        if held.alive:
+            held.expected.state, held.expected.result = state or held.expected.state, meta
 
     def _release(self, some: list[Held]) -> None:
         alive = [held for held in some if held.alive]
@@ -421,21 +511,28 @@ class QueueMachine(RuleBasedStateMachine):
         for held in alive:
             held.alive = False
             held.expected.wait()
+            held.expected.result = None
 
-    def _reap(self, some: list[Held], *, ran: bool) -> None:
+    def _reap(self, some: list[Held], *, ran: bool, fragile: frozenset[str] = frozenset()) -> None:
         lost = [Lost(lease=held.lease, ran=ran, reason="died") for held in some]
         given_up = leases.reap(
-            self.database, lost, now=self.now, keep=KEEP, max_deliveries=MOST_DEATHS
-        )
+            self.database, lost, now=self.now, keep=KEEP, max_deliveries=MOST_DEATHS,
+            fragile=fragile,
+        )  # fmt: skip
         poison = []
         for held in some:
             if not held.alive:
                 continue
             held.alive = False
             job = held.expected
-            if ran and job.deaths + 1 >= MOST_DEATHS:
+            job.result = None
+            last = job.once or job.task in fragile or job.deaths + 1 >= MOST_DEATHS
+            if ran and last:
                 poison.append(held.lease)
-                job.end("FAILURE", self.now, f"died, {MOST_DEATHS} times")
+                words = f"{job.deaths + 1} times"
+                if job.once:
+                    words = "and it was acknowledged before it ran"
+                job.end("FAILURE", self.now, f"died, {words}")
             else:
                 job.deaths += ran
                 job.wait()

@@ -148,9 +148,11 @@ _RULES = {
         SELECT id FROM litequeue_job WHERE queue NOT IN (SELECT name FROM litequeue_queue)""",
     "phase and state do not agree": """
         SELECT id, phase, state FROM litequeue_job WHERE NOT CASE phase
-            WHEN 'leased' THEN state IN ('RECEIVED', 'STARTED')
+            WHEN 'leased' THEN state IN ('RECEIVED', 'STARTED', 'PROGRESS')
             WHEN 'done' THEN state IN ('SUCCESS', 'FAILURE', 'REVOKED', 'REJECTED', 'IGNORED')
-            ELSE state IN ('PENDING', 'RETRY') END""",
+            ELSE state IN ('PENDING', 'RETRY', 'PROGRESS') END""",
+    "acknowledged, and nobody has it": """
+        SELECT id, phase FROM litequeue_job WHERE once AND phase NOT IN ('leased', 'done')""",
     "a lease and its owner do not agree": """
         SELECT id, phase, owner, token FROM litequeue_job
         WHERE phase <> 'done'

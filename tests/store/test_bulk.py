@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from litequeue.job import Failure, Lease, Outcome
@@ -65,7 +67,18 @@ def failing(lease: Lease) -> Outcome:
     return Outcome(lease.seq, lease.token, lease.claim, "FAILURE", failure=failure)
 
 
-def test_what_failed_after_the_count_is_left_alone(database: Database) -> None:
+def test_what_fails_after_the_count_is_left_alone(database: Database) -> None:
+    """Also a job that was accepted before those that were counted."""
+    put(database, "slow", queue="slow")
+    end(database, "early", state="FAILURE", now=NOW)
+    chosen = choose(database, Change.RERUN, now=NOW + 10)
+    (lease,) = step(database, limit=1, queues='["slow"]', now=NOW + 11).leases
+    step(database, failing(lease), now=NOW + 20)
+    assert carry_out(database, chosen) == 1
+    assert phases(database) == {"early": "ready", "slow": "done"}
+
+
+def test_what_comes_after_the_count_is_left_alone(database: Database) -> None:
     end(database, "early", state="FAILURE", now=NOW)
     chosen = choose(database, Change.RERUN, now=NOW + 10)
     end(database, "late", state="FAILURE", now=NOW + 20)
@@ -137,9 +150,28 @@ def test_what_was_claimed_meanwhile_is_not_purged(database: Database) -> None:
 def test_a_job_that_came_after_the_count_stays(database: Database) -> None:
     put(database, "a", "b")
     chosen = choose(database, Change.PURGE)
+    step(database, limit=1)  # so that one fewer is there than was counted
     put(database, "new")
-    assert carry_out(database, chosen) == 2
-    assert phases(database).keys() == {"new"}
+    assert carry_out(database, chosen) == 1
+    assert phases(database) == {"a": "leased", "new": "ready"}
+
+
+@pytest.mark.parametrize("change", [Change.PURGE, Change.REVOKE])
+def test_what_is_claimed_while_it_is_read_is_left_alone(
+    database: Database, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(database, "a", "b")
+    chosen = choose(database, change)
+    read = bulk._next_batch
+
+    def read_slowly(*arguments: Any) -> list[tuple[int, str]]:
+        rows = read(*arguments)
+        step(database, limit=1)
+        return rows
+
+    monkeypatch.setattr(bulk, "_next_batch", read_slowly)
+    assert carry_out(database, chosen) == 1
+    assert phases(database)["a"] == "leased"
 
 
 def test_every_batch_is_a_transaction_of_its_own(database: Database) -> None:

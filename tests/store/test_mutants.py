@@ -12,6 +12,7 @@ import sqlite3
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,27 @@ def blaming_reaper(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(leases, "reap", reap)
 
 
+def robust_reaper(patch: pytest.MonkeyPatch) -> None:
+    """No task is fragile."""
+    genuine = leases.reap
+
+    def reap(*given: Any, **more: Any) -> Any:
+        return genuine(*given, **{**more, "fragile": frozenset()})
+
+    patch.setattr(leases, "reap", reap)
+
+
+def forgetful_reaper(patch: pytest.MonkeyPatch) -> None:
+    """What was acknowledged before it ran is run again."""
+    genuine = leases.reap
+
+    def reap(database: Database, lost: list[Lost], **more: Any) -> Any:
+        late = [replace(item, lease=replace(item.lease, once=0)) for item in lost]
+        return genuine(database, late, **more)
+
+    patch.setattr(leases, "reap", reap)
+
+
 def commit_on_error(patch: pytest.MonkeyPatch) -> None:
     """What an exception interrupted is kept."""
 
@@ -128,6 +150,45 @@ PLANTS: dict[str, Plant] = {
     "a retry is not counted": statement(
         settle, "SETTLE_RETRY", "retries = retries + ?", "retries = retries + 0 * ?"
     ),
+    "a claim that does not acknowledge": statement(claims, "ACKNOWLEDGE", "once = 1", "once = 0"),
+    "acknowledged by whoever claims": statement(
+        claims, "ACKNOWLEDGE", "seq = ? AND token = ?", "? <> ? AND phase = 'leased'"
+    ),
+    "acknowledged for ever": statement(leases, "RELEASE", "once = 0, ", ""),
+    "acknowledged for all tries": statement(settle, "SETTLE_RETRY", "once = 0, ", ""),
+    "what was acknowledged runs again": forgetful_reaper,
+    "nothing is fragile": robust_reaper,
+    "what succeeded runs again": statement(jobs, "RERUN", "AND state <> 'SUCCESS'", ""),
+    "what has not ended runs again": statement(jobs, "RERUN", "phase = 'done' AND ", ""),
+    "old deaths count in a new run": statement(jobs, "RERUN", "deaths = 0, ", ""),
+    "a new run is late from the start": statement(jobs, "RERUN", "expires = NULL, ", ""),
+    "a state without the token": statement(
+        jobs, "REPORT", "AND token = ?", "AND ? IS NOT NULL"
+    ),
+    "a state of what is done": statement(
+        jobs, "REPORT_FOR_ANOTHER", "AND phase <> 'done'", ""
+    ),
+    "a start hides what a job told": statement(
+        jobs, "MARK_STARTED", "CASE state WHEN 'RECEIVED' THEN 'STARTED' ELSE state END",
+        "'STARTED'",
+    ),
+    "what a job told outlives its retry": statement(
+        settle, "SETTLE_RETRY", "result = NULL,", ""
+    ),
+    "what a job told outlives its worker": statement(leases, "RELEASE", "result = NULL, ", ""),
+    "a state that is not told": statement(
+        jobs, "REPORT", "coalesce(?, state)", "coalesce(state, ?)"
+    ),
+    "moved to a queue that nobody knows": statement(
+        settle, "ADD_ITS_QUEUE", "SELECT queue", "SELECT 'default' AS queue"
+    ),
+    "moved without its priority": statement(
+        settle, "MOVE", "coalesce(?, priority)", "coalesce(priority, ?)"
+    ),
+    "moved without its expiry": statement(
+        settle, "MOVE", "expires = coalesce(?, expires)", "expires = coalesce(expires, ? * 0)"
+    ),
+    "everything moves": statement(settle, "MOVE", "WHERE seq = ?", "WHERE ? IS NOT NULL"),
     "one death too many": forgiving_reaper,
     "blame for what never ran": blaming_reaper,
     "no rollback": commit_on_error,
@@ -312,7 +373,8 @@ def silence_must_outlast_the_timeout(path: Path) -> None:
         put(database, "a")
         claim_one(database, owner=owner)
         neighbours = Neighbours(database, Ringer(str(path)), owner=0, poll=select.poll(),
-                                clock=clock, changed=lambda: None)  # fmt: skip
+                                clock=clock, changed=lambda: None,
+                                given_up=lambda jobs, reason: None)  # fmt: skip
 
         def watch() -> list[int]:
             neighbours.watch(KEEP, timeout=64.0, max_deliveries=3)

@@ -1,10 +1,10 @@
-"""Print where mypy, pyright and the files disagree; exit 1 if they do."""
+"""Print where mypy, pyright and the files disagree, and what has no type; exit 1 if anything."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.typing.checkers import CHECKERS, FILES, complaints, differences
+from tests.typing.checkers import CHECKERS, FILES, complaints, differences, unknown_types
 
 found = [
     f"{checker}: {each}"
@@ -13,4 +13,4 @@ found = [
     for path in FILES
     for each in differences(path, said)
 ]
-sys.exit("\n".join(found) or None)
+sys.exit("\n".join(found + unknown_types()) or None)

@@ -42,7 +42,7 @@ def right() -> None:
     assert_type(registered.delay(1), AsyncResult[int])
     assert_type(renamed.delay(1), AsyncResult[int])
     assert_type(add(1, 2), int)
-    assert_type(add.run(1, 2), int)
+    assert_type(add.run(1, 2), int | Coroutine[Any, Any, int])
     assert_type(add.name, str)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any, assert_type
 
 from litequeue import AsyncResult, EagerResult, LiteQueue, Task
+from litequeue.task import AsyncTask
 
 app = LiteQueue("jobs.sqlite")
 
@@ -30,6 +31,16 @@ class Add(Task[[int, int], int]):
 class Text(Task[[str], str]):
     def run(self, text: int) -> str:  # error
         return str(text)
+
+
+class Fetch(AsyncTask[[str], int]):
+    async def run(self, url: str) -> int:
+        return len(url)
+
+
+class FetchToo(Task[[str], int]):
+    async def run(self, url: str) -> int:
+        return len(url)
 
 
 class Plain(Task):
@@ -91,6 +102,7 @@ class Plain(Task):
 
 add = app.register_task(Add())
 add_of_class = app.register_task(Add, name="add_again")
+fetch = app.register_task(Fetch())
 plain = app.register_task(Plain())
 
 
@@ -102,6 +114,9 @@ def right() -> None:
     assert_type(add.apply((1, 2)), EagerResult[int])
     assert_type(add(1, 2), int)
     assert_type(add.factor, int)
+    assert_type(fetch.delay("a"), AsyncResult[int])
+    assert_type(fetch.delay("a").get(), int)
+    assert_type(app.register_task(FetchToo).delay("a"), AsyncResult[int])
     assert_type(plain, Plain)
     assert_type(plain.delay("anything"), AsyncResult[Any])
     app.register_task(app.task(lambda: None, name="nothing"))
@@ -113,5 +128,6 @@ def wrong() -> None:
     add.delay(1, 2, 3)  # error
     add("x", 2)  # error
     add.nonsense  # error
+    fetch.delay(1)  # error
     app.register_task(right)  # error
     app.register_task(int)  # error

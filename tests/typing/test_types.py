@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.typing.checkers import CHECKERS, FILES, Complaint, complaints, differences, expected
+from tests.typing.checkers import (
+    CHECKERS,
+    FILES,
+    Complaint,
+    complaints,
+    differences,
+    expected,
+    unknown_types,
+)
 
 said_by = functools.cache(complaints)
 
@@ -14,6 +22,10 @@ said_by = functools.cache(complaints)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_checker_refuses_the_wrong_lines_and_no_other(path: Path, checker: str) -> None:
     assert list(differences(path, said_by(checker))) == []
+
+
+def test_the_type_of_every_public_name_is_known() -> None:
+    assert unknown_types() == []
 
 
 def test_there_are_lines_to_refuse() -> None:

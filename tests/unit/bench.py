@@ -97,7 +97,8 @@ class Bench:
 
     def task(self, function: Callable[..., Any], **options: Any) -> Task[..., Any]:
         """Register ``function`` as the task "t"."""
-        return self.app.task(name="t", **options)(function)
+        task: Task[..., Any] = self.app.task(name="t", **options)(function)
+        return task
 
     def execute(self, task: str = "t", **changes: Any) -> Outcome:
         """Run one lease."""
@@ -136,7 +137,7 @@ def lease(
     *,
     args: Sequence[Any] = (),
     kwargs: dict[str, Any] | None = None,
-    body: Any = None,
+    body: Any = ...,
     id: str = "the-id",
     claim: int = 1,
     retries: int = 0,
@@ -146,7 +147,7 @@ def lease(
 ) -> Lease:
     """Make a lease of seq 7 and token 99, of queue "mail", priority 5, sent by "parent"."""
     return Lease(
-        7, 99, claim, id, task, json.dumps([list(args), kwargs or {}]) if body is None else body,
+        7, 99, claim, id, task, json.dumps([list(args), kwargs or {}]) if body is ... else body,
         None if lease_options is None else json.dumps(lease_options), "mail", 5, retries, 0, eta,
         lease_expires, "parent",
     )  # fmt: skip
@@ -157,5 +158,14 @@ def raising(error: BaseException) -> Callable[..., Any]:
 
     def function(*_: Any, **__: Any) -> None:
         raise error
+
+    return function
+
+
+def calling(call: Callable[[], object]) -> Callable[[], None]:
+    """Return a function that makes ``call`` and returns nothing."""
+
+    def function() -> None:
+        call()
 
     return function

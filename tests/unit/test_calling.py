@@ -35,11 +35,12 @@ def functions(draw: st.DrawFn) -> Callable[..., Any]:
     """Draw a function of any signature that Python allows."""
     count = draw(st.integers(0, 3))
     kinds = sorted(draw(st.lists(st.sampled_from(KINDS), min_size=count, max_size=count)), key=int)
-    parameters, defaults = [], False
+    parameters: list[inspect.Parameter] = []
+    defaults = False
     for name, kind in zip(NAMES, kinds, strict=False):
         if kind in {p.kind for p in parameters} & {KINDS.VAR_POSITIONAL, KINDS.VAR_KEYWORD}:
             continue
-        default = inspect.Parameter.empty
+        default: Any = inspect.Parameter.empty
         if kind in (KINDS.POSITIONAL_ONLY, KINDS.POSITIONAL_OR_KEYWORD):
             defaults = defaults or draw(st.booleans())
             default = 0 if defaults else default

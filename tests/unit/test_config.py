@@ -130,7 +130,9 @@ def test_every_setting_can_come_from_the_environment(name: str) -> None:
 
 def test_so_can_the_time_zone_but_no_object() -> None:
     environment = {
-        f"LITEQUEUE_{name.upper()}": "Europe/Berlin" for name, kind in KINDS.items() if kind == "Any"
+        f"LITEQUEUE_{name.upper()}": "Europe/Berlin"
+        for name, kind in KINDS.items()
+        if kind == "Any"
     }
     assert len(environment) > 3
     settings = load_settings({}, environment)

@@ -41,7 +41,7 @@ def test_what_makes_no_sense_together_is_said_at_each_use(bench: Bench) -> None:
     for _ in range(2):
         with pytest.raises(ImproperlyConfigured, match="accept_content"):
             _ = bench.app.codec
-    bench.app.conf.accept_content = ["json", "yaml"]
+    bench.app.conf["accept_content"] = ["json", "yaml"]
     assert bench.app.codec.task_serializer == "yaml"
 
 

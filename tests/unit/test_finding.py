@@ -70,7 +70,12 @@ def test_what_the_app_wants_imported_is_imported(shop: Any, monkeypatch: Any) ->
     more = types.ModuleType("shop_more")
     monkeypatch.setitem(sys.modules, "shop_more", more)
     imported: list[str] = []
-    monkeypatch.setattr("importlib.import_module", lambda name: imported.append(name) or shop)
+
+    def import_module(name: str) -> Any:
+        imported.append(name)
+        return shop
+
+    monkeypatch.setattr("importlib.import_module", import_module)
     shop.first.conf.include = ["shop_more"]
     find_app("shop:first")
     assert imported == ["shop", "shop_more"]

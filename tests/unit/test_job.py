@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from litequeue.job import (
+    Errand,
     Failure,
     Lease,
     Outcome,
+    errand_to_wire,
+    from_wire,
     lease_to_wire,
     new_id,
     new_ids,
@@ -72,7 +75,8 @@ INTEGERS = st.integers(-(2**63), 2**63 - 1)
 TEXTS = st.text()
 MAYBE_TEXT = st.none() | TEXTS
 MAYBE_TIME = st.none() | st.floats(allow_nan=False)
-FAILURES = st.builds(Failure, TEXTS, TEXTS, MAYBE_TEXT, TEXTS)
+FAILURES = st.builds(Failure, TEXTS, TEXTS, MAYBE_TEXT, TEXTS, st.booleans())
+MOVES = st.tuples(MAYBE_TEXT, st.none() | INTEGERS, MAYBE_TIME)
 OUTCOMES = st.builds(
     Outcome,
     INTEGERS,
@@ -86,12 +90,15 @@ OUTCOMES = st.builds(
     st.booleans(),
     MAYBE_TEXT,
     st.none() | FAILURES,
+    st.none() | MOVES,
+    MAYBE_TEXT,
 )
 LEASES = st.builds(
     Lease,
     *(INTEGERS, INTEGERS, INTEGERS, TEXTS, TEXTS, TEXTS, MAYBE_TEXT, TEXTS),
-    *(INTEGERS, INTEGERS, INTEGERS, MAYBE_TIME, MAYBE_TIME, MAYBE_TEXT),
+    *(INTEGERS, INTEGERS, INTEGERS, MAYBE_TIME, MAYBE_TIME, MAYBE_TEXT, st.integers(0, 1)),
 )
+ERRANDS = st.builds(Errand, TEXTS, LEASES, st.none() | FAILURES)
 
 
 @given(OUTCOMES)
@@ -101,10 +108,24 @@ def test_an_outcome_survives_the_wire(outcome: Outcome) -> None:
 
 @given(LEASES)
 def test_a_lease_survives_the_wire(lease: Lease) -> None:
-    assert Lease(*marshal.loads(marshal.dumps(lease_to_wire(lease)))) == lease
+    assert from_wire(marshal.loads(marshal.dumps(lease_to_wire(lease)))) == lease
+
+
+@given(ERRANDS)
+def test_an_errand_survives_the_wire_and_is_no_lease(errand: Errand) -> None:
+    assert from_wire(marshal.loads(marshal.dumps(errand_to_wire(errand)))) == errand
 
 
 def test_the_wire_carries_every_field() -> None:
-    lease = Lease(1, 2, 3, "id", "task", "[]", None, "q", 4, 5, 6, 7.0, 8.0, "parent")
+    lease = Lease(1, 2, 3, "id", "task", "[]", None, "q", 4, 5, 6, 7.0, 8.0, "parent", 1)
     assert lease_to_wire(lease) == tuple(getattr(lease, field.name) for field in fields(Lease))
-    assert len(outcome_to_wire(Outcome(1, 2, 3, "SUCCESS"))) == len(fields(Outcome))
+    failure = Failure("E", "m", "t", "[1]", True)
+    moves = ("slow", 3, 9.0)
+    outcome = Outcome(
+        *(1, 2, 3, "RETRY", "5", 4.0, 5.0, 6.0, False, "[[],{}]", failure, moves, "shown")
+    )
+    assert len(outcome_to_wire(outcome)) == len(fields(Outcome))
+    assert not any(getattr(outcome, field.name) == field.default for field in fields(Outcome)), (
+        "each is told from its default"
+    )
+    assert outcome_from_wire(outcome_to_wire(outcome)) == outcome

@@ -213,9 +213,7 @@ def test_without_throw_the_retry_is_planned_and_returned(
     assert plan_of(request).when == NOW + 3
 
 
-def test_a_retry_remembers_the_exception_being_handled(
-    bench: Bench, task: Task[..., Any]
-) -> None:
+def test_a_retry_remembers_the_exception_being_handled(bench: Bench, task: Task[..., Any]) -> None:
     with bench.running(), pytest.raises(Retry) as caught:
         retry_while_handling(task, OSError("gone"))
     assert isinstance(caught.value.exc, OSError)
@@ -233,9 +231,10 @@ def test_when_no_retry_is_left_it_says_so(bench: Bench, task: Task[..., Any]) ->
             task.retry()
         assert str(caught.value) == "Can't retry t[the-id] args:[1] kwargs:{'k': 2}"
         assert (caught.value.task_args, caught.value.task_kwargs) == ([1], {"k": 2})
-        with pytest.raises(task.MaxRetriesExceededError) as caught:
+        with pytest.raises(task.MaxRetriesExceededError) as again:
             task.retry(args=[9])
-        assert (caught.value.task_args, caught.value.task_kwargs) == ([9], {"k": 2})
+        assert isinstance(again.value, MaxRetriesExceededError)
+        assert (again.value.task_args, again.value.task_kwargs) == ([9], {"k": 2})
         assert request.retry_plan is None
 
 
@@ -270,6 +269,15 @@ def test_a_limit_of_this_call_wins(bench: Bench, task: Task[..., Any]) -> None:
     task.max_retries = None
     with bench.running(retries=10_000), pytest.raises(Retry):
         task.retry()
+
+
+def test_retry_kwargs_are_for_automatic_retries_only(bench: Bench) -> None:
+    task = bench.task(lambda: None, max_retries=1, retry_kwargs={"max_retries": 5, "countdown": 7})
+    with bench.running(retries=1), pytest.raises(MaxRetriesExceededError):
+        task.retry()
+    with bench.running(retries=0), pytest.raises(Retry) as caught:
+        task.retry()
+    assert caught.value.when == 180
 
 
 def test_called_directly_retry_raises_what_went_wrong(task: Task[..., Any]) -> None:

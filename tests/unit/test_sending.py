@@ -13,7 +13,7 @@ from litequeue import LiteQueue, signals
 from litequeue.exceptions import DuplicateJob, ImproperlyConfigured
 from litequeue.job import Job
 from tests.conftest import FakeClock
-from tests.unit.bench import NOW, Bench, Heard
+from tests.unit.bench import NOW, Bench, Heard, calling
 
 
 def extras(job: Job) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class TestRoutes:
             ({re.compile("t|u"): "regex"}, "regex"),
             ({"*": "glob", "t": "name"}, "name"),
             ({"other": "no"}, "default"),
-            (lambda name, args, kwargs, options, task=None, **_: {"queue": f"f-{task.name}"}, "f-t"),
+            (lambda name, *_, task=None, **__: {"queue": f"f-{task.name}"}, "f-t"),
             ([lambda *_, **__: None, {"t": "second"}], "second"),
         ],
     )  # fmt: skip
@@ -93,7 +93,7 @@ class TestRoutes:
             sent(bench)
 
     def test_a_route_may_say_how_it_travels(self, bench: Bench) -> None:
-        bench.app.conf.accept_content = ["json", "yaml"]
+        bench.app.conf["accept_content"] = ["json", "yaml"]
         bench.app.conf.task_routes = {"t": {"serializer": "yaml", "ignore_result": True}}
         bench.task(lambda: None)
         job = sent(bench)
@@ -180,8 +180,8 @@ class TestFamily:
     def test_a_task_without_a_trail_has_no_children(self, bench: Bench) -> None:
         bench.app.task(name="child")(lambda: None)
         child = bench.app.tasks["child"]
-        bench.run(lambda: child.delay() and None, trail=False)
-        bench.run(lambda: child.delay() and None, trail=True)
+        bench.run(calling(child.delay), trail=False)
+        bench.run(calling(child.delay), trail=True)
         assert [job.parent for job in bench.outbox.jobs] == [None, "the-id"]
 
     def test_many_at_once_have_a_parent_too(self, bench: Bench) -> None:

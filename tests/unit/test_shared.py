@@ -10,7 +10,7 @@ import pytest
 
 from litequeue import LiteQueue, current_app, current_task, shared_task
 from litequeue.exceptions import ImproperlyConfigured, NotRegistered
-from tests.unit.bench import Bench
+from tests.unit.bench import Bench, calling
 
 
 def make(folder: Path, name: str, **options: Any) -> LiteQueue:
@@ -36,10 +36,10 @@ def test_the_current_app_is_the_last_one_made(tmp_path: Path) -> None:
 
 def test_inside_a_job_it_is_the_jobs(bench: Bench, tmp_path: Path) -> None:
     seen: list[Any] = []
-    bench.task(lambda: seen.append((current_app._get_current_object(), current_task.name)))
+    bench.task(lambda: seen.append((hash(current_app), current_task.name)))
     last = make(tmp_path, "last")
     bench.execute()
-    assert seen == [(bench.app, "t")]
+    assert seen == [(hash(bench.app), "t")]
     assert current_app == last
 
 
@@ -51,17 +51,17 @@ def test_it_stands_for_the_app_in_every_way(tmp_path: Path) -> None:
     assert current_app.conf is app.conf
     current_app.introduced = True
     assert app.introduced is True
-    assert current_app == current_app  # noqa: PLR0124 - two stands for one app are equal
+    assert current_app == current_app
 
 
 def test_outside_a_job_there_is_no_current_task(bench: Bench) -> None:
-    assert not current_task
+    assert bool(current_task) is False
     task = bench.task(lambda: None)
     with bench.running():
-        assert current_task
+        assert bool(current_task) is True
         assert current_task == task
         assert current_task.request.id == "the-id"
-    assert not current_task
+    assert bool(current_task) is False
 
 
 # Shared tasks
@@ -110,7 +110,7 @@ def test_inside_a_job_it_is_the_task_of_the_jobs_app(bench: Bench, tmp_path: Pat
     @shared_task(name="shared")
     def shared() -> None: ...
 
-    bench.task(lambda: shared.delay() and None)
+    bench.task(calling(shared.delay))
     make(tmp_path, "last")
     assert bench.execute().state == "SUCCESS"
     assert (bench.outbox.job.task, bench.outbox.job.parent) == ("shared", "the-id")
@@ -163,5 +163,5 @@ def test_apps_that_are_gone_are_not_kept_by_shared_tasks(tmp_path: Path) -> None
 
 def test_a_name_that_nobody_registered_says_so(bench: Bench) -> None:
     bench.app.task(name="shop.pay")(lambda: None)
-    with pytest.raises(NotRegistered, match=r"no task is named 'shop.pya'; did you mean 'shop.pay'"):
+    with pytest.raises(NotRegistered, match=r"named 'shop\.pya'; did you mean 'shop\.pay'"):
         _ = bench.app.tasks["shop.pya"]

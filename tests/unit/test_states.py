@@ -58,4 +58,4 @@ def test_states_are_compared_as_celerys_are() -> None:
 
 def test_states_say_more_as_a_job_goes_on() -> None:
     way = ["PENDING", "RECEIVED", "STARTED", "PROGRESS", "SUCCESS"]
-    assert sorted(reversed(way), key=states.state) == way
+    assert sorted(set(way), key=states.state) == way

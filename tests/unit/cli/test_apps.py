@@ -42,6 +42,18 @@ def test_what_is_said_wins(cli: Cli, queue_path: Path, tmp_path: Path) -> None:
     assert apps.choose(None, str(queue_path)) == Wanted("recorded:app", recorded=True)
 
 
+def test_the_environment_says_as_the_option_does(
+    cli: Cli, queue_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(given: str | None, path: str) -> Wanted:
+        raise ImproperlyConfigured(f"{given} for {path}")
+
+    monkeypatch.setattr(apps, "choose", refuse)
+    monkeypatch.setenv("LITEQUEUE_APP", "from_there:app")
+    assert cli("worker", queue_path).sentence == f"from_there:app for {queue_path}"
+    assert cli("worker", queue_path, "-A", "said:app").sentence == f"said:app for {queue_path}"
+
+
 def test_the_hint_is_told(cli: Cli, queue_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record(queue_path, "proj.tasks:app")
     apps.choose(None, str(queue_path))

@@ -48,6 +48,18 @@ def test_a_table_keeps_its_lines(
     assert any(":smile:" in line for line in lines)
 
 
+def test_a_narrow_terminal_cuts_lines_and_does_not_break_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "is_terminal", lambda stream=None: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "30")
+    output.print_table(("a", "b"), [("many words in one cell " * 20, "more " * 20)] * 3)
+    lines = rows_of(capsys.readouterr().out)
+    assert len(lines) == 4
+    assert max(map(len, lines)) <= 30
+
+
 def test_colours_are_for_terminals_that_want_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

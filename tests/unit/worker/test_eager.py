@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from litequeue import EagerResult, signals
+from litequeue.exceptions import Ignore, MaxRetriesExceededError, Reject, Retry
+from tests.unit.bench import Bench, Heard, calling, raising
+
+
+def third_time(self: Any) -> int:
+    """Succeed at the third attempt."""
+    if self.request.retries < 2:
+        self.retry(countdown=1_000)
+    return int(self.request.retries)
+
+
+class TestVerdicts:
+    def test_a_return_value(self, bench: Bench) -> None:
+        result = bench.task(lambda x, y: x + y).apply((1,), {"y": 2})
+        assert isinstance(result, EagerResult)
+        assert (result.get(), result.state, result.name) == (3, "SUCCESS", "t")
+        assert bench.outbox.jobs == []
+
+    def test_an_exception_is_kept_as_it_is(self, bench: Bench) -> None:
+        error = KeyError("k")
+        result = bench.task(raising(error)).apply()
+        assert (result.state, result.result) == ("FAILURE", error)
+        assert "KeyError: 'k'" in (result.traceback or "")
+        with pytest.raises(KeyError) as caught:
+            result.get()
+        assert caught.value is error
+
+    @pytest.mark.parametrize(
+        ("error", "state"), [(Ignore(), "IGNORED"), (Reject("no"), "REJECTED")]
+    )
+    def test_control_flow(self, bench: Bench, error: Exception, state: str) -> None:
+        assert bench.task(raising(error)).apply().state == state
+
+    @pytest.mark.parametrize(
+        ("throw", "setting", "raises"),
+        [(None, False, False), (None, True, True), (True, False, True), (False, True, False)],
+    )
+    def test_who_decides_whether_it_raises(
+        self, bench: Bench, throw: bool | None, setting: bool, raises: bool
+    ) -> None:
+        bench.app.conf.task_eager_propagates = setting
+        task = bench.task(raising(KeyError("k")))
+        if not raises:
+            assert task.apply(throw=throw).state == "FAILURE"
+            return
+        with pytest.raises(KeyError):
+            task.apply(throw=throw)
+
+    def test_ignore_raises_nothing(self, bench: Bench) -> None:
+        assert bench.task(raising(Ignore())).apply(throw=True).state == "IGNORED"
+
+
+class TestRetries:
+    def test_they_come_at_once(self, bench: Bench) -> None:
+        result = bench.task(third_time, bind=True).apply(task_id="mine")
+        assert (result.get(), result.id) == (2, "mine")
+        assert bench.clock.slept == []
+
+    def test_they_have_an_end(self, bench: Bench) -> None:
+        result = bench.task(third_time, bind=True, max_retries=1).apply()
+        assert (result.state, type(result.result)) == ("FAILURE", MaxRetriesExceededError)
+
+    def test_some_may_be_behind_it(self, bench: Bench) -> None:
+        assert bench.task(third_time, bind=True).apply(retries=1).get() == 2
+        assert bench.task(third_time, bind=True).apply(retries=5).get() == 5
+
+    def test_automatic_ones(self, bench: Bench) -> None:
+        runs: list[int] = []
+
+        def fail(self: Any) -> None:
+            runs.append(self.request.retries)
+            raise OSError
+
+        task = bench.task(fail, bind=True, autoretry_for=(OSError,), max_retries=2)
+        assert task.apply().state == "FAILURE"
+        assert runs == [0, 1, 2]
+
+    def test_with_other_arguments(self, bench: Bench) -> None:
+        def count(self: Any, x: int, *, y: int = 0) -> tuple[int, int]:
+            if x < 3:
+                self.retry((x + 1,))
+            if y < 2:
+                self.retry(kwargs={"y": y + 1}, max_retries=9)
+            return x, y
+
+        assert bench.task(count, bind=True).apply((1,)).get() == (3, 2)
+
+
+class TestRequest:
+    def test_it_says_what_it_is(self, bench: Bench) -> None:
+        seen: list[Any] = []
+        task = bench.task(lambda self, *a: seen.append(self.request), bind=True)
+        task.apply((1,), task_id="mine", headers={"k": "v"})
+        (request,) = seen
+        assert (request.id, request.is_eager, request.called_directly) == ("mine", True, False)
+        assert (request.args, request.headers, request.retries) == ([1], {"k": "v"}, 0)
+        assert (request.parent_id, request.root_id) == (None, "mine")
+
+    def test_inside_a_job_it_has_a_parent(self, bench: Bench) -> None:
+        seen: list[Any] = []
+        inner = bench.app.task(name="inner", bind=True)(lambda self: seen.append(self.request))
+        bench.task(calling(inner.apply))
+        bench.execute(lease_options={"root": "root-id"})
+        assert (seen[0].parent_id, seen[0].root_id) == ("the-id", "root-id")
+
+    def test_states_of_ones_own_are_not_written_down(self, bench: Bench) -> None:
+        task = bench.task(lambda self: self.update_state(state="PROGRESS"), bind=True)
+        assert task.apply().state == "SUCCESS"
+        assert bench.outbox.shown == []
+
+
+class TestHooksAndOptions:
+    def test_hooks_and_signals_are_those_of_a_worker(self, bench: Bench, heard: Heard) -> None:
+        heard.listen(signals.task_prerun, signals.task_postrun, signals.task_success)
+        bench.task(lambda: 5, on_success=heard.hook("on_success")).apply()
+        assert heard.names == ["task_prerun", "on_success", "task_success", "task_postrun"]
+
+    def test_what_needs_a_queue_changes_nothing(self, bench: Bench) -> None:
+        task = bench.task(lambda: 5)
+        result = task.apply(countdown=5, eta=None, queue="mail", priority=3, expires=1, shadow="x")
+        assert result.get() == 5
+
+    def test_what_is_not_built_or_unknown_is_refused(self, bench: Bench) -> None:
+        task = bench.task(raising(AssertionError("ran")))
+        with pytest.raises(NotImplementedError, match="link"):
+            task.apply(link=None)
+        with pytest.raises(TypeError, match="'contdown'"):
+            task.apply(contdown=5)
+
+    def test_retry_inside_a_nested_eager_task_is_its_own(self, bench: Bench) -> None:
+        inner = bench.app.task(name="inner", bind=True)(third_time)
+        bench.task(lambda: inner.apply().get(disable_sync_subtasks=False))
+        assert bench.execute().result == "2"
+
+    def test_a_task_whose_app_was_not_used_yet(self, bench: Bench) -> None:
+        bench.app.conf.task_annotations = {"t": {"max_retries": 0}}
+        result = bench.task(raising(Retry())).apply()
+        assert result.state == "FAILURE"
