@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
@@ -125,6 +125,41 @@ def refuse_options(options: Iterable[str], unbuilt: frozenset[str], where: str) 
         if name in unbuilt:
             raise NotImplementedError(f"{where} option {name!r}")
         raise TypeError(f"{where} has no option {name!r}")
+
+
+def replace_arguments(
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    new_args: Sequence[Any] | None,
+    new_kwargs: Mapping[str, Any] | None,
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments with those replaced that are given; none of them comes twice.
+
+    A parameter may have been given by its place and be replaced by its name, or the reverse.
+    """
+    places = [
+        parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind in _TAKES_ONE
+    ]
+    if new_args is not None and new_kwargs is None:
+        taken = {parameter.name for parameter in places[: len(new_args)] if _is_named(parameter)}
+        return tuple(new_args), {key: kwargs[key] for key in kwargs if key not in taken}
+    if new_args is None and new_kwargs is not None:
+        rest, placed = dict(new_kwargs), list(args)
+        for place, parameter in enumerate(places[: len(placed)]):
+            if _is_named(parameter) and parameter.name in rest:
+                placed[place] = rest.pop(parameter.name)
+        return tuple(placed), rest
+    return tuple(args if new_args is None else new_args), dict(
+        kwargs if new_kwargs is None else new_kwargs
+    )
+
+
+def _is_named(parameter: inspect.Parameter) -> bool:
+    return parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
 _TAKES_ONE: Final = (

@@ -213,15 +213,27 @@ class TaskPredicate(Exception):
 class Retry(TaskPredicate):
     """Raised by `Task.retry`: run the job again.
 
-    ``when`` is the countdown in seconds; ``exc`` what made the task give up this time.
+    ``when`` is the countdown in seconds; ``exc`` what made the task give up this time, ``excs``
+    that in words; ``message`` what the task said.
     """
 
     def __init__(
-        self, message: str | None = None, exc: BaseException | None = None, when: float = 0.0
+        self,
+        message: str | None = None,
+        exc: BaseException | None = None,
+        when: float | None = None,
+        is_eager: bool = False,
     ) -> None:
+        self.message = message
         self.exc = exc
+        self.excs: str | None = None if exc is None else repr(exc)
         self.when: float = float(when or 0.0)
-        super().__init__(message or f"retry in {when:g} s" + (f": {exc!r}" if exc else ""))
+        self.is_eager = is_eager
+        super().__init__(message or f"Retry {self.humanize()}" + (f": {exc!r}" if exc else ""))
+
+    def humanize(self) -> str:
+        """Say when, in words."""
+        return f"in {self.when:g}s"
 
 
 class Ignore(TaskPredicate):

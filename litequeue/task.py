@@ -28,6 +28,7 @@ from litequeue.calling import (
     id_for_key,
     moment,
     refuse_options,
+    replace_arguments,
 )
 from litequeue.clock import Clock
 from litequeue.context import current_request
@@ -345,6 +346,11 @@ class Task(Generic[P, R]):
         request = self.request
         if request.called_directly:
             _raise(exc or _being_handled() or Retry("retry of a task that was called directly"))
+        if args is not None or kwargs is not None:
+            args, kwargs = replace_arguments(
+                self.run, request.args, request.kwargs,
+                new_args=None if args is None else tuple(args), new_kwargs=kwargs,
+            )  # fmt: skip
         if max_retries is not None:
             request.limit = max_retries
         limit = self.max_retries if max_retries is None else max_retries

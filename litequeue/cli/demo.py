@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from litequeue.config import ENVIRONMENT_PREFIX
-
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -28,6 +26,8 @@ def demo(seconds: float | None, concurrency: int | None) -> int:
     Python's standard library is parsed through a queue meanwhile.  Everything happens in a
     temporary directory.  Exit code 0: every result is there, once, and right.
     """
+    from litequeue.config import ENVIRONMENT_PREFIX
+
     # The demo shows the defaults: what is set here is meant for somebody's real queue.
     for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
         del os.environ[name]

@@ -70,9 +70,11 @@ WHERE seq IN (SELECT seq FROM litequeue_job WHERE phase = 'scheduled' AND eta <=
 """
 ACKNOWLEDGE: Final = "UPDATE litequeue_job SET once = 1 WHERE seq = ? AND token = ?"
 # RETURNING gives the rows in the order of their seq, so the caller sorts by priority.
+# Others may write to the file: a counter that is at its end already must not stop the claim.
 CLAIM: Final = """
 UPDATE litequeue_job
-SET phase = 'leased', state = 'RECEIVED', owner = ?, token = random(), claims = claims + 1
+SET phase = 'leased', state = 'RECEIVED', owner = ?, token = random(),
+    claims = min(claims, 4611686018427387903) + 1
 WHERE seq IN (
     SELECT seq FROM litequeue_job
     WHERE phase = 'ready'
@@ -218,6 +220,12 @@ WHERE phase = 'ready'
                 UNION ALL SELECT value FROM json_each(coalesce(?1, '[]')))
 ORDER BY priority DESC, seq LIMIT ?2
 """
+PARKED_CANDIDATES: Final = """
+SELECT seq FROM litequeue_job
+WHERE phase = 'parked' AND task IN (SELECT value FROM json_each(?))
+  AND (? IS NULL OR queue IN (SELECT value FROM json_each(?)))
+LIMIT ?
+"""
 PROBE: Final = """
 SELECT job.id, job.task, job.queue, job.parent, payload.body, payload.options
 FROM litequeue_job AS job LEFT JOIN litequeue_payload AS payload ON payload.seq = job.seq
@@ -225,7 +233,7 @@ WHERE job.seq = ?
 """
 QUARANTINE: Final = """
 UPDATE litequeue_job SET phase = 'done', state = 'FAILURE', finished = ?, keep_until = ?
-WHERE seq = ? AND phase = 'ready'
+WHERE seq = ? AND phase IN ('ready', 'parked')
 """
 
 
@@ -240,7 +248,12 @@ def is_unreadable(error: BaseException) -> bool:
 def quarantine(connection: sqlite3.Connection, claim: Claim, now: float, keep: Keep) -> list[str]:
     """Fail the unreadable rows among the next candidates, each with its reason."""
     ended: list[str] = []
-    for (seq,) in connection.execute(CANDIDATES, (claim.queues, claim.limit)).fetchall():
+    candidates = connection.execute(CANDIDATES, (claim.queues, claim.limit)).fetchall()
+    if claim.parked:
+        tasks = json.dumps(sorted(claim.tasks))
+        parameters = (tasks, claim.queues, claim.queues, claim.limit)
+        candidates += connection.execute(PARKED_CANDIDATES, parameters).fetchall()
+    for (seq,) in candidates:
         try:
             connection.execute(PROBE, (seq,)).fetchall()
         except (sqlite3.DataError, sqlite3.OperationalError) as error:

@@ -196,7 +196,7 @@ def settle_and_claim(
                 next_due = promote(connection, now)
                 ended = quarantine(connection, claim, now, keep) if readable else []
                 if ended:  # behind them stand others, of which some may be unreadable too
-                    return _nothing_claimed(zombies, ended, next_due)
+                    return _nothing_claimed(zombies, ended, next_due, parked_left=claim.parked)
                 settled = take(connection, claim, now, keep, next_due)
                 settled.zombies.extend(zombies)
                 return settled
@@ -212,7 +212,11 @@ def settle_and_claim(
 
 
 def _nothing_claimed(
-    zombies: list[int], ended: Sequence[str] = (), next_due: float | None = None
+    zombies: list[int],
+    ended: Sequence[str] = (),
+    next_due: float | None = None,
+    *,
+    parked_left: bool = False,
 ) -> Settled:
     return Settled(
         leases=[],
@@ -221,7 +225,7 @@ def _nothing_claimed(
         expired=[],
         parked=[],
         more=bool(ended),
-        parked_left=False,
+        parked_left=parked_left,
         next_due=next_due,
     )
 

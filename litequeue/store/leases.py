@@ -14,7 +14,8 @@ from litequeue.store.settle import ADD_ERROR, Keep, end, error_row
 
 RELEASE: Final = """
 UPDATE litequeue_job
-SET phase = 'ready', state = CASE WHEN retries THEN 'RETRY' ELSE 'PENDING' END, deaths = deaths + ?,
+SET phase = 'ready', state = CASE WHEN retries THEN 'RETRY' ELSE 'PENDING' END,
+    deaths = min(deaths, 4611686018427387903) + ?,
     once = 0, result = NULL, started = NULL, pid = NULL, owner = NULL, token = NULL
 WHERE seq = ? AND token = ?
 """

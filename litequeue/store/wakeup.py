@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import secrets
 import select
 import socket
 import struct
@@ -52,7 +51,7 @@ class Bell:
 
     def __init__(self, path: str, kind: str, name: str | None = None) -> None:
         # Never a name that was used before: who removes a dead bell cannot hit a living one.
-        self.name: str = f"{kind}-{name or os.getpid()}.{secrets.token_hex(4)}"
+        self.name: str = f"{kind}-{name or os.getpid()}.{os.urandom(4).hex()}"
         self.socket: socket.socket | None = None
         self._base = ""
         self._page: mmap.mmap | None = None

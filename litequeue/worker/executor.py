@@ -111,6 +111,10 @@ class Executor:
             kind = type(error).__name__
             return _failed(Failure(kind, f"the arguments cannot be read: {error}"))
         request = request_for(lease, args, kwargs, self._hostname, trail=task.trail)
+        try:
+            request.check_options()
+        except ValueError as error:
+            return _failed(Failure("ValueError", f"the options cannot be read: {error}"))
         attempt = self.run(task, request)
         if isinstance(attempt.value, Reject) and signals.task_rejected.receivers:
             self._tell_rejected(lease, attempt.value)

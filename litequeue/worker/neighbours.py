@@ -21,6 +21,7 @@ from litequeue.store import Database, Keep, leases, workers
 from litequeue.store.leases import Lost
 from litequeue.store.wakeup import Ringer
 from litequeue.store.workers import Identity, Owner
+from litequeue.worker.journal import safe
 from litequeue.worker.liveness import Life, base_path, can_see, judge, kill_orphans
 from litequeue.worker.slots import Slots
 
@@ -152,7 +153,7 @@ class Neighbours:
             remove_files(owner.identity)
             logger.warning(
                 "worker %s is dead: %d job(s) taken back, %d of them given up",
-                owner.identity.name, len(lost), len(given_up),
+                safe(owner.identity.name), len(lost), len(given_up),
             )  # fmt: skip
         return True
 

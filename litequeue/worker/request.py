@@ -86,8 +86,13 @@ class Request:
     def extras(self) -> dict[str, Any]:
         """What few jobs have."""
         if self._extras is None:
-            self._extras = json.loads(self.options) if self.options else {}
+            self._extras = {} if self.options is None else _read_options(self.options)
         return self._extras
+
+    def check_options(self) -> None:
+        """Raise ValueError for options that no sender of ours writes."""
+        if self.options is not None:
+            self._extras = _read_options(self.options)
 
     @property
     def headers(self) -> dict[str, Any]:
@@ -181,6 +186,20 @@ class Request:
         if state is not None:
             self.shown = (state, meta, text)
         return state not in states.READY_STATES
+
+
+def _read_options(text: str) -> dict[str, Any]:
+    """Return the options of a job."""
+    try:
+        extras = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("they are nested too deep") from error
+    if not isinstance(extras, dict):
+        raise ValueError("they are no object")
+    for name, kind in (("headers", dict), ("root", str), ("shadow", str)):
+        if name in extras and not isinstance(extras[name], kind):
+            raise ValueError(f"{name!r} is no {kind.__name__}")
+    return extras
 
 
 def _iso(seconds: float | None) -> str | None:

@@ -274,6 +274,17 @@ def odd_number(rng: random.Random) -> Row:
     return Row("odd number", RUNS, {"task": task(name), where: number})
 
 
+def overflowing(rng: random.Random) -> Row:
+    """One more, and the counter is no whole number any more."""
+    where = any_of(rng, "claims", "deaths", "retries")
+    job = {"task": task(any_of(rng, "echo", "stumble")), where: 2**63 - 1}
+    if rng.random() < 0.4:
+        job |= {"phase": "leased", "token": rng.getrandbits(63), "owner": rng.randrange(500, 509)}
+    elif rng.random() < 0.3:
+        job["phase"] = "parked"
+    return Row("overflowing", RUNS, job)
+
+
 def odd_moment(rng: random.Random) -> Row:
     number = any_of(rng, *NUMBERS)
     name = any_of(rng, "echo", "look_around", "stumble")
@@ -345,7 +356,7 @@ MAKERS: Final[tuple[tuple[Maker, int], ...]] = (
     (broken_json, 110), (wrong_shape, 60), (nested, 40), (huge_number, 40), (wrong_arguments, 40),
     (tagged, 130), (odd_tag, 40), (other_form, 90), (inflated, 6), (large, 3), (unknown_name, 90),
     (unprintable, 90), (bad_utf8, 60), (parked_unreadable, 6), (late_unreadable, 15),
-    (odd_options, 60), (odd_number, 50), (odd_moment, 30), (odd_seq, 6), (odd_phase, 10),
+    (odd_options, 60), (odd_number, 50), (overflowing, 15), (odd_moment, 30), (odd_seq, 12), (odd_phase, 10),
     (no_ones_lease, 5), (dead_ones_lease, 12), (ended, 40), (unlisted_queue, 5), (no_payload, 10),
 )  # fmt: skip
 

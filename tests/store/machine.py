@@ -300,11 +300,24 @@ class QueueMachine(RuleBasedStateMachine):
             expected.end("REVOKED", self.now)
 
     @precondition(lambda self: self.jobs)
-    @rule(data=st.data(), any_job=st.booleans())
-    def rerun(self, data: st.DataObject, any_job: bool) -> None:
-        done = [job for job in self.jobs if job.phase == "done"]
-        some = self.jobs if any_job or not done else done
-        expected = data.draw(st.sampled_from(some))
+    @rule(data=st.data())
+    def rerun(self, data: st.DataObject) -> None:
+        self._rerun(data.draw(st.sampled_from(self.jobs)))
+
+    @precondition(lambda self: self._alive())
+    @rule(data=st.data(), well=st.booleans())
+    def a_job_ends_and_is_run_again(self, data: st.DataObject, well: bool) -> None:
+        held = data.draw(st.sampled_from(self._alive()))
+        self._settle([(held, self._report(held, 0 if well else 1))], 0)
+        self._rerun(held.expected)
+
+    @precondition(lambda self: self._alive())
+    @rule(data=st.data())
+    def a_job_moves(self, data: st.DataObject) -> None:
+        held = data.draw(st.sampled_from(self._alive()))
+        self._settle([(held, self._report(held, 5))], 1)
+
+    def _rerun(self, expected: Expected) -> None:
         ended = expected.phase == "done" and expected.state != "SUCCESS"
         assert jobs.rerun(self.database, expected.id) is ended
         if ended:

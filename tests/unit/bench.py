@@ -28,6 +28,7 @@ class Outbox:
         self.waits: list[float | None] = []
         self.introduced: list[AppFacts] = []
         self.shown: list[tuple[str, str | None, str | None, int | None]] = []
+        self.ended: list[tuple[Job, Outcome, int]] = []
 
     def introduce(self, app: AppFacts) -> None:
         self.introduced.append(app)
@@ -43,6 +44,9 @@ class Outbox:
         self, id: str, *, state: str | None, meta: str | None, token: int | None
     ) -> None:
         self.shown.append((id, state, meta, token))
+
+    def add_ended(self, job: Job, outcome: Outcome, *, retries: int) -> None:
+        self.ended.append((job, outcome, retries))
 
     @property
     def job(self) -> Job:

@@ -105,6 +105,16 @@ def test_tasks_are_annotated_once(bench: Bench) -> None:
     assert bench.app.tasks["t"].priority == 6
 
 
+def test_a_task_that_is_registered_again_is_annotated_again(bench: Bench) -> None:
+    def work() -> None: ...
+
+    bench.app.conf.task_annotations = {"t": {"priority": 5}}
+    assert bench.task(work) is bench.app.tasks["t"]
+    again = bench.task(work)
+    assert bench.app.tasks["t"] is again
+    assert again.priority == 5
+
+
 @pytest.mark.parametrize("name", ["rate_limit", "time_limit", "soft_time_limit", "@__call__"])
 def test_what_is_not_built_yet_is_refused(bench: Bench, name: str) -> None:
     with pytest.raises(NotImplementedError, match=name):
@@ -147,3 +157,12 @@ def test_a_setting_holds_for_tasks_that_say_nothing(
     assert getattr(bench.app.tasks["late"], name) is not default
     bench.app.task(name="own", **{name: default})(lambda: None)
     assert getattr(bench.app.tasks["own"], name) is default
+
+
+def test_settings_are_seen_at_once_and_may_change_until_the_first_use(bench: Bench) -> None:
+    task = bench.task(lambda: None)
+    assert (task.ignore_result, task.acks_late) == (False, True)
+    bench.app.conf.task_ignore_result = True
+    bench.app.conf.task_acks_late = False
+    bench.app.finalize()
+    assert (task.ignore_result, task.acks_late) == (True, False)

@@ -19,6 +19,7 @@ from litequeue.calling import (
     id_for_key,
     moment,
     refuse_options,
+    replace_arguments,
 )
 from litequeue.exceptions import ImproperlyConfigured
 
@@ -83,6 +84,39 @@ def test_the_error_names_the_function() -> None:
         check((1,), {})
     with pytest.raises(TypeError, match=r"^add\(\): too many positional arguments"):
         check((1, 2, 3), {})
+
+
+# Other arguments for a retry: as Celery 5.7 replaces them
+
+
+def named(a: Any, b: Any = 0, *rest: Any, c: Any = 0, **more: Any) -> None: ...
+
+
+def placed(a: Any, /, b: Any = 0) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "old", "new", "expected"),
+    [
+        (named, ((1,), {"c": 2}), (None, None), ((1,), {"c": 2})),
+        (named, ((1,), {"c": 2}), ([5], {}), ((5,), {})),
+        (named, ((1,), {"c": 2}), ([5], None), ((5,), {"c": 2})),
+        (named, ((), {"a": 1, "c": 2}), ([5], None), ((5,), {"c": 2})),
+        (named, ((), {"a": 1, "b": 2}), ([5], None), ((5,), {"b": 2})),
+        (named, ((1,), {"c": 2}), ([], None), ((), {"c": 2})),
+        (named, ((1, 2, 3), {}), (None, {"b": 5}), ((1, 5, 3), {})),
+        (named, ((1,), {}), (None, {"b": 5, "d": 6}), ((1,), {"b": 5, "d": 6})),
+        (named, ((1,), {"c": 2}), (None, {"a": 5}), ((5,), {})),
+        (placed, ((1,), {"b": 2}), (None, {"b": 5}), ((1,), {"b": 5})),
+        (placed, ((1, 2), {}), (None, {"b": 5}), ((1, 5), {})),
+        (placed, ((1,), {"b": 2}), ([5, 6], None), ((5, 6), {})),
+    ],
+)
+def test_no_argument_of_a_retry_comes_twice(
+    function: Callable[..., Any], old: Any, new: Any, expected: Any
+) -> None:
+    found = replace_arguments(function, *old, new_args=new[0], new_kwargs=new[1])
+    assert found == expected
 
 
 # Moments

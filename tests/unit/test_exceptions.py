@@ -111,7 +111,7 @@ def test_a_remote_error_keeps_type_message_and_traceback() -> None:
 
 def test_retry_says_when_and_why() -> None:
     retry = exceptions.Retry(exc=ValueError("no"), when=2.5)
-    assert (retry.when, str(retry)) == (2.5, "retry in 2.5 s: ValueError('no')")
+    assert (retry.when, str(retry)) == (2.5, "Retry in 2.5s: ValueError('no')")
     assert str(exceptions.Retry("later")) == "later"
 
 

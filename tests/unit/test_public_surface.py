@@ -31,7 +31,8 @@ MODULES = [
     "litequeue.states",
 ]
 HEAVY = {
-    *("asyncio", "click", "concurrent", "croniter", "difflib", "filelock", "msgpack"),
+    *("asyncio", "click", "concurrent", "croniter", "difflib", "filelock"),
+    *("hashlib", "hmac", "msgpack"),
     *("multiprocessing", "pathlib", "peewee", "pickle", "psutil", "rich", "subprocess"),
     *("tempfile", "typing_extensions", "uuid", "yaml", "zoneinfo"),
 }

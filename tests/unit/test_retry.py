@@ -180,6 +180,17 @@ def test_retry_can_change_the_arguments(bench: Bench, task: Task[..., Any]) -> N
     assert (plan_of(request).args, plan_of(request).kwargs) == ((), {}), "none, not the old ones"
 
 
+def test_retry_gives_no_argument_twice(bench: Bench) -> None:
+    task = bench.task(lambda x, y=0: None)
+    with bench.running() as request:
+        request.args, request.kwargs = [1], {"y": 2}
+        task.retry(kwargs={"x": 5}, throw=False)
+        assert (plan_of(request).args, plan_of(request).kwargs) == ((5,), {})
+        request.args, request.kwargs = [], {"x": 1, "y": 2}
+        task.retry(args=[5], throw=False)
+        assert (plan_of(request).args, plan_of(request).kwargs) == ((5,), {"y": 2})
+
+
 def test_retry_can_move_the_job(bench: Bench, task: Task[..., Any]) -> None:
     with bench.running() as request, pytest.raises(Retry):
         task.retry(queue="slow", priority=0, expires=60)
@@ -234,7 +245,7 @@ def test_when_no_retry_is_left_it_says_so(bench: Bench, task: Task[..., Any]) ->
         with pytest.raises(task.MaxRetriesExceededError) as again:
             task.retry(args=[9])
         assert isinstance(again.value, MaxRetriesExceededError)
-        assert (again.value.task_args, again.value.task_kwargs) == ([9], {"k": 2})
+        assert (again.value.task_args, again.value.task_kwargs) == ((9,), {"k": 2})
         assert request.retry_plan is None
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from litequeue import LiteQueue
+from litequeue import LiteQueue, Task
 from litequeue.calling import UNBUILT_CALL_OPTIONS
 from litequeue.exceptions import ImproperlyConfigured, NotRegistered
 from litequeue.task import AsyncTask
@@ -151,10 +151,20 @@ def test_shadow_name_names_one_call(bench: Bench) -> None:
         return f"import {args[0]}"
 
     task = bench.task(lambda x: None, shadow_name=shadow_name)
+    task.delay("first")
     task.apply_async(("orders",))
     task.apply_async(("orders",), shadow="mine")
     shadows = [json.loads(job.options or "{}")["shadow"] for job in bench.outbox.jobs]
-    assert shadows == ["import orders", "mine"]
+    assert shadows == ["import first", "import orders", "mine"]
+
+
+def test_delay_goes_through_an_apply_async_of_ones_own(bench: Bench) -> None:
+    class Hurried(Task[..., Any]):
+        def apply_async(self, *args: Any, **options: Any) -> Any:
+            return super().apply_async(*args, **{**options, "priority": 9})
+
+    bench.task(lambda x, y: None, base=Hurried).delay(1, y=2)
+    assert (bench.outbox.job.priority, bench.outbox.job.body) == (9, '[[1],{"y":2}]')
 
 
 def test_retry_options_of_a_call_say_how_long_to_wait(bench: Bench) -> None:

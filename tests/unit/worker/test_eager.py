@@ -6,7 +6,7 @@ import pytest
 
 from litequeue import EagerResult, signals
 from litequeue.exceptions import Ignore, MaxRetriesExceededError, Reject, Retry
-from tests.unit.bench import Bench, Heard, calling, raising
+from tests.unit.bench import NOW, Bench, Heard, calling, raising
 
 
 def third_time(self: Any) -> int:
@@ -91,6 +91,44 @@ class TestRetries:
             return x, y
 
         assert bench.task(count, bind=True).apply((1,)).get() == (3, 2)
+
+
+class TestStoring:
+    """`task_store_eager_result`."""
+
+    @pytest.fixture(autouse=True)
+    def _stored(self, bench: Bench) -> None:
+        bench.app.conf.task_store_eager_result = True
+
+    def test_a_verdict_is_kept_as_of_a_job(self, bench: Bench) -> None:
+        def work(self: Any, x: int) -> int:
+            bench.clock.advance(2)
+            if self.request.retries < 2:
+                self.retry()
+            return x
+
+        bench.task(work, bind=True, queue="mail").apply((5,), task_id="mine")
+        ((job, outcome, retries),) = bench.outbox.ended
+        assert (job.id, job.task, job.body, job.queue) == ("mine", "t", "[[5],{}]", "mail")
+        assert (outcome.state, outcome.result, retries) == ("SUCCESS", "5", 2)
+        assert (outcome.started, outcome.runtime) == (NOW + 4, 2)
+
+    def test_so_is_a_failure_even_one_that_is_raised(self, bench: Bench) -> None:
+        with pytest.raises(KeyError):
+            bench.task(raising(KeyError("k"))).apply(throw=True)
+        ((_, outcome, _),) = bench.outbox.ended
+        assert outcome.state == "FAILURE"
+        assert outcome.failure is not None
+        assert outcome.failure.type == "KeyError"
+
+    def test_what_a_task_ignores_is_not_kept(self, bench: Bench) -> None:
+        bench.task(lambda: 5, ignore_result=True).apply()
+        assert bench.outbox.ended == []
+
+    def test_without_the_setting_nothing_is(self, bench: Bench) -> None:
+        bench.app.conf.task_store_eager_result = False
+        bench.task(lambda: 5).apply()
+        assert bench.outbox.ended == []
 
 
 class TestRequest:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from litequeue import Task, serialization
-from litequeue.context import current_request, working_for
+from litequeue.context import current_request
 from litequeue.exceptions import Ignore, Reject, Retry
 from litequeue.job import Failure, Outcome
 from litequeue.worker.executor import Executor
@@ -365,7 +365,8 @@ class TestCalling:
     def test_a_task_that_overrides_being_called_is_called(self, bench: Bench) -> None:
         class Doubling(Task[..., Any]):
             def __call__(self, *args: Any, **kwargs: Any) -> Any:
-                return 2 * self.run(*args, **kwargs)
+                result: Any = self.run(*args, **kwargs)
+                return 2 * result
 
         assert bench.run(lambda x: x, base=Doubling, args=[4]).result == "8"
 
@@ -399,9 +400,3 @@ class TestCalling:
         assert failure_of(failed).type == "KeyError"
         assert (again.state, again.eta) == ("RETRY", NOW + 1)
         executor._runner.close()
-
-    def test_nothing_is_left_of_a_job(self, bench: Bench) -> None:
-        bench.run(raising(KeyError()))
-        with working_for(bench.app):
-            Executor(bench.app, bench.clock, "host").execute(lease("nosuch"))
-        assert current_request.get() is None
