@@ -13,36 +13,39 @@ add.delay(1, 2).get(timeout=10)      # with `litequeue worker jobs.sqlite -A mod
 
 from __future__ import annotations
 
-from litequeue.app import LiteQueue
-from litequeue.exceptions import (
-    ContentDisallowed,
-    DuplicateJob,
-    EnqueuedAtImport,
-    EnqueueUncertain,
-    Ignore,
-    ImproperlyConfigured,
-    JobNotFound,
-    LiteQueueError,
-    MaxRetriesExceededError,
-    NotRegistered,
-    NotSerializable,
-    PayloadTooLarge,
-    QueueBusy,
-    QueueFileReplaced,
-    QueueFull,
-    Reject,
-    RemoteError,
-    Retry,
-    SecurityError,
-    StoreError,
-    TaskError,
-    TaskRevokedError,
-    TimeoutError,
-    WorkerLostError,
-)
-from litequeue.result import AsyncResult, EagerResult, ResultSet
-from litequeue.shared import current_app, current_task, shared_task
-from litequeue.task import Task
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from litequeue.app import LiteQueue
+    from litequeue.exceptions import (
+        ContentDisallowed,
+        DuplicateJob,
+        EnqueuedAtImport,
+        EnqueueUncertain,
+        Ignore,
+        ImproperlyConfigured,
+        JobNotFound,
+        LiteQueueError,
+        MaxRetriesExceededError,
+        NotRegistered,
+        NotSerializable,
+        PayloadTooLarge,
+        QueueBusy,
+        QueueFileReplaced,
+        QueueFull,
+        Reject,
+        RemoteError,
+        Retry,
+        SecurityError,
+        StoreError,
+        TaskError,
+        TaskRevokedError,
+        TimeoutError,
+        WorkerLostError,
+    )
+    from litequeue.result import AsyncResult, EagerResult, ResultSet
+    from litequeue.shared import current_app, current_task, shared_task
+    from litequeue.task import Task
 
 __version__ = "0.1.0"
 
@@ -81,3 +84,25 @@ __all__ = [
     "current_task",
     "shared_task",
 ]
+
+_HOMES: Final = {
+    "AsyncResult": "result",
+    "EagerResult": "result",
+    "LiteQueue": "app",
+    "ResultSet": "result",
+    "Task": "task",
+    "current_app": "shared",
+    "current_task": "shared",
+    "shared_task": "shared",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name at its first use: the command line's help needs none of them."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    module = importlib.import_module(f"litequeue.{_HOMES.get(name, 'exceptions')}")
+    value = globals()[name] = getattr(module, name)
+    return value

@@ -46,8 +46,8 @@ def test_a_page_does_what_it_says(page: Page, site: Site) -> None:
 
 
 def test_there_are_pages_to_run() -> None:
-    assert len(PROGRAMS) >= 7
-    assert sum(page.worker is not None for page in PROGRAMS) >= 6
+    assert len(PROGRAMS) >= 18
+    assert sum(page.worker is not None for page in PROGRAMS) >= 10
 
 
 PLANTED = '<!-- worker -->\n```python title="tasks.py"\n{}\n```\n```python\n{}\n```\n'

@@ -177,6 +177,8 @@ def test_errands_on_their_way_are_not_lost_with_the_consumer(site: Site, facts: 
     consumer = worker.consumer()
     os.kill(consumer, signal.SIGKILL)
     wait_until(lambda: worker.find_consumer() not in (0, consumer))
+    beats = worker.slots.beats()
+    wait_until(lambda: worker.slots.beats() > beats + 2)  # it has audited what is on its way
     site.open_gate("busy")
     facts.wait_for("task_revoked", id=late.id)
     assert send("add", 2, 2).get(timeout=10) == 4

@@ -136,10 +136,12 @@ class QueueMachine(RuleBasedStateMachine):
 
     # Producers
 
-    @initialize(count=st.integers(1, 3))
-    def begin(self, count: int) -> None:
-        for _ in range(count):
-            self.enqueue(0, None, None, "t")
+    @initialize(tasks=st.lists(TASKS, min_size=1, max_size=3), claimed=st.booleans())
+    def begin(self, tasks: list[str], claimed: bool) -> None:
+        for task in tasks:
+            self.enqueue(0, None, None, task)
+        if claimed:
+            self._claim(1, 9, KNOWN)
 
     @rule(priority=PRIORITIES, eta=OFFSETS, expires=OFFSETS, task=TASKS)
     def enqueue(self, priority: int, eta: float | None, expires: float | None, task: str) -> None:
