@@ -106,3 +106,8 @@ def __getattr__(name: str) -> Any:
     module = importlib.import_module(f"litequeue.{_HOMES.get(name, 'exceptions')}")
     value = globals()[name] = getattr(module, name)
     return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted(__all__)

@@ -128,8 +128,15 @@ def begins_well(line: str) -> bool:
 
 def test_all_is_what_the_package_has() -> None:
     submodules = {module.name for module in pkgutil.iter_modules(litequeue.__path__)}
-    there = {name for name in vars(litequeue) if name[0] != "_"} - submodules - {"annotations"}
-    assert there == set(litequeue.__all__) - {"__version__"}
+    for name in litequeue.__all__:
+        assert getattr(litequeue, name) is not None
+    there = {name for name in vars(litequeue) if name[0] != "_"} - submodules
+    assert there - {"annotations", "Any", "Final", "TYPE_CHECKING"} == (
+        set(litequeue.__all__) - {"__version__"}
+    )
+    assert dir(litequeue) == sorted(litequeue.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Celery'"):
+        litequeue.Celery  # noqa: B018 - what is tested
     assert len(litequeue.__all__) == len(set(litequeue.__all__))
 
 
