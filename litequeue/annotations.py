@@ -14,7 +14,6 @@ _FROM_SETTINGS: Final = {
     "acks_late": "task_acks_late",
     "ignore_result": "task_ignore_result",
     "reject_on_worker_lost": "task_reject_on_worker_lost",
-    "store_errors_even_if_ignored": "task_store_errors_even_if_ignored",
     "track_started": "task_track_started",
 }
 

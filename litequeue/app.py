@@ -35,6 +35,7 @@ from litequeue.task import (
     BoundTaskDecorator,
     Eagerly,
     TaskDecorator,
+    check_task_options,
     function_task,
 )
 from litequeue.task import Task as BaseTask
@@ -284,6 +285,7 @@ class LiteQueue:
         """
         instance = task() if isinstance(task, type) else task
         kind = type(instance)
+        check_task_options(kind, options)
         for name, value in options.items():
             setattr(instance, name, value)
         if not instance.name:

@@ -46,7 +46,6 @@ class Settings(MutableMapping[str, Any]):
     result_serializer: str = "json"
     security_key: tuple[str, ...] = field(default=(), repr=False)
     task_acks_late: bool = True
-    task_acks_on_failure_or_timeout: bool = True
     task_always_eager: bool = False
     task_annotations: Any = None
     task_compression: str | None = None
@@ -68,13 +67,12 @@ class Settings(MutableMapping[str, Any]):
     task_routes: Any = None
     task_serializer: str = "json"
     task_store_eager_result: bool = False
-    task_store_errors_even_if_ignored: bool = True
     task_track_started: bool = True
     timezone: Any = None
     visibility_timeout: float = 60.0
     worker_concurrency: int = 0
     worker_grace: float = 30.0
-    worker_hijack_root_logger: bool = True
+    worker_hijack_root_logger: bool = False
     worker_log_format: str | None = None
     worker_task_log_format: str | None = None
 
@@ -175,10 +173,15 @@ NOT_BUILT: Final = frozenset(
         "beat_cron_starting_deadline",
         "beat_max_loop_interval",
         "beat_schedule",
+        "beat_schedule_filename",
         "beat_scheduler",
+        "beat_sync_every",
         "event_queue_expires",
+        "result_chord_expires",
         "result_chord_join_timeout",
         "result_chord_retry_interval",
+        "task_allow_error_cb_on_chord_header",
+        "task_default_rate_limit",
         "task_send_sent_event",
         "task_soft_time_limit",
         "task_time_limit",
@@ -188,6 +191,7 @@ NOT_BUILT: Final = frozenset(
         "worker_max_tasks_per_child",
         "worker_pool",
         "worker_pool_restarts",
+        "worker_pool_start_method",
         "worker_redirect_stdouts",
         "worker_redirect_stdouts_level",
         "worker_send_task_events",
@@ -197,6 +201,23 @@ NOT_BUILT: Final = frozenset(
 )
 _NO_BROKER: Final = "there is no broker and no connection, only a file"
 WITHOUT_EFFECT: Final = {
+    "control_exchange": _NO_BROKER,
+    "event_serializer": "there are no events on a wire",
+    "result_accept_content": "accept_content holds for arguments and results",
+    "task_acks_on_failure": "a failed job stays in the file, as FAILURE",
+    "task_acks_on_failure_or_timeout": "a failed job stays in the file, as FAILURE",
+    "task_acks_on_timeout": "a failed job stays in the file, as FAILURE",
+    "task_default_delivery_mode": "every job is on disk",
+    "task_queue_max_priority": "a priority may be any whole number",
+    "task_repr_maxlevels": "the log cuts by length: see Task.resultrepr_maxsize",
+    "task_retry_on_worker_lost": "a job whose worker died runs again, task_max_deliveries times",
+    "task_store_errors_even_if_ignored": "errors are always kept",
+    "worker_deduplicate_successful_tasks": "a job completes once",
+    "worker_direct": "a job is not sent to one worker",
+    "worker_disable_prefetch": "a worker takes what its children can run, and gives it back",
+    "worker_enable_soft_shutdown_on_idle": "an idle worker has nothing to lose",
+    "worker_eta_task_limit": "jobs that are due later stay in the file",
+    "worker_log_color": "the log has no colours",
     "enable_utc": "the file holds moments, which have no time zone",
     "result_extended": "name, arguments, worker and queue of a job are always kept",
     "result_persistent": "results are in the file, like everything else",
@@ -209,11 +230,15 @@ WITHOUT_EFFECT: Final = {
     "worker_prefetch_multiplier": "a worker takes what its children can run, and gives it back",
     "worker_proc_alive_timeout": "a child may take as long to start as the app took to import",
 }
+_OTHER_BACK_ENDS: Final = (
+    *("arangodb_", "azureblockblob_", "cache_backend", "cassandra_", "cosmosdbsql_", "couchbase_"),
+    *("couchdb_", "database_", "dynamodb_", "elasticsearch_", "gcs_", "mongodb_", "riak_", "s3_"),
+)
 _FOREIGN: Final = {
     "broker_": _NO_BROKER,
     "redis_": _NO_BROKER,
     "result_backend_": "results are in the file",
-    "database_": "results are in the file, and its tables are ours",
+    **dict.fromkeys(_OTHER_BACK_ENDS, "results are in the file, and its tables are ours"),
     "control_queue_": _NO_BROKER,
     "event_queue_": _NO_BROKER,
 }

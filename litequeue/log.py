@@ -10,16 +10,14 @@ import logging
 import sys
 from datetime import UTC, datetime
 from json import dumps
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
+from litequeue import signals
 from litequeue.context import current_request
 from litequeue.exceptions import ImproperlyConfigured
 
-LOG_FORMAT: Final = "[%(asctime)s: %(levelname)s/%(process)d] %(message)s"
-TASK_LOG_FORMAT: Final = (
-    "[%(asctime)s: %(levelname)s/%(process)d] %(task_name)s[%(task_id)s]: %(message)s"
-)
-"""Celery's, with the process id in place of a process name that would always be the same."""
+LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
+TASK_LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(task_name)s[%(task_id)s]: %(message)s"
 TASK_LOGGER: Final = "litequeue.task"
 NO_JOB: Final = "???"
 """What ``task_id`` and ``task_name`` of a record are outside a job."""
@@ -89,6 +87,39 @@ class JSONFormatter(logging.Formatter):
         )
 
 
+_told: Final[dict[str, Any]] = {}
+
+
+def told() -> dict[str, Any]:
+    """Return how this process was told to log, for the programs that it starts."""
+    return dict(_told) or {"level": logging.getLogger().level}
+
+
+def set_up(**how: Any) -> None:
+    """Set logging up for a worker whose app is imported: `configure`, with Celery's signals.
+
+    A receiver of `setup_logging` does it in our place.  ``how`` are the arguments of `configure`.
+    """
+    facts = {
+        "loglevel": how["level"],
+        "logfile": None,
+        "format": how.get("log_format") or LOG_FORMAT,
+        "colorize": False,
+    }
+    if signals.setup_logging.receivers:
+        _take_down(logging.getLogger())
+        _take_down(logging.getLogger(TASK_LOGGER))
+        signals.setup_logging.send(sender=None, **facts)
+        mark_handlers()
+        return
+    configure(**how)
+    signals.after_setup_logger.send(sender=None, logger=logging.getLogger(), **facts)
+    facts["format"] = how.get("task_log_format") or TASK_LOG_FORMAT
+    signals.after_setup_task_logger.send(
+        sender=None, logger=logging.getLogger(TASK_LOGGER), **facts
+    )
+
+
 class WorkerHandler(logging.StreamHandler[TextIO]):
     """The handler that `configure` puts up, and takes down again by its type."""
 
@@ -100,14 +131,21 @@ def configure(
     task_log_format: str | None = None,
     stream: TextIO | None = None,
     json: bool = False,
+    hijack: bool = False,
 ) -> bool:
     """Print records of ``level`` and above to ``stream`` (stderr), those of tasks in their format.
 
     Where the root logger has handlers of the application's own, nothing is printed by us, and they
-    only learn which job a record belongs to.  May be called again: the last call counts.  Return
+    only learn which job a record belongs to, unless ``hijack`` removes them (Celery's
+    `worker_hijack_root_logger`).  May be called again: the last call counts.  Return
     whether we print.  Raises `ImproperlyConfigured` for a format that names
     something unknown.
     """
+    _told.clear()
+    _told.update(
+        level=level, log_format=log_format, task_log_format=task_log_format, json=json,
+        hijack=hijack,
+    )  # fmt: skip
     output = sys.stderr if stream is None else stream
     everything = _handler(output, "worker_log_format", log_format or LOG_FORMAT, json=json)
     tasks = _handler(
@@ -117,6 +155,9 @@ def configure(
     if _take_down(task_logger):
         task_logger.propagate = True
     _take_down(root)
+    if hijack:
+        for handler in list(root.handlers):
+            root.removeHandler(handler)
     mark_handlers()
     if _is_set_up(root):
         return False

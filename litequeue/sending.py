@@ -20,6 +20,7 @@ from litequeue.exceptions import ImproperlyConfigured
 from litequeue.facts import AppFacts
 from litequeue.job import Job, new_id
 from litequeue.result import AsyncResult
+from litequeue.retry import patience
 from litequeue.routing import Router
 from litequeue.serialization import Codec, dumps
 from litequeue.store import Store
@@ -81,7 +82,7 @@ def send(
     if not app.introduced:
         app.introduced = True
         store.introduce(app.facts())
-    store.enqueue(job, wait=options.patience)
+    store.enqueue(job, wait=options.patience if options.patience is not None else _patience(app))
     if signals.after_task_publish.receivers:
         signals.after_task_publish.send(
             sender=job.task, body=(args, kwargs, {}), headers=_headers(job), exchange="",
@@ -112,6 +113,14 @@ def send_many(
         store.introduce(app.facts())
     store.enqueue_many(jobs)
     return [AsyncResult(id, app=app) for id in ids]
+
+
+def _patience(app: App) -> float | None:
+    """Return the seconds that `task_publish_retry` and its policy leave for other writers."""
+    conf = app.conf
+    if conf.task_publish_retry and conf.task_publish_retry_policy is None:
+        return None
+    return patience(conf.task_publish_retry, conf.task_publish_retry_policy)
 
 
 def make_job(

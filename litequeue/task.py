@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -48,6 +49,8 @@ else:
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Self_co = TypeVar("_Self_co", covariant=True)
+
+logger = logging.getLogger("litequeue")
 
 UNBUILT_TASK_OPTIONS: Final = frozenset(
     ["concurrency_key", "rate_limit", "send_events", "soft_time_limit", "time_limit", "unique"]
@@ -420,12 +423,21 @@ class Task(Generic[P, R]):
 
     if not TYPE_CHECKING:  # what is not built is an error to a type checker, too
         s = si = signature = subtask = map = starmap = chunks = replace = add_to_chord = _signature
+        send_event = _signature
 
     def bind(self, app: Any) -> None:
         """Become a task of ``app``; raises `ImproperlyConfigured` for options it cannot take."""
         check_name("the name of a task", self.name)
         check_name("queue", self.queue)
         check_priority(self.priority)
+        for name in sorted(UNBUILT_TASK_OPTIONS):
+            if getattr(self, name, None) is not None:
+                raise NotImplementedError(f"task option {name!r}")
+        for name, reason in _WITHOUT_EFFECT.items():
+            if getattr(self, name) is False:
+                logger.warning(
+                    "%s: the option %s=False changes nothing here: %s", self.name, name, reason
+                )
         for name in (self.retry_kwargs or {}).keys() - {"max_retries", "countdown"}:
             raise NotImplementedError(f"retry_kwargs option {name!r}")
         self.app = app
@@ -468,11 +480,7 @@ def function_task(
     Raises TypeError for an unknown option, NotImplementedError for one still to come.
     """
     bound = options.pop("bind", False)
-    refuse_options(
-        [key for key in options if not _is_option(base, key)],
-        UNBUILT_TASK_OPTIONS,
-        "@app.task()",
-    )
+    check_task_options(base, options)
     kind = type(
         getattr(function, "__name__", name),
         (base,),
@@ -492,11 +500,24 @@ def function_task(
     return task
 
 
+def check_task_options(base: type[Task[..., Any]], options: Iterable[str]) -> None:
+    """Raise TypeError for an option unknown to ``base``, NotImplementedError for one to come."""
+    unknown = [key for key in options if not _is_option(base, key)]
+    refuse_options(unknown, UNBUILT_TASK_OPTIONS, "@app.task()")
+
+
 def _is_option(base: type[Task[..., Any]], name: str) -> bool:
     """Tell whether ``name`` is an attribute of tasks, or of their base class, that may be set."""
     return name in _OPTIONS or (hasattr(base, name) and not hasattr(Task, name))
 
 
+_WITHOUT_EFFECT: Final = {
+    "acks_on_failure": "a failed job stays in the file, as FAILURE",
+    "acks_on_failure_or_timeout": "a failed job stays in the file, as FAILURE",
+    "acks_on_timeout": "a failed job stays in the file, as FAILURE",
+    "retry_on_worker_lost": "say reject_on_worker_lost=False to not run it again",
+    "store_errors_even_if_ignored": "errors are always kept",
+}
 _CHANGE_CALLS: Final = frozenset({"apply_async", "shadow_name"})
 _HOOKS: Final = _CHANGE_CALLS | frozenset(
     {"__call__", "after_return", "before_start", "on_failure", "on_retry", "on_success"}

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
-TASK_LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(task_name)s[%(task_id)s]: %(message)s"
 POOLS: Final = ("prefork", "threads", "solo", "aio", "gevent")
 UNBUILT: Final[dict[str, str | None]] = {
     "--autoscale": "MAX,MIN",
@@ -110,7 +108,9 @@ def worker(
     settings = pyproject.settings()
     wanted = apps.choose(app_name, path)
     wanted_queues = tuple(part.strip() for part in queues.split(",") if part.strip())
-    _configure_logging(settings, level, log_format)
+    from litequeue import log
+
+    log.configure(**_logs(settings, level, log_format))
     os.environ[URL_VARIABLE] = path
     here = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
     if here not in sys.path:
@@ -118,7 +118,7 @@ def worker(
 
     def load() -> LiteQueue:
         app = apps.load(wanted, path, rebind=rebind)
-        _configure_logging(app.conf, level, log_format)
+        log.set_up(**_logs(app.conf, level, log_format))
         _say_hello(app, wanted.name, path, wanted_queues)
         return app
 
@@ -137,15 +137,15 @@ def worker(
     return Supervisor(options).run()
 
 
-def _configure_logging(conf: Settings, level: str, log_format: str) -> None:
-    from litequeue import log
-
-    log.configure(
-        level.upper(),
-        log_format=conf.worker_log_format or LOG_FORMAT,
-        task_log_format=conf.worker_task_log_format or TASK_LOG_FORMAT,
-        json=log_format == "json",
-    )
+def _logs(conf: Settings, level: str, log_format: str) -> dict[str, Any]:
+    """Return how to log: the arguments of `log.configure`."""
+    return {
+        "level": level.upper(),
+        "log_format": conf.worker_log_format,
+        "task_log_format": conf.worker_task_log_format,
+        "json": log_format == "json",
+        "hijack": conf.worker_hijack_root_logger,
+    }
 
 
 def refuse_namesake() -> None:

@@ -26,6 +26,9 @@ else:
     R = TypeVar("R")
     R_co = TypeVar("R_co", covariant=True)
 
+_UNBUILT: Final = frozenset(
+    "as_list build_graph collect get_leaf graph iterdeps revoke_by_stamped_headers".split()  # noqa: SIM905 - one line
+)
 _UNSEEN: Final = (states.PENDING, None)
 
 
@@ -331,6 +334,14 @@ class AsyncResult(Generic[R_co]):
     def forget(self) -> bool:
         """Delete the finished job with its result; False when it is not finished."""
         return self.app.store.forget(self.id)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Name what Celery has and we have not yet."""
+            if name in _UNBUILT:
+                raise NotImplementedError(f"AsyncResult.{name}")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # Being a value
 

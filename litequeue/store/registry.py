@@ -1,7 +1,7 @@
 """What the file remembers of the apps that used it: their names and their tasks.
 
 A hint for commands that were not told an app, and for people who look.  Nothing in here is ever
-trusted: `litequeue.app.find_app` imports by its own rules, and a worker knows its own tasks.
+trusted: `litequeue.finding.find_app` imports by its own rules, and a worker knows its own tasks.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from litequeue import log
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
 from litequeue.facts import AppFacts
@@ -285,7 +286,7 @@ class ConsumerProcess:
             "sockets": descriptors,
             "slots": self._slots.path,
             "spool": channel.spool,
-            "level": logging.getLogger().level,
+            "logs": log.told(),
         }
         command = [sys.executable, "-m", "litequeue.worker.consumer_process", json.dumps(order)]
         with signals_held():
@@ -311,7 +312,7 @@ class ConsumerProcess:
 def run_spawned(order: Mapping[str, Any]) -> None:
     """Run as a consumer that was started as a program; it also inherited the worker's lock."""
     ignore_stop_signals()
-    logging.basicConfig(level=order["level"], format="%(asctime)s %(levelname)s %(message)s")
+    log.configure(**order["logs"])
     options = order["options"]
     link, *ends = (socket.socket(fileno=number) for number in order["sockets"])
     channel = Channel(order["spool"])

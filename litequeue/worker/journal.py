@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable
 from typing import Final
@@ -53,7 +54,17 @@ class Journal:
 
     def event(self, lease: Lease, level: int, words: str) -> None:
         """Log something else that happened to a job."""
-        logger.log(level, "%s[%s] %s", safe(lease.task), safe(lease.id), words)
+        logger.log(level, "%s[%s] %s", safe(shown_name(lease)), safe(lease.id), words)
+
+
+def shown_name(lease: Lease) -> str:
+    """Return the name that a call was given to be shown by, or else the task's."""
+    if lease.options is None or '"shadow"' not in lease.options:
+        return lease.task
+    try:
+        return str(json.loads(lease.options).get("shadow") or lease.task)
+    except (AttributeError, ValueError):
+        return lease.task
 
 
 class Meter:

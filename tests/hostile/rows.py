@@ -269,7 +269,10 @@ def odd_number(rng: random.Random) -> Row:
     where = any_of(rng, "priority", "retries", "claims", "deaths", "once", "pid", "started",
                    "runtime", "created", "keep_until", "owner")  # fmt: skip
     whole = where in ("priority", "retries", "claims", "deaths", "once", "pid", "owner")
-    number = any_of(rng, *(n for n in NUMBERS if isinstance(n, int) or not whole))
+    numbers = [n for n in NUMBERS if isinstance(n, int) or not whole]
+    if where == "retries":  # from far below zero, it would be tried again for years
+        numbers = [n for n in numbers if n >= -1]
+    number = any_of(rng, *numbers)
     name = any_of(rng, "echo", "stumble", "look_around")
     return Row("odd number", RUNS, {"task": task(name), where: number})
 

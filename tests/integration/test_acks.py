@@ -19,7 +19,7 @@ from tests.integration.apps.acks import app, early, early_flaky, early_nap, frag
 from tests.integration.processes import Site, Worker, kill
 
 APP = "tests.integration.apps.acks:app"
-KILLS = 66
+KILLS = 62
 
 
 @pytest.fixture(autouse=True)

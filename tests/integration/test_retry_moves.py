@@ -38,10 +38,7 @@ def test_a_retry_can_move_to_a_queue_that_nobody_knew(site: Site) -> None:
     site.worker(app=APP, children=1)
     result = moves.delay("job", queue="brand-new")
     assert result.get(timeout=10)[0] == "brand-new", "a worker of all queues finds it"
-
-
-def test_a_retry_that_says_nothing_stays_where_it_was(site: Site) -> None:
-    site.worker(app=APP, children=1)
+    # One that says nothing stays where it was.
     result = moves.apply_async(("job",), queue="mine", priority=3, expires=300)
     queue, priority, expires, _ = result.get(timeout=10)
     assert (queue, priority) == ("mine", 3)

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import wait_until
 from tests.integration.apps.record import Record
 from tests.integration.apps.telling import app, loud, quiet, stale, tells_request, untracked, work
-from tests.integration.processes import Site, resume, suspend
+from tests.integration.processes import Site, Worker, resume, suspend
 
 APP = "tests.integration.apps.telling:app"
 HALF = {"done": 50, "try": 0}
@@ -38,28 +38,32 @@ def row(site: Site, id: str) -> dict[str, Any]:
         return dict(file.execute("SELECT * FROM litequeue_job WHERE id = ?", (id,)).fetchone())
 
 
-@pytest.mark.parametrize("ends", ["well", "fail", "retry", "ignore"])
-def test_a_state_of_its_own_lasts_until_the_verdict(site: Site, facts: Record, ends: str) -> None:
+def test_a_state_of_its_own_lasts_until_the_verdict(site: Site, facts: Record) -> None:
     worker = site.worker(app=APP, children=1)
-    result = work.delay("job", ends)
-    facts.wait_for("halfway")
+    for ends in ("well", "fail", "retry", "ignore"):
+        watch_one_job(site, facts, worker, ends)
+
+
+def watch_one_job(site: Site, facts: Record, worker: Worker, ends: str) -> None:
+    result = work.delay(ends, ends)
+    facts.wait_for("halfway", name=ends)
     assert (result.state, result.info) == ("PROGRESS", HALF)
     wait_until(lambda: row(site, result.id)["started"] is not None)
     assert row(site, result.id)["pid"] == worker.children()[0]
     assert (result.state, result.info) == ("PROGRESS", HALF), "STARTED does not overwrite it"
     assert not result.ready()
-    site.open_gate("job-0")
+    site.open_gate(f"{ends}-0")
     if ends == "retry":
         wait_until(lambda: result.state == "RETRY")
         assert isinstance(result.info, OSError)
-        facts.wait_for("halfway", 2)
+        facts.wait_for("halfway", 2, name=ends)
         assert result.info == {"done": 50, "try": 1}
-        site.open_gate("job-1")
+        site.open_gate("retry-1")
     result.get(timeout=10, propagate=False)
     expected: dict[str, Any] = {"well": "SUCCESS", "retry": "SUCCESS"}
     assert result.state == expected.get(ends, "FAILURE")
     if ends in expected:
-        assert result.result == "job"
+        assert result.result == ends
     elif ends == "fail":
         assert isinstance(result.result, ValueError)
     else:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from litequeue import signals
+from litequeue import log, signals
 from litequeue.app import LiteQueue
 from litequeue.clock import SYSTEM
 from litequeue.context import importing, set_current_app
@@ -103,7 +103,7 @@ def leave() -> None:
 
 
 def spawn_command(
-    app_name: str, path: str, spec: ChildSpec, channel: Channel, slots: Slots, level: int
+    app_name: str, path: str, spec: ChildSpec, channel: Channel, slots: Slots
 ) -> tuple[list[str], list[int]]:
     """Return the command that starts a child anew, and the descriptors it needs."""
     descriptors = [channel.jobs_out.fileno(), channel.outcomes_in.fileno()]
@@ -114,7 +114,7 @@ def spawn_command(
         "sockets": descriptors,
         "slots": slots.path,
         "spool": channel.spool,
-        "level": level,
+        "logs": log.told(),
     }
     return [sys.executable, "-m", "litequeue.worker.pools.child", json.dumps(order)], descriptors
 
@@ -123,11 +123,12 @@ def run_spawned(order: Mapping[str, Any]) -> None:
     """Run as a child that was started by `spawn_command`."""
     spec = ChildSpec(**order["spec"])
     settle_in(spec)
-    logging.basicConfig(level=order["level"], format="%(asctime)s %(levelname)s %(message)s")
+    log.configure(**order["logs"])
     with importing(order["app"]):
         app = find_app(order["app"])
     if app.path != order["path"]:
         app.rebind(order["path"])
+    log.set_up(**order["logs"])
     jobs, outcomes = (socket.socket(fileno=number) for number in order["sockets"])
     channel = Channel.for_child(order["spool"], jobs, outcomes)
     serve(app, spec, channel, Slots(order["slots"]))

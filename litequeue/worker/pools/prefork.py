@@ -213,7 +213,6 @@ class Prefork:
     def _spawn(self, spec: ChildSpec) -> int:
         command, descriptors = spawn_command(
             self._options.app_name, self._app.path, spec, self._channel, self._slots,
-            logging.getLogger().level,
         )  # fmt: skip
         # Popen would reap by itself; only `bury` does.
         environment = {**os.environ, OWNER_VARIABLE: spec.nonce}
