@@ -21,7 +21,7 @@ from litequeue.configured import URL_VARIABLE, Configured, locate
 from litequeue.context import current_request, refuse_at_import, set_current_app
 from litequeue.exceptions import ImproperlyConfigured, NotRegistered
 from litequeue.facts import AppFacts, TaskFacts
-from litequeue.job import new_id, new_ids
+from litequeue.job import new_id, new_ids, result_of
 from litequeue.result import AsyncResult as Result
 from litequeue.result import EagerResult
 from litequeue.result import ResultSet as Results
@@ -476,7 +476,7 @@ class LiteQueue:
             request = None  # it speaks of another job
         if request is not None and request.is_eager:
             return
-        text = None if meta is None else self.codec.dumps(meta, context=f"result:{id}")
+        text = None if meta is None else self.codec.dumps(meta, context=result_of(id))
         if request is None or request.may_show(state, meta, text):
             token = None if request is None else request.token
             self.store.update_state(id, state=state, meta=text, token=token)

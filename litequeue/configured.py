@@ -64,6 +64,7 @@ class Configured:
                 result_compression=conf.result_compression,
                 compression_threshold=conf.compression_threshold,
                 security_key=conf.security_key,
+                max_inflated=max(conf.result_max_size, conf.task_max_arguments_size),
                 types=self._types,
             )
             self._router = Router(

@@ -30,6 +30,16 @@ def new_ids(now: float, count: int) -> list[str]:
     ]
 
 
+def arguments_of(task: str, id: str) -> str:
+    """Return what a signature binds the arguments of a job to: no other pair has the same."""
+    return f"{len(task)}:{task}:{id}"
+
+
+def result_of(id: str) -> str:
+    """Return what a signature binds the result of a job to."""
+    return f"result:{id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One request to run a task, as it is stored."""

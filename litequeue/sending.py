@@ -18,7 +18,7 @@ from litequeue.config import Settings
 from litequeue.context import current_request
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.facts import AppFacts
-from litequeue.job import Job, new_id
+from litequeue.job import Job, arguments_of, new_id
 from litequeue.result import AsyncResult
 from litequeue.retry import patience
 from litequeue.routing import Router
@@ -159,7 +159,7 @@ def make_job(
             args,
             kwargs,
             limit=conf.task_max_arguments_size,
-            context=f"{name}:{id}",
+            context=arguments_of(name, id),
             serializer=chosen.get("serializer"),
             compression=chosen.get("compression"),
         ),
@@ -278,7 +278,7 @@ def signature_of(task: Task[..., Any]) -> str:
     """Return a task's signature as text, as "(x: int, y: int) -> int"."""
     try:
         return str(inspect.signature(task.run))[:_SIGNATURE_LIMIT]
-    except (TypeError, ValueError):
+    except Exception:  # it shows the defaults, by the user's own __repr__
         return "(...)"
 
 
@@ -286,4 +286,5 @@ def summary_of(task: Task[..., Any]) -> str:
     """Return the first line of a task's docstring."""
     kind = type(task)
     text = kind.__doc__ if "__doc__" in vars(kind) else None
-    return (inspect.cleandoc(text or "").splitlines() or [""])[0][:_SIGNATURE_LIMIT]
+    lines = inspect.cleandoc(text).splitlines() if isinstance(text, str) else []
+    return lines[0][:_SIGNATURE_LIMIT] if lines else ""

@@ -27,7 +27,7 @@ from litequeue.clock import SYSTEM
 if TYPE_CHECKING:
     from litequeue.config import Settings
     from litequeue.facts import TaskFacts
-    from litequeue.job import Job
+    from litequeue.job import Job, arguments_of
     from litequeue.store import Record, Store
 
 FOR_EVER: Final = "for ever"
@@ -128,9 +128,12 @@ def make_job(
     )
     codec = Configured(conf, Types()).codec()
     body = codec.dumps_arguments(
-        args, kwargs, limit=conf.task_max_arguments_size, context=f"{task}:{options.id}",
+        args,
+        kwargs,
+        limit=conf.task_max_arguments_size,
+        context=arguments_of(task, str(options.id)),
         serializer="json",
-    )  # fmt: skip
+    )
     queue = options.queue or (facts.queue if facts else None) or conf.task_default_queue
     priority = conf.task_default_priority if options.priority is None else options.priority
     return Job(str(options.id), task, body, queue, priority, eta, given["expires"])

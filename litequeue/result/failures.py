@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from litequeue import exceptions, serialization, states
-from litequeue.job import Failure
+from litequeue.job import Failure, result_of
 from litequeue.serialization import Codec
 from litequeue.store import Record
 
@@ -58,7 +58,7 @@ def value_of(record: Record, id: str, codec: Codec) -> Any:
     if record.is_done and state in states.PROPAGATE_STATES and not declared:
         return rebuild(failure, state)
     if text is not None:
-        return codec.loads(text, context=f"result:{id}")
+        return codec.loads(text, context=result_of(id))
     return None if failure is None else rebuild(failure, state)
 
 

@@ -116,13 +116,11 @@ class Codec:
             name = self.task_serializer if serializer is None else self._writable(serializer)
             method = self.task_compression if compression is None else _method(compression)
             value = [list(args), dict(kwargs)]
-            text = self._write(value, name, method, purpose=_ARGUMENTS, context=context)
-        size = len(text) if text.isascii() else len(text.encode())
-        if size > limit:
-            raise PayloadTooLarge(
-                f"the arguments take {size:,} bytes and task_max_arguments_size is {limit:,}; "
-                "store the data elsewhere and send its name, or raise the setting"
+            text = self._write(
+                value, name, method, purpose=_ARGUMENTS, context=context, limit=limit
             )
+        if (size := _size(text)) > limit:
+            raise _too_large(size, limit)
         return text
 
     def loads_arguments(self, body: str, *, context: str = "") -> tuple[list[Any], dict[str, Any]]:
@@ -159,13 +157,22 @@ class Codec:
     # --- Writing ----------------------------------------------------------------------------------
 
     def _write(
-        self, value: Any, name: str, method: str | None, *, purpose: str, context: str
+        self,
+        value: Any,
+        name: str,
+        method: str | None,
+        *,
+        purpose: str,
+        context: str,
+        limit: int | None = None,
     ) -> str:
         made: str | bytes
         serializer = serializers.get(name)
         made = (
             self._to_json(value) if serializer.name == "json" else self._encode(value, serializer)
         )
+        if limit is not None and (size := _size(made)) > limit:  # who reads it has it in full again
+            raise _too_large(size, limit)
         if method is not None:
             shorter = self._deflated(made, method)
             method = None if shorter is None else method
@@ -322,6 +329,18 @@ def _refusal(error: Fault | RecursionError) -> NotSerializable:
     if isinstance(error, Fault):
         return error.refusal()
     return NotSerializable("the stack is too deep to serialize anything here")
+
+
+def _size(made: str | bytes) -> int:
+    """Return how many bytes it takes."""
+    return len(made) if isinstance(made, bytes) or made.isascii() else len(made.encode())
+
+
+def _too_large(size: int, limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"the arguments take {size:,} bytes and task_max_arguments_size is {limit:,}; "
+        "store the data elsewhere and send its name, or raise the setting"
+    )
 
 
 def _keyring(keys: str | bytes | Sequence[str | bytes]) -> Keyring | None:

@@ -8,6 +8,8 @@ from typing import Final
 from litequeue.exceptions import ImproperlyConfigured, SecurityError
 
 METHOD: Final = "hmac-sha256"
+SHORTEST: Final = 16
+"""Bytes of the shortest key that is taken."""
 
 
 class Keyring:
@@ -25,6 +27,11 @@ class Keyring:
                     "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
                 )
             secret = key.encode() if isinstance(key, str) else key
+            if len(secret) < SHORTEST:
+                raise ImproperlyConfigured(
+                    f"security_key holds a key of {len(secret)} bytes, which can be guessed; "
+                    "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+                )
             name = _digest(secret, b"litequeue: the name of this key")[:8]
             self._keys[name] = secret
             self._first = self._first or name

@@ -81,7 +81,8 @@ def carry_out(
     Jobs that were not there when they were counted, or have moved on since, are left alone, and
     no job is changed twice, however soon it comes back.
     """
-    after, left = 0, chosen.total
+    after: int | None = None
+    left = chosen.total
     while left > 0:
         rows = _next_batch(database, chosen, after, min(BATCH, left))
         if not rows:
@@ -91,12 +92,12 @@ def carry_out(
 
 
 def _next_batch(
-    database: Database, chosen: Chosen, after: int, limit: int
+    database: Database, chosen: Chosen, after: int | None, limit: int
 ) -> list[tuple[int, str]]:
     query = (
         Job.select(Job.seq, Job.id)
         .where(
-            Job.seq > after,
+            *(() if after is None else (Job.seq > after,)),
             Job.seq <= chosen.last,
             *chosen.selection.conditions(),
             *_may_be(chosen.change, chosen.before),
@@ -115,6 +116,9 @@ def _may_be(change: Change, before: float) -> tuple[Expression, ...]:
     return (Job.phase.in_(WAITING),)
 
 
+# By number, because an id that is no UTF-8 cannot be said again.
+RERUN_IT: Final = RERUN.replace("WHERE id = ?", "WHERE seq = ?")
+REVOKE_IT: Final = REVOKE.replace("WHERE id = ?", "WHERE seq = ?")
 STILL_WAITING: Final = """
 SELECT seq FROM litequeue_job WHERE seq IN (SELECT value FROM json_each(?))
 AND phase <> 'done' AND phase <> 'leased'
@@ -130,10 +134,11 @@ def _apply(
 ) -> int:
     with database.write(durable=True, rows=len(rows)) as connection:
         if change is Change.RERUN:
-            return connection.executemany(RERUN, [(id,) for _, id in rows]).rowcount
+            return connection.executemany(RERUN_IT, [(seq,) for seq, _ in rows]).rowcount
         if change is Change.REVOKE:
             until = keep.until(states.REVOKED, now)
-            return connection.executemany(REVOKE, [(now, until, id) for _, id in rows]).rowcount
+            ends = [(now, until, seq) for seq, _ in rows]
+            return connection.executemany(REVOKE_IT, ends).rowcount
         numbers = json.dumps([seq for seq, _ in rows])
         waiting = connection.execute(STILL_WAITING, (numbers,)).fetchall()
         for statement in (PRUNE_ERRORS, PRUNE_PAYLOAD, PRUNE_JOB):

@@ -138,7 +138,7 @@ class WorkerName(Model):
 
     id: Final = IntegerField(primary_key=True)
     name: Final = TextField()
-    started: Final = FloatField()
+    seen: Final = FloatField()
 
     class Meta:
         """Where it is stored."""

@@ -44,11 +44,15 @@ def record(connection: sqlite3.Connection, path: str, app: AppFacts, now: float)
     """Note that ``app`` uses the file at ``path``, within the caller's transaction."""
     if app.name is not None:
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
-        row = (app.name, app.root, python, path, *_identity(path), now)
+        named = map(storable, (app.name, app.root, python, path))
+        row = (*named, *_identity(path), now)
         connection.execute(RECORD_APP, row)
     connection.executemany(
         RECORD_TASK,
-        [(t.name, t.signature, t.summary, t.queue, app.name, now) for t in app.tasks],
+        [
+            (*map(storable, (t.name, t.signature, t.summary)), t.queue, app.name, now)
+            for t in app.tasks
+        ],
     )
 
 
@@ -67,8 +71,13 @@ WHERE path = ? AND device = ? AND inode = ? ORDER BY recorded DESC
 def apps(database: Database) -> list[RecordedApp]:
     """Return the apps that were recorded for this file where it is now, the last first."""
     with database.read() as connection, lenient(connection):
-        row = (database.path, *_identity(database.path))
+        row = (storable(database.path), *_identity(database.path))
         return [RecordedApp(*found) for found in connection.execute(APPS, row).fetchall()]
+
+
+def storable(text: str) -> str:
+    """Return text that SQLite takes: a path, or a default's repr, need not be UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _identity(path: str) -> tuple[str, str]:

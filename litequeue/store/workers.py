@@ -51,11 +51,11 @@ RETURNING id
 """
 
 REMEMBER_NAME: Final = """
-INSERT OR IGNORE INTO litequeue_worker_name (id, name, started) VALUES (?, ?, ?)
+INSERT OR IGNORE INTO litequeue_worker_name (id, name, seen) VALUES (?, ?, ?)
 """
 FORGET_NAMES: Final = """
 DELETE FROM litequeue_worker_name
-WHERE started < ? AND id NOT IN (SELECT id FROM litequeue_worker)
+WHERE seen < ? AND id NOT IN (SELECT id FROM litequeue_worker)
 """
 NAMES_KEPT: Final = 30 * 86_400.0
 """Seconds after which nobody asks any more which worker ran a job."""
@@ -119,6 +119,12 @@ def owners(database: Database) -> list[Owner]:
     ]
 
 
+LAST_SEEN: Final = """
+UPDATE litequeue_worker_name
+SET seen = (SELECT heartbeat FROM litequeue_worker AS worker
+            WHERE worker.id = litequeue_worker_name.id)
+WHERE id = ? AND id IN (SELECT id FROM litequeue_worker)
+"""
 UNREGISTER: Final = """
 DELETE FROM litequeue_worker WHERE id = ?
     AND NOT EXISTS (SELECT 1 FROM litequeue_job WHERE phase = 'leased' AND owner = ?)
@@ -128,6 +134,7 @@ DELETE FROM litequeue_worker WHERE id = ?
 def unregister(database: Database, owner: int, *, wait: float | None = None) -> bool:
     """Remove a worker that holds no lease any more; False while it still does."""
     with database.write(durable=False, wait=wait) as connection:
+        connection.execute(LAST_SEEN, (owner,))
         return connection.execute(UNREGISTER, (owner, owner)).rowcount == 1
 
 

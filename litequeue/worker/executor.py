@@ -21,7 +21,7 @@ from litequeue.exceptions import (
     Retry,
     WorkerLostError,
 )
-from litequeue.job import Errand, Failure, Lease, Outcome
+from litequeue.job import Errand, Failure, Lease, Outcome, arguments_of, result_of
 from litequeue.retry import is_spent
 from litequeue.serialization import Codec, Types, dumps
 from litequeue.task import Task
@@ -102,7 +102,7 @@ class Executor:
         if task is None:
             return _failed(Failure("NotRegistered", f"no task {lease.task!r} in this worker"))
         try:
-            context = f"{lease.task}:{lease.id}"
+            context = arguments_of(lease.task, lease.id)
             given, named = self._codec.loads_arguments(lease.body, context=context)
             args, kwargs = self._app.types.fit(task.run, given, named)
         except (TypeError, ValueError, AttributeError) as error:
@@ -177,7 +177,7 @@ class Executor:
         if value is None or self._ignores_result(task, request):
             return Attempt(states.SUCCESS, value)
         try:
-            result = self._codec.dumps(value, context=f"result:{request.id}")
+            result = self._codec.dumps(value, context=result_of(request.id))
         except LiteQueueError as error:
             words = f"the return value is {error}"
             return _failed(Failure("NotSerializable", words), error)
@@ -236,7 +236,7 @@ class Executor:
                     args,
                     kwargs,
                     limit=self._conf.task_max_arguments_size,
-                    context=f"{request.task}:{request.id}",
+                    context=arguments_of(request.task, request.id),
                     serializer=task.serializer,
                     compression=task.compression,
                 )
@@ -352,7 +352,9 @@ def run_errand(app: Workplace, errand: Errand, hostname: str) -> None:
     lease, failure = errand.lease, errand.failure
     task = app.tasks.get(lease.task)
     try:
-        args, kwargs = app.codec.loads_arguments(lease.body, context=f"{lease.task}:{lease.id}")
+        args, kwargs = app.codec.loads_arguments(
+            lease.body, context=arguments_of(lease.task, lease.id)
+        )
     except ValueError as error:
         logger.warning("the arguments of %s[%s] cannot be read: %s", lease.task, lease.id, error)
         args, kwargs = [], {}

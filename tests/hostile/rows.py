@@ -175,10 +175,11 @@ def other_form(rng: random.Random) -> Row:
         rng, f"!pickle;base64,{text}", f"!pickle,{text}", f"!signed+pickle;base64;{key},{text}",
         f"!signed+json;{key},[[],{{}}]", f"!pickle;base64;{key},{text}", f"!yaml,{yaml}",
         f"!yaml;base64,{base64.b64encode(yaml.encode()).decode()}", "!msgpack;base64,kpCA",
-        f"!application/x-python-serialize;base64,{text}", f"!PICKLE;base64,{text}", "!", "!,", "!;,",
+        f"!application/x-python-serialize;base64,{text}", f"!PICKLE;base64,{text}", "!", "!;,",
         "!json", "!json;zlib,x", "!json;base64,?", f"!json;pickle;base64,{text}", "!signed,[]",
-        f"!{'a' * 500},[]", f"!\x1b[2J,{text}", f"!signed+pickle;base64,{text}", "!json;zlib;base64,",
+        f"!{'a' * 500},[]", f"!\x1b[2J,{text}", f"!signed+pickle;base64,{text}", "!,",
         "!os.system,touch canary-name", "!json;lzma;base64,/Td6WFoAAAA=", "!json,[[],{}] x",
+        "!json;zlib;base64,",
     )  # fmt: skip
     return Row("other form", FAILS, {"task": task("echo")}, body)
 
@@ -441,7 +442,7 @@ def litter(
         add("litequeue_error", {"job": number, "claim": 1, "at": NUMBERS[number % 15] * 1.0,
                                 "state": name, "type": name, "message": name, "args": name,
                                 "traceback": name})  # fmt: skip
-        add("litequeue_worker_name", {"id": 1000 + number, "name": name, "started": 0.0})
+        add("litequeue_worker_name", {"id": 1000 + number, "name": name, "seen": 0.0})
     pids = (innocent, innocent, 1, 0, -1, 2**31, 2**63 - 1, -(2**63), 4_000_000)
     for number, pid in enumerate(pids):
         add("litequeue_worker", {

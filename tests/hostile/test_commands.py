@@ -35,7 +35,7 @@ class Said:
     @property
     def document(self) -> Any:
         """The JSON on stdout, as a strict reader takes it."""
-        return json.loads(self.out, parse_constant=lambda name: pytest.fail(name))
+        return json.loads(self.out, parse_constant=pytest.fail)
 
 
 def say(*arguments: str) -> Said:
@@ -52,7 +52,7 @@ def say(*arguments: str) -> Said:
     assert strange == set(), (arguments, strange)
     assert "Traceback" not in said.err, (arguments, said.err)
     assert said.code in range(6) or said.code == 69, (arguments, said)
-    if "--json" in arguments and said.code in (0, 1):
+    if "--json" in arguments and (said.out or said.code == 0):
         assert said.document["v"] == 1
     return said
 
@@ -74,6 +74,8 @@ def copied(battle: Battle, folder: Path) -> Path:
     source = sqlite3.connect(battle.site.path)
     copy = sqlite3.connect(target)
     source.backup(copy)
+    copy.execute("DELETE FROM litequeue_worker WHERE id < 500")  # it does not work on the copy
+    copy.commit()
     for connection in (source, copy):
         connection.close()
     return target
@@ -108,16 +110,17 @@ class TestLooking:
         known = list(ids(path))
         assert (len(said.document["jobs"]) if json_ else said.out.count("\n") - 1) == len(known)
 
-    def test_every_job_can_be_shown(self, path: Path, json_: tuple[str, ...]) -> None:
+    @pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)])
+    def test_every_job_can_be_shown(self, path: Path, every: int, json_: tuple[str, ...]) -> None:
         codes = Counter[int]()
-        for id, stored in ids(path):
+        for id, stored in list(ids(path))[::every]:
             said = say("show", *json_, str(path), "--", id)
             codes[said.code] += 1
             if id.isprintable() and id.encode() == stored:
                 assert said.code == 0, (id, said.err)
             if json_ and said.code == 0 and id.encode() == stored:
                 assert said.document["job"]["id"] == id
-        assert codes[0] > 1000
+        assert codes[0] > 1000 // every
 
     def test_queues_of_evil_names(self, path: Path, json_: tuple[str, ...]) -> None:
         names = [queue["name"] for queue in say("queues", str(path), "--json").document["queues"]]
@@ -148,7 +151,7 @@ class TestChanging:
     @pytest.mark.parametrize("command", ["retry", "revoke"])
     def test_one_by_one(self, own: Path, command: str, json_: tuple[str, ...]) -> None:
         codes = Counter[int]()
-        for id, _ in list(ids(own))[::5]:
+        for id, _ in list(ids(own))[::9]:
             codes[say(command, *json_, str(own), "--yes", "--", id).code] += 1
         assert codes[0] > 10
         assert codes.keys() <= {0, 1, 2, 5}

@@ -75,7 +75,7 @@ def enlist(database: Database, *owners: int) -> None:
             new,
         )
         connection.executemany(
-            "INSERT OR IGNORE INTO litequeue_worker_name (id, name, started) VALUES (?, 'w', 0)",
+            "INSERT OR IGNORE INTO litequeue_worker_name (id, name, seen) VALUES (?, 'w', 0)",
             [(owner,) for owner, _ in new],
         )
     known.update(owners)

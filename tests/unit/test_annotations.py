@@ -143,7 +143,6 @@ def test_a_class_to_import_is_made(bench: Bench, monkeypatch: pytest.MonkeyPatch
         ("acks_late", "task_acks_late", True),
         ("ignore_result", "task_ignore_result", False),
         ("reject_on_worker_lost", "task_reject_on_worker_lost", True),
-        ("store_errors_even_if_ignored", "task_store_errors_even_if_ignored", True),
         ("track_started", "task_track_started", True),
     ],
 )

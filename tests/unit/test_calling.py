@@ -92,7 +92,7 @@ def test_the_error_names_the_function() -> None:
 def named(a: Any, b: Any = 0, *rest: Any, c: Any = 0, **more: Any) -> None: ...
 
 
-def placed(a: Any, /, b: Any = 0) -> None: ...
+def placed(a: Any, /, b: Any = 0, **more: Any) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,7 @@ def placed(a: Any, /, b: Any = 0) -> None: ...
         (named, ((1,), {"c": 2}), (None, {"a": 5}), ((5,), {})),
         (placed, ((1,), {"b": 2}), (None, {"b": 5}), ((1,), {"b": 5})),
         (placed, ((1, 2), {}), (None, {"b": 5}), ((1, 5), {})),
+        (placed, ((1,), {}), (None, {"a": 5}), ((1,), {"a": 5})),
         (placed, ((1,), {"b": 2}), ([5, 6], None), ((5, 6), {})),
     ],
 )

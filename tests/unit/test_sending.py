@@ -281,6 +281,18 @@ def test_in_a_worker_it_is_not_introduced_again(bench: Bench) -> None:
     assert bench.outbox.introduced == []
 
 
+def test_settings_say_how_long_to_wait_for_other_writers(bench: Bench) -> None:
+    task, conf = bench.task(lambda: None), bench.app.conf
+    task.delay()
+    conf.task_publish_retry_policy = {"timeout": 7}
+    task.delay()
+    task.apply_async(retry_policy={"timeout": 3})
+    conf.task_publish_retry = False
+    task.delay()
+    task.apply_async(retry_policy={"timeout": 3})
+    assert bench.outbox.waits == [None, 7.0, 3.0, 0.0, 3.0]
+
+
 def test_ids_grow_with_the_clock_of_the_app(bench: Bench) -> None:
     task = bench.task(lambda: None)
     ids = []

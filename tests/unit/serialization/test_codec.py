@@ -32,7 +32,14 @@ METHODS = ("zlib", "bzip2", "lzma")
 
 
 def codec(**more: Any) -> Codec:
-    return Codec(**{"accept_content": EVERY, "security_key": "key", "types": all_types(), **more})
+    return Codec(
+        **{
+            "accept_content": EVERY,
+            "security_key": "a key of 18 bytes.",
+            "types": all_types(),
+            **more,
+        }
+    )
 
 
 # --- Serializers ----------------------------------------------------------------------------------
@@ -134,7 +141,8 @@ def test_a_pickle_that_was_not_asked_for_is_never_looked_at() -> None:
         ({"accept_content": "json"}, "list of names"),
         ({"accept_content": ["json", "signed"]}, "security_key"),
         ({"security_key": ""}, "empty key"),
-        ({"security_key": ["a", ""]}, "empty key"),
+        ({"security_key": ["a key of 18 bytes.", ""]}, "empty key"),
+        ({"security_key": "fifteen letters"}, "15 bytes, which can be guessed"),
         ({"task_compression": "rar"}, "no compression 'rar'"),
     ],
 )
@@ -172,13 +180,22 @@ def test_a_codec_does_not_change() -> None:
 
 
 def test_arguments_are_bounded_as_they_are_stored() -> None:
-    for more in ({}, {"serializer": "msgpack"}, {"compression": "zlib"}):
+    for more in ({}, {"serializer": "msgpack"}):
         args = ("é" * 5_000,)
         body = codec().dumps_arguments(args, {}, limit=BIG, **more)
         size = len(body.encode())
         assert codec().dumps_arguments(args, {}, limit=size, **more) == body
         with pytest.raises(PayloadTooLarge, match="task_max_arguments_size"):
             codec().dumps_arguments(args, {}, limit=size - 1, **more)
+
+
+def test_arguments_are_bounded_before_they_are_compressed() -> None:
+    args = ("é" * 5_000,)
+    size = len(codec().dumps_arguments(args, {}, limit=BIG).encode())
+    shorter = codec().dumps_arguments(args, {}, limit=size, compression="zlib")
+    assert len(shorter) < size / 10
+    with pytest.raises(PayloadTooLarge, match=f"{size:,} bytes"):
+        codec().dumps_arguments(args, {}, limit=size - 1, compression="zlib")
 
 
 # --- Signatures -----------------------------------------------------------------------------------
@@ -215,10 +232,13 @@ def test_a_signature_covers_what_the_text_says_it_is() -> None:
         codec().loads(text.replace("!signed+json", "!signed+yaml"))  # JSON is YAML too
 
 
+OLD, NEW = "an old key of many letters", "a new key of many letters"
+
+
 def test_keys_rotate() -> None:
     old, new, both = (
         codec(result_serializer="signed", security_key=keys)
-        for keys in ("old", "new", ["new", b"old"])
+        for keys in (OLD, NEW, [NEW, OLD.encode()])
     )
     assert both.loads(old.dumps(1)) == 1
     assert new.loads(both.dumps(1)) == 1
@@ -227,7 +247,7 @@ def test_keys_rotate() -> None:
 
 
 def test_keys_are_not_shown() -> None:
-    one = codec(security_key="hush-hush")
+    one = codec(security_key="hush-hush-hush-hush")
     assert "hush" not in repr(one)
     assert "hush" not in one.dumps(1)
 
@@ -242,7 +262,7 @@ ALIASES = {
 
 @pytest.mark.parametrize("alias", ALIASES)
 def test_celerys_names_of_compressions(alias: str) -> None:
-    body = Codec().dumps_arguments(("x" * 9_999,), {}, limit=999, compression=alias)
+    body = Codec().dumps_arguments(("x" * 9_999,), {}, limit=BIG, compression=alias)
     assert body.startswith(f"!json;{ALIASES[alias]};base64,")
     assert Codec().loads_arguments(body) == (["x" * 9_999], {})
 

@@ -174,11 +174,8 @@ class TestFailure:
     def test_an_unknown_task_is_a_failure(self, bench: Bench) -> None:
         outcome = bench.execute("nosuch")
         assert outcome.state == "FAILURE"
-        failure = failure_of(outcome)
-        assert (failure.type, failure.message) == (
-            "NotRegistered",
-            "no task 'nosuch' in this worker",
-        )
+        assert failure_of(outcome).type == "NotRegistered"
+        assert failure_of(outcome).message == "no task 'nosuch' in this worker"
 
 
 class TestControlFlow:
