@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from litequeue.config import Settings
 from litequeue.exceptions import ImproperlyConfigured
-from litequeue.task import UNBUILT_TASK_OPTIONS, Task
+from litequeue.task import Task
 
 _FROM_SETTINGS: Final = {
     "acks_late": "task_acks_late",
@@ -34,7 +34,6 @@ def annotate(task: Task[..., Any], conf: Settings) -> None:
     for attributes in _annotations(conf.task_annotations, task):
         for name, value in attributes.items():
             _apply(task, name, value)
-    task.hooks = task.find_hooks()
 
 
 def _annotations(given: Any, task: Task[..., Any]) -> Iterator[Mapping[str, Any]]:
@@ -69,8 +68,6 @@ def _imported(name: str) -> Any:
 def _apply(task: Task[..., Any], name: str, value: Any) -> None:
     if name.startswith("@"):
         raise NotImplementedError(f"task_annotations that wrap a method ({name!r})")
-    if name in UNBUILT_TASK_OPTIONS:
-        raise NotImplementedError(f"task_annotations attribute {name!r}")
     # A function becomes a method of this task alone, as in Celery.
     method = callable(value) and not isinstance(value, type)
     setattr(task, name, value.__get__(task) if method and hasattr(value, "__get__") else value)

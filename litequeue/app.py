@@ -7,21 +7,27 @@ import inspect
 import os
 import sys
 import threading
-import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from datetime import tzinfo
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, overload
 
-from litequeue import loading, sending, signals
-from litequeue.annotations import annotate, fill_in
-from litequeue.calling import CallOptions, moment
+from litequeue import loading, sending
+from litequeue.calling import CallOptions, Eagerly, moment
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings, settings_from_environment
 from litequeue.configured import URL_VARIABLE, Configured, locate
 from litequeue.context import current_request, refuse_at_import, set_current_app
-from litequeue.exceptions import ImproperlyConfigured, NotRegistered
+from litequeue.declaring import (
+    AnyTaskDecorator,
+    BoundTaskDecorator,
+    TaskDecorator,
+    check_option_names,
+    function_task,
+)
+from litequeue.exceptions import ImproperlyConfigured
 from litequeue.facts import AppFacts, TaskFacts
 from litequeue.job import new_id, new_ids, result_of
+from litequeue.registry import Registry, Tasks
 from litequeue.result import AsyncResult as Result
 from litequeue.result import EagerResult
 from litequeue.result import ResultSet as Results
@@ -29,15 +35,7 @@ from litequeue.routing import Router
 from litequeue.serialization import Codec, Types
 from litequeue.signals import Signal
 from litequeue.store import Store
-from litequeue.task import (
-    AnyTaskDecorator,
-    AsyncTask,
-    BoundTaskDecorator,
-    Eagerly,
-    TaskDecorator,
-    check_task_options,
-    function_task,
-)
+from litequeue.task import AsyncTask
 from litequeue.task import Task as BaseTask
 
 P = ParamSpec("P")
@@ -63,20 +61,6 @@ _UNBUILT: Final = frozenset(
         "worker_main",
     ]
 )
-_apps: weakref.WeakSet[LiteQueue] = weakref.WeakSet()
-_shared: list[Callable[[LiteQueue], object]] = []
-
-
-class Registry(dict[str, BaseTask[..., Any]]):
-    """The tasks of an app by name; a missing one raises `NotRegistered`."""
-
-    def __missing__(self, name: str) -> BaseTask[..., Any]:
-        """Raise `NotRegistered`, with the nearest name."""
-        import difflib
-
-        close = difflib.get_close_matches(name, self, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else "; is its module imported?"
-        raise NotRegistered(f"no task is named {name!r}{hint}")
 
 
 class LiteQueue:
@@ -90,6 +74,9 @@ class LiteQueue:
     `ImproperlyConfigured` for a path or a setting that makes no sense.
     """
 
+    task_cls: type[BaseTask[..., Any]] | str = BaseTask
+    """The class of tasks that name no other, or where it is to be found."""
+
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -97,7 +84,7 @@ class LiteQueue:
         broker: str | os.PathLike[str] | None = None,
         backend: str | os.PathLike[str] | None = None,
         include: Iterable[str] = (),
-        task_cls: type[BaseTask[..., Any]] | str = BaseTask,
+        task_cls: type[BaseTask[..., Any]] | str | None = None,
         config_source: object = None,
         set_as_current: bool = True,
         clock: Clock = SYSTEM,
@@ -107,7 +94,7 @@ class LiteQueue:
         self.clock: Clock = clock
         self.conf: Settings = settings_from_environment(**settings)
         self.types: Types = Types(loading.type_name)
-        self.task_cls: type[BaseTask[..., Any]] | str = task_cls
+        self.task_cls = task_cls or type(self).task_cls
         self.on_configure: Signal = Signal("on_configure", ())
         self.on_after_configure: Signal = Signal("on_after_configure", ("source",))
         self.on_after_finalize: Signal = Signal("on_after_finalize", ())
@@ -115,21 +102,17 @@ class LiteQueue:
         """The file knows this app, so it needs no introduction."""
         self._given = path if broker is None else broker
         self._cwd = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
-        self._module: str = sys._getframe(1).f_globals.get("__name__", "")
-        self._tasks = Registry()
-        self._discoveries: list[Callable[[], object]] = []
+        self._module: str = _caller()
+        self._registry = Registry(self)
         self._store: Store | None = None
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._configured = Configured(self.conf, self.types)
-        self._final: set[str] = set()
-        self._begun = False
         if backend is not None:
             self.conf.result_backend = os.fspath(backend)
         self.conf.include = (*self.conf.include, *include)
         if config_source is not None:
             self.config_from_object(config_source)
         self._location()
-        _apps.add(self)
         if set_as_current:
             set_current_app(self)
 
@@ -152,7 +135,8 @@ class LiteQueue:
     def rebind(self, path: str | os.PathLike[str]) -> None:
         """Use another file from now on (for tests, and ``litequeue worker --rebind``)."""
         self.close()
-        self._store = Store(os.fspath(path), self.conf, clock=self.clock)
+        self.introduced = False
+        self._store = Store(locate(path, self._cwd), self.conf, clock=self.clock)
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -201,17 +185,18 @@ class LiteQueue:
         """
         try:
             self.conf.read(obj, namespace)
-        except ImportError:
-            if not silent:
+        except ModuleNotFoundError as error:
+            name = obj.partition(":")[0] if isinstance(obj, str) else ""
+            if not silent or not error.name or not f"{name}.".startswith(f"{error.name}."):
                 raise
 
     # Tasks
 
     @property
-    def tasks(self) -> Registry:
+    def tasks(self) -> Tasks:
         """The registered tasks by name."""
-        self.finalize()
-        return self._tasks
+        self._registry.finalize()
+        return self._registry.tasks
 
     @property
     def Task(self) -> type[BaseTask[..., Any]]:
@@ -222,6 +207,16 @@ class LiteQueue:
             found: type[BaseTask[..., Any]] = getattr(importlib.import_module(module), name)
             self.task_cls = kind = found
         return kind
+
+    @Task.setter
+    def Task(self, kind: type[BaseTask[..., Any]]) -> None:
+        self.task_cls = kind
+
+    def set_current(self) -> None:
+        """Make this app the one that is meant where none is named."""
+        set_current_app(self)
+
+    set_default = set_current
 
     @overload
     def task(
@@ -266,13 +261,16 @@ class LiteQueue:
         if not callable(function):
             raise TypeError(f"@app.task() takes a function, not {function!r}")
         base = options.pop("base", None) or self.Task
+        if not (isinstance(base, type) and issubclass(base, BaseTask)):
+            raise TypeError(f"base= is a subclass of litequeue.Task, not {base!r}")
         if inspect.iscoroutinefunction(function) and base is BaseTask:
             base = AsyncTask
         name = options.pop("name", None) or self.gen_task_name(
             function.__name__, function.__module__
         )
         task = function_task(function, base, name, dict(options))
-        return self._register(task, function.__qualname__)
+        self._registry.register(task)
+        return task
 
     @overload
     def register_task(self, task: type[T], **options: Any) -> T: ...
@@ -285,48 +283,23 @@ class LiteQueue:
         """
         instance = task() if isinstance(task, type) else task
         kind = type(instance)
-        check_task_options(kind, options)
+        if not isinstance(instance, BaseTask):
+            raise TypeError(f"register_task() takes a Task, not {task!r}; use @app.task")
+        check_option_names(kind, options)
         for name, value in options.items():
             setattr(instance, name, value)
         if not instance.name:
             instance.name = self.gen_task_name(kind.__name__, kind.__module__)
-        return self._register(instance, kind.__qualname__)
+        self._registry.register(instance)
+        return instance
 
     def gen_task_name(self, name: str, module: str) -> str:
         """Return the name of a task that was given none; may be overridden."""
         return f"{loading.importable(module)}.{name}"
 
-    def _register(self, task: BaseTask[..., Any], what: str) -> BaseTask[..., Any]:
-        present = self._tasks.get(task.name)
-        if present is not None and type(present).__qualname__ != what:
-            raise ImproperlyConfigured(
-                f"two tasks are named {task.name!r}; give one of them a name= of its own"
-            )
-        task.bind(self)
-        fill_in(task, self.conf)
-        self.types.learn(task.run)
-        self._tasks[task.name] = task
-        self._final.discard(task.name)
-        return task
-
     def finalize(self, auto: bool = False) -> None:
         """Give shared tasks, settings and annotations to the tasks; done by itself at first use."""
-        if len(self._final) == len(self._tasks) and self._begun:
-            return
-        with self._lock:
-            first = not self._begun
-            if first:
-                self._begun = True
-                self.on_configure.send(sender=self)
-                self.on_after_configure.send(sender=self, source=self.conf)
-                for make in _shared:
-                    make(self)
-            for name, task in list(self._tasks.items()):
-                if name not in self._final:
-                    annotate(task, self.conf)
-                    self._final.add(name)
-        if first:
-            self.on_after_finalize.send(sender=self)
+        self._registry.finalize()
 
     def autodiscover_tasks(
         self,
@@ -344,30 +317,18 @@ class LiteQueue:
                 'app.autodiscover_tasks(["shop", "mail"])'
             )
 
-        def discover() -> object:
-            found = packages() if callable(packages) else packages
-            names = [found] if isinstance(found, str) else list(found)
-            return loading.import_related(names, related_name)
-
+        discovery = self._registry.discover(packages, related_name)
         if force:
-            discover()
+            discovery()
         else:
-            self._discoveries.append(discover)
+            self._registry.discover_later(discovery)
 
     def import_modules(self) -> None:
         """Import what ``include``, ``imports`` and `autodiscover_tasks` name, as a worker does.
 
         Raises what the modules raise, or what a receiver of the signal ``import_modules`` does.
         """
-        for _, response in signals.import_modules.send(sender=self):
-            if isinstance(response, Exception):
-                raise response
-        discoveries, self._discoveries = self._discoveries, []
-        for discover in discoveries:
-            discover()
-        for name in (*self.conf.imports, *self.conf.include):
-            importlib.import_module(name)
-        self.finalize()
+        self._registry.import_modules((*self.conf.imports, *self.conf.include))
 
     # Sending
 
@@ -380,6 +341,7 @@ class LiteQueue:
     ) -> Result[Any]:
         """Accept one call of ``task`` as a job.  `Task.delay` says what is raised."""
         refuse_at_import("delay()")
+        self._registry.finalize()
         if sending.is_eager(self.conf):
             return self._send_eagerly(task, args, kwargs, options)
         return sending.send(self, task, args, kwargs, options)
@@ -391,16 +353,22 @@ class LiteQueue:
         kwargs: Mapping[str, Any],
         options: CallOptions,
     ) -> EagerResult[Any]:
-        """Run a call here after a look at whether its arguments could travel."""
-        self.codec.dumps_arguments(
-            args, kwargs, limit=self.conf.task_max_arguments_size, serializer=options.serializer
+        """Run a call here, with what its arguments are after their way through the file."""
+        body = self.codec.dumps_arguments(
+            args,
+            kwargs,
+            limit=self.conf.task_max_arguments_size,
+            serializer=options.serializer or task.serializer,
         )
-        return self.apply(task, args, kwargs, Eagerly(id=options.id, headers=options.headers))
+        given, named = self.codec.loads_arguments(body)
+        fitted, keywords = self.types.fit(task.run, given, named)
+        how = Eagerly(id=options.id, headers=options.headers)
+        return self.apply(task, tuple(fitted), keywords, how)
 
     def send_task(
         self,
         name: str,
-        args: Iterable[Any] | None = None,
+        args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         *,
         countdown: float | None = None,
@@ -428,21 +396,36 @@ class LiteQueue:
         *,
         queue: str | None = None,
         priority: int | None = None,
-        eta: float | None = None,
-        expires: float | None = None,
+        countdown: float | None = None,
+        eta: datetime | float | str | None = None,
+        expires: datetime | float | str | None = None,
     ) -> list[Result[Any]]:
         """Accept many calls in one transaction: all of them, or none.
 
-        ``calls`` are (task, args) or (task, args, kwargs); the options hold for all, with
-        ``eta`` and ``expires`` in epoch seconds.  Raises as `Task.delay` does.
+        ``calls`` are (task, args) or (task, args, kwargs); the options hold for all, and mean
+        what they do in `Task.apply_async`.  With `task_always_eager` the calls run here, one
+        after the other.  Raises as `Task.delay` does.
         """
         refuse_at_import("enqueue_many()")
+        self._registry.finalize()
+        now = self.clock.now()
+        if countdown is not None and eta is not None:
+            raise ImproperlyConfigured("give countdown or eta, not both")
         options = CallOptions(
-            queue=queue, priority=priority, eta=moment(eta), expires=moment(expires)
+            queue=queue,
+            priority=priority,
+            eta=moment(eta if countdown is None else now + countdown, self.zone),
+            expires=moment(
+                now + expires if isinstance(expires, int | float) else expires, self.zone
+            ),
         )
         listed = list(calls)
-        ids = new_ids(self.clock.now(), len(listed))
-        return sending.send_many(self, listed, ids, options)
+        if sending.is_eager(self.conf):
+            return [
+                self._send_eagerly(task, tuple(args), rest[0] if rest else {}, options)
+                for task, args, *rest in listed
+            ]
+        return sending.send_many(self, listed, new_ids(now, len(listed)), options)
 
     def apply(
         self,
@@ -504,12 +487,12 @@ class LiteQueue:
         return f"<LiteQueue {self._given or self.conf.broker_url or URL_VARIABLE}>"
 
 
-def share(make: Callable[[LiteQueue], object]) -> None:
-    """Call ``make`` for every app that is, and for those to come."""
-    _shared.append(make)
-    for app in list(_apps):
-        if app._begun:
-            make(app)
+def _caller() -> str:
+    """Return the module in which an app is being made, past the classes that inherit from it."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_name == "__init__":
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", ""))
 
 
 def _upward(module: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
@@ -91,13 +91,30 @@ def check_priority(priority: object) -> None:
 AS_REGISTERED: Final = CallOptions()
 
 
-def moment(when: datetime | float | None, zone: tzinfo | None = None) -> float | None:
-    """Return epoch seconds; a datetime without a zone is of ``zone``, or of this machine.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eagerly:
+    """How `Task.apply` runs a call."""
+
+    id: str | None = None
+    retries: int = 0
+    throw: bool | None = None
+    headers: Mapping[str, Any] | None = None
+    logfile: str | None = None
+    loglevel: int | None = None
+
+
+def moment(when: datetime | float | str | None, zone: tzinfo | None = None) -> float | None:
+    """Return epoch seconds; a datetime (or ISO 8601 text) without a zone is of ``zone``, or here.
 
     Raises `ImproperlyConfigured` for what is no moment.
     """
     if when is None:
         return None
+    if isinstance(when, str):
+        try:
+            when = datetime.fromisoformat(when)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{when!r:.80} is no moment in ISO 8601") from error
     if isinstance(when, datetime):
         aware = when if when.tzinfo is not None or zone is None else when.replace(tzinfo=zone)
         seconds = aware.astimezone(UTC).timestamp()
@@ -119,12 +136,25 @@ def id_for_key(task: str, key: str) -> str:
 _KEYS: Final = "f4a4b0a2-3d0c-5d6f-9d5c-6c6974717565"
 
 
-def refuse_options(options: Iterable[str], unbuilt: frozenset[str], where: str) -> None:
-    """Raise NotImplementedError for an option still to come, TypeError for an unknown one."""
-    for name in options:
-        if name in unbuilt:
+def refuse_options(options: Mapping[str, Any], unbuilt: frozenset[str], where: str) -> None:
+    """Raise NotImplementedError for an option still to come, TypeError for an unknown one.
+
+    One still to come may be None, which asks for nothing.
+    """
+    for name, value in options.items():
+        if name not in unbuilt:
+            raise TypeError(f"{where} has no option {name!r}")
+        if value is not None:
             raise NotImplementedError(f"{where} option {name!r}")
-        raise TypeError(f"{where} has no option {name!r}")
+
+
+def arguments_given(args: object, kwargs: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return a call's arguments as they are stored; raises TypeError as Celery does."""
+    if args is not None and not isinstance(args, list | tuple):
+        raise TypeError(f"task args must be a list or tuple, not {type(args).__name__}")
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise TypeError(f"task keyword arguments must be a mapping, not {type(kwargs).__name__}")
+    return tuple(args or ()), dict(kwargs or {})
 
 
 def replace_arguments(
@@ -169,29 +199,39 @@ _TAKES_ONE: Final = (
 
 
 def argument_check(
-    function: Callable[..., Any], *, bound: bool
+    function: Callable[..., Any],
 ) -> Callable[[tuple[Any, ...], Mapping[str, Any]], None]:
     """Return a check that raises TypeError for arguments that ``function`` does not take.
 
     Plain positional calls are decided by counting: `Signature.bind` costs 4 µs.
     """
-    signature = inspect.signature(function)
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some functions in C do not tell
+        return lambda args, kwargs: None
     parameters = list(signature.parameters.values())
-    if bound and parameters and parameters[0].kind in _TAKES_ONE:
-        parameters = parameters[1:]
-        signature = signature.replace(parameters=parameters)
     kinds = {parameter.kind for parameter in parameters}
     simple = kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY}
     most = len(parameters) if simple else -1
     least = sum(parameter.default is inspect.Parameter.empty for parameter in parameters)
     name = getattr(function, "__name__", "task")
+    own = _first_name(function.__func__) if inspect.ismethod(function) else None
 
     def check(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         if not kwargs and least <= len(args) <= most:
             return
+        if own in kwargs:  # a bound method's signature does not show its own first argument
+            raise TypeError(f"{name}(): multiple values for argument {own!r}")
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{name}(): {error}") from None
 
     return check
+
+
+def _first_name(function: Callable[..., Any]) -> str | None:
+    """Return the name by which the first parameter can be given, None if it cannot."""
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    named = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return first.name if first is not None and first.kind is named else None

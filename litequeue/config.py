@@ -150,7 +150,15 @@ class Settings(MutableMapping[str, Any]):
         those in lower case (a module may hold other names, and they are left alone).  Raises
         `ImproperlyConfigured` for an unknown setting, ImportError.
         """
-        for name, value in _settings_in(source, namespace).items():
+        found = _settings_in(source, namespace)
+        for name, value in found.items():  # all of them make sense, or none is set
+            if name in _KINDS:
+                checked(name, value)
+            elif name in NOT_BUILT:
+                raise NotImplementedError(f"setting {name!r}")
+            elif without_effect(name) is None:
+                raise unknown_setting(name)
+        for name, value in found.items():
             setattr(self, name, value)
 
 
@@ -360,6 +368,10 @@ def unknown_setting(name: str) -> ImproperlyConfigured:
 def _settings_in(source: object, namespace: str | None) -> dict[str, Any]:
     if isinstance(source, str):
         source = _import(source)
+    if source is None or isinstance(source, bytes | int | float | list | tuple | set):
+        raise ImproperlyConfigured(
+            f"settings come from a module, a class or a mapping, not {source!r}"
+        )
     if isinstance(source, Mapping):
         found: dict[str, Any] = dict(source)
         complete = True
@@ -375,6 +387,11 @@ def _settings_in(source: object, namespace: str | None) -> dict[str, Any]:
         }
     if complete:
         return found
+    old = next((name for name in found if name.startswith("CELERY_")), None)
+    if old is not None:
+        raise ImproperlyConfigured(
+            f'{old} is a name with a prefix: say config_from_object(..., namespace="CELERY")'
+        )
     return {name: value for name, value in found.items() if _looks_like_a_setting(name)}
 
 

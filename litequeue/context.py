@@ -6,7 +6,8 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from litequeue.exceptions import EnqueuedAtImport, ImproperlyConfigured
 
@@ -14,6 +15,27 @@ _app: list[Any] = []
 _app_here: ContextVar[Any | None] = ContextVar("litequeue_app", default=None)
 current_request: ContextVar[Any | None] = ContextVar("litequeue_current_request", default=None)
 _importing: ContextVar[str | None] = ContextVar("litequeue_importing", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """Stands for the request when a task is called as a plain function."""
+
+    id: None = None
+    task: None = None
+    args: None = None
+    kwargs: None = None
+    retries: int = 0
+    called_directly: bool = True
+    is_eager: bool = False
+    hostname: None = None
+    root_id: None = None
+    parent_id: None = None
+    headers: None = None
+    delivery_info: None = None
+
+
+DIRECT: Final = Direct()
 
 
 def set_current_app(app: object) -> None:

@@ -42,6 +42,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 
@@ -213,27 +214,29 @@ class TaskPredicate(Exception):
 class Retry(TaskPredicate):
     """Raised by `Task.retry`: run the job again.
 
-    ``when`` is the countdown in seconds; ``exc`` what made the task give up this time, ``excs``
-    that in words; ``message`` what the task said.
+    ``when`` is the countdown in seconds, or a datetime, None for the task's default; ``exc`` what
+    made the task give up this time, ``excs`` that in words; ``message`` what the task said.
     """
 
     def __init__(
         self,
         message: str | None = None,
         exc: BaseException | None = None,
-        when: float | None = None,
+        when: float | datetime | None = None,
         is_eager: bool = False,
     ) -> None:
         self.message = message
         self.exc = exc
         self.excs: str | None = None if exc is None else repr(exc)
-        self.when: float = float(when or 0.0)
+        self.when: float | datetime | None = when
         self.is_eager = is_eager
         super().__init__(message or f"Retry {self.humanize()}" + (f": {exc!r}" if exc else ""))
 
     def humanize(self) -> str:
         """Say when, in words."""
-        return f"in {self.when:g}s"
+        if self.when is None:
+            return "later"
+        return f"in {self.when:g}s" if isinstance(self.when, int | float) else f"at {self.when}"
 
 
 class Ignore(TaskPredicate):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 from litequeue.app import LiteQueue
@@ -22,7 +24,10 @@ def find_app(name: str) -> LiteQueue:
         )
     module = importlib.import_module(module_name)
     if not attribute:
-        apps = {key: value for key, value in vars(module).items() if isinstance(value, LiteQueue)}
+        module, module_name = _module_with_app(module, module_name)
+        apps = {
+            key: value for key, value in vars(module).items() if issubclass(type(value), LiteQueue)
+        }
         if len(set(map(id, apps.values()))) != 1:
             found = ", ".join(f"{module_name}:{key}" for key in apps) or "none"
             raise ImproperlyConfigured(
@@ -38,3 +43,15 @@ def find_app(name: str) -> LiteQueue:
         raise ImproperlyConfigured(f"{name} is a {type(app).__name__}, not a LiteQueue app")
     app.import_modules()
     return app
+
+
+def _module_with_app(module: ModuleType, name: str) -> tuple[ModuleType, str]:
+    """Return the module of an app: itself, or a package's ``celery`` module, as Celery has it."""
+    below = f"{name}.celery"
+    if (
+        any(issubclass(type(value), LiteQueue) for value in vars(module).values())
+        or not hasattr(module, "__path__")
+        or find_spec(below) is None
+    ):
+        return module, name
+    return importlib.import_module(below), below

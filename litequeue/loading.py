@@ -5,14 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
-
-
-def default_name(function: Callable[..., Any]) -> str:
-    """Return "module.function", as Celery does."""
-    return f"{importable(function.__module__)}.{function.__name__}"
 
 
 def type_name(cls: type) -> str:
@@ -35,7 +31,8 @@ def importable(module: str) -> str:
         return str(spec.name).removesuffix(".__main__")
     if file is not None:
         name: str = os.path.basename(file)  # noqa: PTH119 - pathlib takes 5 ms to import
-        return name.removesuffix(".py")
+        stem = name.removesuffix(".py")
+        return stem if stem.isidentifier() else module
     return module
 
 
@@ -56,11 +53,22 @@ def import_related(packages: Iterable[str], related_name: str | None) -> list[An
     """
     modules = []
     for package in packages:
-        found = importlib.import_module(package)
+        found, place = _package(package)
         if not related_name:
             modules.append(found)
             continue
-        name = f"{package}.{related_name}"
+        name = f"{place}.{related_name}"
         if hasattr(found, "__path__") and find_spec(name) is not None:
             modules.append(importlib.import_module(name))
     return modules
+
+
+def _package(name: str) -> tuple[ModuleType, str]:
+    """Import a package, or the one that a class in it names, as Django's INSTALLED_APPS does."""
+    try:
+        return importlib.import_module(name), name
+    except ModuleNotFoundError as error:
+        above = name.rpartition(".")[0]
+        if not above or error.name != name:
+            raise
+        return importlib.import_module(above), above

@@ -96,6 +96,10 @@ class Gate:
         if self._fd >= 0:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
+    def __del__(self) -> None:
+        """Give the descriptor back."""
+        self.close()
+
     def close(self) -> None:
         """Give the descriptor back."""
         if self._fd >= 0:

@@ -29,12 +29,15 @@ _OTHERS: Final = (
 )
 _WITHOUT_COUNTERPART: Final = frozenset(_OTHERS.split())
 _DESTINATION: Final = ("exchange", "exchange_type", "routing_key")
-_OPTIONS: Final = (
-    "queue priority add_to_parent compression concurrency_key countdown delivery_mode eta expires "
-    "headers idempotency_key ignore_result link link_error retry retry_policy serializer shadow "
-    "soft_time_limit time_limit unique"
+_ROUTE_OPTIONS: Final = frozenset(
+    ["compression", "expires", "ignore_result", "priority", "queue", "serializer", *_DESTINATION]
 )
-_ROUTE_OPTIONS: Final = frozenset((*_OPTIONS.split(), *_DESTINATION))
+_FOR_CALLS: Final = frozenset(
+    ("add_to_parent", "countdown", "eta", "headers", "idempotency_key", "retry", "retry_policy")
+) | {"shadow", "task_id"}
+_UNBUILT: Final = frozenset(
+    ["concurrency_key", "link", "link_error", "soft_time_limit", "time_limit", "unique"]
+)
 _NO_KEYWORDS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -370,7 +373,14 @@ def _as_options(answer: Any, where: str) -> Mapping[str, Any]:
         return {"queue": answer}
     if not isinstance(answer, Mapping):
         raise ImproperlyConfigured(f"{where} is a queue or a mapping of options, not {answer!r}")
-    for option in answer.keys() - _ROUTE_OPTIONS:
+    for option in sorted(answer.keys() - _ROUTE_OPTIONS):
+        if option in _UNBUILT:
+            raise NotImplementedError(f"{where} option {option!r}")
+        if option in _FOR_CALLS:
+            raise ImproperlyConfigured(
+                f"{where} has the option {option!r}, which only a call takes: "
+                "say it in apply_async()"
+            )
         raise ImproperlyConfigured(
             f"{where} has the option {option!r}, which no call takes"
             f"{_did_you_mean(option, _ROUTE_OPTIONS)}"

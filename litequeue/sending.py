@@ -223,13 +223,18 @@ def _headers(job: Job) -> dict[str, Any]:
 def _announce(job: Job, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
     """Send `before_task_publish`; headers that a receiver adds travel with the job."""
     headers = _headers(job)
-    known = set(headers)
+    before = dict(headers)
     signals.before_task_publish.send(
         sender=job.task, body=(args, kwargs, {}), headers=headers, exchange="",
         routing_key=job.queue, declare=[], retry_policy=None,
         properties={"correlation_id": job.id, "priority": job.priority},
     )  # fmt: skip
-    added = {name: value for name, value in headers.items() if name not in known}
+    own = json.loads(job.options or "{}").get("headers", {})
+    added = {
+        name: value
+        for name, value in headers.items()
+        if name not in before or (name in own and value != before[name])
+    }
     if not added:
         return job
     extras = json.loads(job.options) if job.options else {}

@@ -6,8 +6,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Literal, ParamSpec, TypeVar, cast, overload
 
 from litequeue import context
-from litequeue.app import LiteQueue, share
-from litequeue.task import AnyTaskDecorator, AsyncTask, BoundTaskDecorator, Task, TaskDecorator
+from litequeue.app import LiteQueue
+from litequeue.declaring import AnyTaskDecorator, BoundTaskDecorator, TaskDecorator
+from litequeue.exceptions import ImproperlyConfigured
+from litequeue.registry import shared
+from litequeue.task import AsyncTask, Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,6 +34,25 @@ class _Stand:
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._find(), name, value)
 
+    def __delattr__(self, name: str) -> None:
+        delattr(self._find(), name)
+
+    @property  # type: ignore[misc]  # it may not be set, unlike others'
+    def __class__(self) -> Any:
+        """Be an instance of what the other is one of; what is not there yet is no class's."""
+        try:
+            return type(self._find())
+        except ImproperlyConfigured:
+            return _Stand
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]  # of what it stands for
+        return cast("str | None", self._find().__doc__)
+
+    @property
+    def __module__(self) -> str:  # type: ignore[override]  # of what it stands for
+        return cast(str, self._find().__module__)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._find()(*args, **kwargs)
 
@@ -42,7 +64,7 @@ class _Stand:
 
     def __eq__(self, other: object) -> bool:
         mine = self._find()
-        return bool(mine == (other._find() if isinstance(other, _Stand) else other))
+        return bool(mine == (other._find() if type(other) is _Stand else other))
 
     def __hash__(self) -> int:
         return hash(self._find())
@@ -114,5 +136,5 @@ def shared_task(function: Any = None, /, **options: Any) -> Any:
         app: LiteQueue = context.current_app()
         return app.tasks[name or app.gen_task_name(function.__name__, function.__module__)]
 
-    share(make)
+    shared.append(make)
     return _Stand(find)

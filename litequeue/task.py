@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, tzinfo
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    Concatenate,
-    Final,
-    Generic,
-    Protocol,
-    TypeVar,
-    cast,
-    overload,
-)
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, cast
 
 from litequeue.calling import (
     AS_REGISTERED,
     UNBUILT_CALL_OPTIONS,
     CallOptions,
+    Eagerly,
     argument_check,
+    arguments_given,
     check_name,
     check_priority,
     id_for_key,
@@ -31,12 +20,13 @@ from litequeue.calling import (
     refuse_options,
     replace_arguments,
 )
-from litequeue.clock import Clock
-from litequeue.context import current_request
-from litequeue.exceptions import ImproperlyConfigured, MaxRetriesExceededError, Retry
+from litequeue.context import DIRECT, current_request
+from litequeue.exceptions import ImproperlyConfigured, Retry
+from litequeue.exceptions import MaxRetriesExceededError as SpentError
 from litequeue.result import AsyncResult, EagerResult
 from litequeue.result.async_result import R
 from litequeue.retry import RetryPolicy, is_spent, patience
+from litequeue.routing import Queue
 
 if TYPE_CHECKING:  # defaults, so that `class MyTask(Task)` says enough: in Python 3.13's typing
     from typing_extensions import ParamSpec
@@ -46,63 +36,11 @@ else:
     from typing import ParamSpec
 
     P = ParamSpec("P")
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-_Self_co = TypeVar("_Self_co", covariant=True)
 
-logger = logging.getLogger("litequeue")
-
-UNBUILT_TASK_OPTIONS: Final = frozenset(
-    ["concurrency_key", "rate_limit", "send_events", "soft_time_limit", "time_limit", "unique"]
-)
-
-
-class Sender(Protocol):
-    """What a task needs of its app."""
-
-    @property
-    def clock(self) -> Clock:
-        """Where the app reads the time."""
-
-    @property
-    def zone(self) -> tzinfo | None:
-        """Where a datetime without a zone is meant, None for this machine's."""
-
-    def send(
-        self,
-        task: Task[Any, Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        options: CallOptions,
-    ) -> AsyncResult[Any]:
-        """Accept one call as a job."""
-
-    def apply(
-        self,
-        task: Task[Any, Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        options: Eagerly,
-    ) -> EagerResult[Any]:
-        """Run one call here and now as a worker would."""
-
-    def AsyncResult(self, id: str) -> AsyncResult[Any]:
-        """Return a handle on a job."""
-
-    def update_state(self, id: str, state: str | None, meta: object) -> None:
-        """Show a state of a job that runs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Eagerly:
-    """How `Task.apply` runs a call."""
-
-    id: str | None = None
-    retries: int = 0
-    throw: bool | None = None
-    headers: Mapping[str, Any] | None = None
-    logfile: str | None = None
-    loglevel: int | None = None
+_UNBUILT_FOR_RETRY: Final = UNBUILT_CALL_OPTIONS | {
+    "add_to_parent", "compression", "headers", "ignore_result", "retry", "retry_policy",
+    "serializer", "shadow",
+}  # fmt: skip
 
 
 class Task(Generic[P, R]):
@@ -116,7 +54,7 @@ class Task(Generic[P, R]):
 
     abstract: ClassVar[bool] = True
     hooks: frozenset[str] = frozenset()
-    """The names of the hooks, and of the ways to call it, that it has of its own."""
+    """The names of the hooks that it has of its own, and "__call__"."""
     app: Any = None
     """The `LiteQueue` that the task is registered with."""
     name: str = ""
@@ -157,7 +95,7 @@ class Task(Generic[P, R]):
     resultrepr_maxsize: int = 1024
     """Characters of the result that the log shows."""
 
-    MaxRetriesExceededError: ClassVar[type[Exception]] = MaxRetriesExceededError
+    MaxRetriesExceededError: ClassVar[type[SpentError]] = SpentError
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> R | Coroutine[Any, Any, R]:
         """Do the work: what a class-based task defines; raises NotImplementedError without."""
@@ -189,9 +127,25 @@ class Task(Generic[P, R]):
         """Return the names of the hooks that the task has of its own."""
         return frozenset(
             name
-            for name in _HOOKS
+            for name in HOOKS
             if name in vars(self) or getattr(type(self), name) is not getattr(Task, name)
         )
+
+    def _changes_calls(self) -> bool:
+        """Tell whether `apply_async` is another one: a subclass's, or somebody's patch."""
+        return "apply_async" in self.__dict__ or type(self).apply_async is not _APPLY_ASYNC
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a hook may come at any time."""
+        object.__setattr__(self, name, value)
+        if name in HOOKS:
+            object.__setattr__(self, "hooks", self.find_hooks())
+
+    def __delattr__(self, name: str) -> None:
+        """Delete an attribute; a hook may go at any time."""
+        object.__delattr__(self, name)
+        if name in HOOKS:
+            object.__setattr__(self, "hooks", self.find_hooks())
 
     # Calling
 
@@ -209,7 +163,7 @@ class Task(Generic[P, R]):
         Raises TypeError for arguments the function does not take, `NotSerializable`,
         `PayloadTooLarge`, `QueueBusy` and `QueueFull` (not accepted), `EnqueueUncertain`.
         """
-        if not self.hooks.isdisjoint(_CHANGE_CALLS):
+        if "shadow_name" in self.hooks or self._changes_calls():
             return self.apply_async(args, kwargs)
         if self.typing:
             self._check(args, kwargs)
@@ -218,15 +172,15 @@ class Task(Generic[P, R]):
 
     def apply_async(
         self,
-        args: Iterable[Any] | None = None,
+        args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         task_id: str | None = None,
         *,
         countdown: float | None = None,
-        eta: datetime | float | None = None,
-        expires: datetime | float | None = None,
+        eta: datetime | float | str | None = None,
+        expires: datetime | float | str | None = None,
         priority: int | None = None,
-        queue: str | None = None,
+        queue: str | Queue | None = None,
         exchange: str | None = None,
         routing_key: str | None = None,
         headers: Mapping[str, Any] | None = None,
@@ -252,13 +206,13 @@ class Task(Generic[P, R]):
         refuse_options(options, UNBUILT_CALL_OPTIONS, "apply_async()")
         if countdown is not None and eta is not None:
             raise ImproperlyConfigured("give countdown or eta, not both")
-        arguments, keywords = tuple(args or ()), dict(kwargs or {})
+        arguments, keywords = arguments_given(args, kwargs)
         if self.typing:
             self._check(arguments, keywords)
         now = self.app.clock.now()
         call = CallOptions(
             id=id_for_key(self.name, idempotency_key) if idempotency_key else task_id,
-            queue=queue,
+            queue=queue.name if isinstance(queue, Queue) else queue,
             exchange=exchange,
             routing_key=routing_key,
             priority=priority,
@@ -279,7 +233,7 @@ class Task(Generic[P, R]):
 
     def apply(
         self,
-        args: Iterable[Any] | None = None,
+        args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         *,
         task_id: str | None = None,
@@ -296,9 +250,8 @@ class Task(Generic[P, R]):
         Waits are left out.  Options of `apply_async` that need a queue change nothing, as in
         Celery.
         """
-        refuse_options(
-            options.keys() - _MEAN_NOTHING_HERE, UNBUILT_CALL_OPTIONS - {"producer"}, "apply()"
-        )
+        rest = {name: options[name] for name in options.keys() - _MEAN_NOTHING_HERE}
+        refuse_options(rest, UNBUILT_CALL_OPTIONS, "apply()")
         how = Eagerly(
             id=task_id,
             retries=retries,
@@ -307,7 +260,7 @@ class Task(Generic[P, R]):
             logfile=logfile,
             loglevel=loglevel,
         )
-        result: EagerResult[R] = self.app.apply(self, tuple(args or ()), dict(kwargs or {}), how)
+        result: EagerResult[R] = self.app.apply(self, *arguments_given(args, kwargs), how)
         return result
 
     def AsyncResult(self, id: str) -> AsyncResult[R]:
@@ -333,9 +286,11 @@ class Task(Generic[P, R]):
         countdown: float | None = None,
         max_retries: int | None = None,
         *,
-        queue: str | None = None,
+        queue: str | Queue | None = None,
+        exchange: str | None = None,
+        routing_key: str | None = None,
         priority: int | None = None,
-        expires: datetime | float | None = None,
+        expires: datetime | float | str | None = None,
         **options: Any,
     ) -> Retry:
         """Give up this attempt and run the job again later; does not return (Celery's `retry`).
@@ -345,10 +300,10 @@ class Task(Generic[P, R]):
         retry is left, raises ``exc`` or `MaxRetriesExceededError`.  With ``throw`` false the
         `Retry` is returned: the job runs again however this attempt ends.
         """
-        refuse_options(options, UNBUILT_CALL_OPTIONS, "retry()")
+        refuse_options(options, _UNBUILT_FOR_RETRY, "retry()")
         request = self.request
         if request.called_directly:
-            _raise(exc or _being_handled() or Retry("retry of a task that was called directly"))
+            _raise(exc or Retry("Task can be retried"))
         if args is not None or kwargs is not None:
             args, kwargs = replace_arguments(
                 self.run, request.args, request.kwargs,
@@ -362,13 +317,17 @@ class Task(Generic[P, R]):
         now, zone = self.app.clock.now(), self.app.zone
         wait = self.default_retry_delay if countdown is None else countdown
         when = moment(now + wait if eta is None else eta, zone) or now
-        check_name("queue", queue)
+        name = queue.name if isinstance(queue, Queue) else queue
+        if exchange is not None or routing_key is not None:
+            where = {"queue": name, "exchange": exchange, "routing_key": routing_key}
+            name = self.app.router.route(self.name, (), {}, where, task=self)["queue"]
+        check_name("queue", name)
         check_priority(priority)
         request.plan_retry(
             when,
             args=None if args is None else tuple(args),
             kwargs=None if kwargs is None else dict(kwargs),
-            queue=queue,
+            queue=name,
             priority=priority,
             expires=moment(now + expires if isinstance(expires, int | float) else expires, zone),
         )
@@ -380,7 +339,7 @@ class Task(Generic[P, R]):
     def _no_retry_left(self, request: Any, args: Any, kwargs: Any) -> Exception:
         arguments = request.args if args is None else args
         keywords = request.kwargs if kwargs is None else kwargs
-        return MaxRetriesExceededError(
+        return self.MaxRetriesExceededError(
             f"Can't retry {self.name}[{request.id}] args:{arguments!r:.200} "
             f"kwargs:{keywords!r:.200}",
             task_args=arguments,
@@ -426,22 +385,9 @@ class Task(Generic[P, R]):
         send_event = _signature
 
     def bind(self, app: Any) -> None:
-        """Become a task of ``app``; raises `ImproperlyConfigured` for options it cannot take."""
-        check_name("the name of a task", self.name)
-        check_name("queue", self.queue)
-        check_priority(self.priority)
-        for name in sorted(UNBUILT_TASK_OPTIONS):
-            if getattr(self, name, None) is not None:
-                raise NotImplementedError(f"task option {name!r}")
-        for name, reason in _WITHOUT_EFFECT.items():
-            if getattr(self, name) is False:
-                logger.warning(
-                    "%s: the option %s=False changes nothing here: %s", self.name, name, reason
-                )
-        for name in (self.retry_kwargs or {}).keys() - {"max_retries", "countdown"}:
-            raise NotImplementedError(f"retry_kwargs option {name!r}")
+        """Become a task of ``app``."""
         self.app = app
-        self._check = argument_check(self.run, bound=False)
+        self._check = argument_check(self.run)
         self.hooks = self.find_hooks()
         self.on_bound(app)
 
@@ -472,61 +418,18 @@ class AsyncTask(Task[P, R]):
         return self.run(*args, **kwargs)
 
 
-def function_task(
-    function: Callable[..., Any], base: type[Task[..., Any]], name: str, options: dict[str, Any]
-) -> Task[..., Any]:
-    """Return the task of a function: an instance of a subclass of ``base`` made for it.
-
-    Raises TypeError for an unknown option, NotImplementedError for one still to come.
-    """
-    bound = options.pop("bind", False)
-    check_task_options(base, options)
-    kind = type(
-        getattr(function, "__name__", name),
-        (base,),
-        {
-            **options,
-            "name": name,
-            "run": function if bound else staticmethod(function),
-            "abstract": False,
-            "__doc__": function.__doc__,
-            "__module__": function.__module__,
-            "__qualname__": getattr(function, "__qualname__", name),
-            "__wrapped__": staticmethod(function),
-        },
-    )
-    task: Task[..., Any] = kind()
-    task.__name__ = kind.__name__  # type: ignore[attr-defined]  # as functions have
-    return task
-
-
-def check_task_options(base: type[Task[..., Any]], options: Iterable[str]) -> None:
-    """Raise TypeError for an option unknown to ``base``, NotImplementedError for one to come."""
-    unknown = [key for key in options if not _is_option(base, key)]
-    refuse_options(unknown, UNBUILT_TASK_OPTIONS, "@app.task()")
-
-
-def _is_option(base: type[Task[..., Any]], name: str) -> bool:
-    """Tell whether ``name`` is an attribute of tasks, or of their base class, that may be set."""
-    return name in _OPTIONS or (hasattr(base, name) and not hasattr(Task, name))
-
-
-_WITHOUT_EFFECT: Final = {
-    "acks_on_failure": "a failed job stays in the file, as FAILURE",
-    "acks_on_failure_or_timeout": "a failed job stays in the file, as FAILURE",
-    "acks_on_timeout": "a failed job stays in the file, as FAILURE",
-    "retry_on_worker_lost": "say reject_on_worker_lost=False to not run it again",
-    "store_errors_even_if_ignored": "errors are always kept",
-}
-_CHANGE_CALLS: Final = frozenset({"apply_async", "shadow_name"})
-_HOOKS: Final = _CHANGE_CALLS | frozenset(
-    {"__call__", "after_return", "before_start", "on_failure", "on_retry", "on_success"}
+_APPLY_ASYNC: Final = Task.apply_async
+HOOKS: Final = frozenset(
+    [
+        "__call__",
+        "after_return",
+        "before_start",
+        "on_failure",
+        "on_retry",
+        "on_success",
+        "shadow_name",
+    ]
 )
-_OPTIONS: Final = frozenset(
-    name
-    for name, kind in Task.__annotations__.items()
-    if name not in ("app", "abstract", "hooks", "name", "MaxRetriesExceededError")
-) | (_HOOKS - {"__call__", "apply_async"})
 _MEAN_NOTHING_HERE: Final = frozenset(
     [
         "countdown",
@@ -548,27 +451,6 @@ _MEAN_NOTHING_HERE: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Direct:
-    """Stands for the request when a task is called as a plain function."""
-
-    id: None = None
-    task: None = None
-    args: None = None
-    kwargs: None = None
-    retries: int = 0
-    called_directly: bool = True
-    is_eager: bool = False
-    hostname: None = None
-    root_id: None = None
-    parent_id: None = None
-    headers: None = None
-    delivery_info: None = None
-
-
-DIRECT: Final = Direct()
-
-
 def _task_of_current_app(name: str) -> Any:
     from litequeue.context import current_app
 
@@ -587,30 +469,3 @@ def _raise(error: BaseException) -> None:
     if handled is None or handled is error:
         raise error
     raise error from handled
-
-
-class TaskDecorator(Protocol):
-    """What ``@app.task(...)`` returns: types follow the function's signature."""
-
-    @overload
-    def __call__(self, function: Callable[_P, Coroutine[Any, Any, _R]], /) -> AsyncTask[_P, _R]: ...
-    @overload
-    def __call__(self, function: Callable[_P, _R], /) -> Task[_P, _R]: ...
-
-
-class BoundTaskDecorator(Protocol[_Self_co]):
-    """What ``@app.task(bind=True)`` returns: the first parameter is the task itself."""
-
-    @overload
-    def __call__(
-        self, function: Callable[Concatenate[_Self_co, _P], Coroutine[Any, Any, _R]], /
-    ) -> AsyncTask[_P, _R]: ...
-    @overload
-    def __call__(self, function: Callable[Concatenate[_Self_co, _P], _R], /) -> Task[_P, _R]: ...
-
-
-class AnyTaskDecorator(Protocol):
-    """What ``@app.task(bind=maybe)`` returns: whether a parameter is the task is not known."""
-
-    def __call__(self, function: Callable[..., Any], /) -> Task[..., Any]:
-        """Make a task of ``function``."""

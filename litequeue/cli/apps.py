@@ -186,7 +186,7 @@ def _apps_in(name: str, path: str) -> str:
 
     module = name.partition(":")[0]
     there = vars(sys.modules.get(module, object)).items()
-    found = sorted(key for key, value in there if isinstance(value, LiteQueue))
+    found = sorted(key for key, value in there if issubclass(type(value), LiteQueue))
     if not found:
         return f"; no app is in {module}: make one with `app = LiteQueue(...)`"
     return f"; say `litequeue worker {path} -A {module}:{found[0]}`"

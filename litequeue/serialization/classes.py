@@ -40,6 +40,9 @@ def take_apart(value: Any, kind: Kind) -> tuple[dict[str, Any], list[str] | None
     Raises ValueError saying what is wrong with the value.
     """
     if kind == "pydantic":
+        missing = type(value).model_fields.keys() - vars(value).keys()
+        if missing:
+            raise ValueError(f"lacks the field {min(missing)!r}")
         fields = {name: vars(value)[name] for name in type(value).model_fields}
         names = value.model_fields_set
         partial = None if names.issuperset(fields) else sorted(names)

@@ -32,6 +32,15 @@ def place(path: Iterable[str | int]) -> str:
     return "".join(parts)
 
 
+def shown(value: object) -> str:
+    """Return the beginning of what ``value`` says of itself, on one line; not all can."""
+    try:
+        text = repr(value)
+    except Exception:  # the user's code, which may raise anything
+        return f"a {type(value).__qualname__}"
+    return text[:80] if text.isprintable() else ascii(text)[:80]
+
+
 def check(value: Any) -> None:
     """Raise `Fault` at the first text or number in lowered ``value`` that cannot be stored."""
     if type(value) is str:
@@ -40,7 +49,7 @@ def check(value: Any) -> None:
     elif type(value) is float:
         if value - value != 0:
             raise Fault(f"is {value}, which JSON has no word for; pass None, or text")
-    elif type(value) is list:
+    elif type(value) is list or type(value) is tuple:
         _check_items(enumerate(value))
     elif type(value) is dict:
         if value.keys() == {"__type__", "__value__"}:

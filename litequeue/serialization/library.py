@@ -73,7 +73,8 @@ _ENCODERS: Final[dict[tuple[str, str], Callable[[Any], Any]]] = {
 
 def encoder_of(kind: type) -> Callable[[Any], Any] | None:
     """Return the encoder of a class of the standard library, which is loaded if it is one."""
-    module = kind.__module__.partition(".")[0]
+    given: object = getattr(kind, "__module__", None)
+    module = given.partition(".")[0] if isinstance(given, str) else ""
     encode = _ENCODERS.get((module, kind.__qualname__))
     if encode is None or getattr(sys.modules.get(module), kind.__qualname__, None) is not kind:
         return None

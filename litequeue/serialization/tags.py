@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from litequeue.serialization.encoder import encode_plain
-from litequeue.serialization.faults import Fault
+from litequeue.serialization.faults import Fault, check, shown
 from litequeue.serialization.library import DECODERS, encode_bytes, encoder_of, tag
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _dict(value: Mapping[Any, Any], types: Types | None, depth: int) -> Mapping[
     try:
         for key, item in value.items():
             if type(key) is not str:
-                raise Fault(f"has the key {key!r:.80}; keys are text here: pass str(key)")
+                raise Fault(f"has the key {shown(key)}; keys are text here: pass str(key)")
             kind = type(item)
             if kind is int:
                 if -0x8000000000000000 <= item <= 0xFFFFFFFFFFFFFFFF:
@@ -140,6 +140,7 @@ def _other(value: Any, types: Types | None, depth: int) -> Any:
     if kind is set or kind is frozenset:
         # In a fixed order, so that the same arguments are the same payload in every process.
         members = _list(list(value), types, depth)
+        check(members)  # a number that is none has no place in an order
         return tag(kind.__name__, sorted(members, key=encode_plain))
     if kind is bytes:
         return encode_bytes(value)

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from litequeue import states
-from litequeue.calling import CallOptions
+from litequeue.calling import CallOptions, Eagerly
 from litequeue.context import current_request, working_for
-from litequeue.job import Outcome
+from litequeue.exceptions import Reject
+from litequeue.job import Job, Outcome
 from litequeue.result import EagerResult
 from litequeue.sending import make_job
 from litequeue.serialization import dumps
-from litequeue.task import Eagerly, Task
+from litequeue.task import Task
 from litequeue.worker.executor import Attempt, Executor
 from litequeue.worker.request import Request
 
@@ -33,25 +34,45 @@ def apply(
     Raises what the task raised if ``options.throw``, or else `task_eager_propagates`, says so.
     """
     executor = Executor(app, app.clock, HOSTNAME)
+    try:
+        return _run(app, executor, task, list(args), dict(kwargs), options, id)
+    finally:
+        executor.close()
+
+
+def _run(
+    app: Any,
+    executor: Executor,
+    task: Task[Any, Any],
+    given: list[Any],
+    named: dict[str, Any],
+    options: Eagerly,
+    id: str,
+) -> EagerResult[Any]:
     parent = current_request.get()
     extras: dict[str, Any] = {"headers": dict(options.headers)} if options.headers else {}
     if parent is not None:
         extras["root"] = parent.root_id
     retries = options.retries
-    given, named = list(args), dict(kwargs)
     while True:
         request = Request(
             id=id, task=task.name, args=given, kwargs=named, retries=retries, claim=retries + 1,
             hostname=HOSTNAME, queue="", priority=0, token=None, due=None, ends=None,
             parent_id=None if parent is None else parent.id,
             options=dumps(extras) if extras else None, trail=task.trail, is_eager=True,
+            ignores=bool(task.ignore_result),
         )  # fmt: skip
         started = app.clock.now()
+        job = _job(app, task, request, started)
         with working_for(app):
             attempt = executor.run(task, request)
+        if isinstance(attempt.value, BaseException) and not isinstance(attempt.value, Exception):
+            raise attempt.value  # Ctrl-C, or an exit, is this process's own affair
+        if isinstance(attempt.value, Reject):  # there is no queue to go back to
+            attempt.state = states.REJECTED
         if attempt.state != states.RETRY:
-            if app.conf.task_store_eager_result and not task.ignore_result:
-                _store(app, task, request, attempt, started)
+            if job is not None:
+                _store(app, job, request, attempt, started)
             return _result(app, task, id, attempt, options.throw)
         plan = attempt.plan
         if plan is not None and plan.args is not None:
@@ -61,18 +82,23 @@ def apply(
         retries += int(attempt.counted)
 
 
-def _store(
-    app: Any, task: Task[Any, Any], request: Request, attempt: Attempt, started: float
-) -> None:
-    """Keep the verdict in the file, as of a job that a worker ran (`task_store_eager_result`)."""
-    now = app.clock.now()
-    job = make_job(
-        app, task, request.args, request.kwargs, CallOptions(headers=request.headers or None),
-        id=request.id, now=started,
-    )  # fmt: skip
+def _job(app: Any, task: Task[Any, Any], request: Request, now: float) -> Job | None:
+    """Return the job to store the verdict of, None where none is (`task_store_eager_result`).
+
+    It is made before the task runs: what cannot be stored is refused first.
+    """
+    if not app.conf.task_store_eager_result or task.ignore_result:
+        return None
+    options = CallOptions(headers=request.headers or None)
+    return make_job(app, task, request.args, request.kwargs, options, id=request.id, now=now)
+
+
+def _store(app: Any, job: Job, request: Request, attempt: Attempt, started: float) -> None:
+    """Keep the verdict in the file, as of a job that a worker ran."""
     outcome = Outcome(
-        0, 0, 1, attempt.state, attempt.result, started, now - started, failure=attempt.failure
-    )
+        0, 0, 1, attempt.state, attempt.result, started, app.clock.now() - started,
+        failure=attempt.failure,
+    )  # fmt: skip
     app.store.add_ended(job, outcome, retries=request.retries)
 
 

@@ -7,25 +7,26 @@ import inspect
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 from litequeue import signals, states
-from litequeue.clock import SYSTEM, Clock
+from litequeue.calling import moment
+from litequeue.clock import Clock
 from litequeue.config import Settings
-from litequeue.context import current_request, working_for
+from litequeue.context import current_request
 from litequeue.exceptions import (
     Ignore,
     LiteQueueError,
-    NotRegistered,
     Reject,
     Retry,
-    WorkerLostError,
 )
-from litequeue.job import Errand, Failure, Lease, Outcome, arguments_of, result_of
+from litequeue.job import Failure, Lease, Outcome, arguments_of, result_of
 from litequeue.retry import is_spent
 from litequeue.serialization import Codec, Types, dumps
 from litequeue.task import Task
-from litequeue.worker.failure import ExceptionInfo, describe, repr_safely
+from litequeue.worker import hooks
+from litequeue.worker.failure import clean, describe, repr_safely
 from litequeue.worker.request import Request, RetryPlan, request_for
 
 logger: Final = logging.getLogger("litequeue.worker")
@@ -86,7 +87,10 @@ class Executor:
         started = self._clock.now()
         begun = self._clock.monotonic()
         task = self._tasks.get(lease.task)
-        attempt = self._attempt(lease, task)
+        try:
+            attempt = self._attempt(lease, task)
+        except BaseException as error:  # a receiver, or an exception that cannot be asked
+            attempt = _failed(describe(error), error)
         runtime = self._clock.monotonic() - begun
         plan = attempt.plan
         shown = None
@@ -109,12 +113,15 @@ class Executor:
             if signals.task_rejected.receivers:
                 self._tell_rejected(lease, error)
             kind = type(error).__name__
-            return _failed(Failure(kind, f"the arguments cannot be read: {error}"))
-        request = request_for(lease, args, kwargs, self._hostname, trail=task.trail)
+            return _failed(Failure(kind, clean(f"the arguments cannot be read: {error}")))
+        request = request_for(
+            lease, args, kwargs, self._hostname,
+            trail=task.trail, ignore_result=bool(task.ignore_result),
+        )  # fmt: skip
         try:
             request.check_options()
         except ValueError as error:
-            return _failed(Failure("ValueError", f"the options cannot be read: {error}"))
+            return _failed(Failure("ValueError", clean(f"the options cannot be read: {error}")))
         attempt = self.run(task, request)
         if isinstance(attempt.value, Reject) and signals.task_rejected.receivers:
             self._tell_rejected(lease, attempt.value)
@@ -166,21 +173,32 @@ class Executor:
         """Run a coroutine on this process's event loop, which lives as long as the process."""
         import asyncio
 
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:  # an eager call inside a coroutine
+            return _in_a_thread(coroutine)
         if self._runner is None:
             self._runner = asyncio.Runner()
         # Else it would see the context of the first job for ever: its request, its app.
         return self._runner.run(coroutine, context=contextvars.copy_context())
 
+    def close(self) -> None:
+        """Close the event loop, if coroutines made one."""
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
     # Verdicts
 
     def _succeeded(self, value: Any, task: Task[..., Any], request: Request) -> Attempt:
-        if value is None or self._ignores_result(task, request):
+        if value is None or request.ignore_result:
             return Attempt(states.SUCCESS, value)
         try:
             result = self._codec.dumps(value, context=result_of(request.id))
         except LiteQueueError as error:
-            words = f"the return value is {error}"
-            return _failed(Failure("NotSerializable", words), error)
+            return _failed(Failure("NotSerializable", clean(f"the return value is {error}")), error)
         size = len(result) if result.isascii() else len(result.encode())
         limit = self._conf.result_max_size
         if size > limit:
@@ -188,13 +206,10 @@ class Executor:
             return _failed(Failure("ResultTooLarge", words), LiteQueueError(words))
         return Attempt(states.SUCCESS, value, result)
 
-    def _ignores_result(self, task: Task[..., Any], request: Request) -> bool:
-        if request.options is not None and (own := request.extras.get("ignore_result")) is not None:
-            return bool(own)
-        return bool(task.ignore_result)
-
     def _classify(self, error: BaseException, task: Task[..., Any], request: Request) -> Attempt:
         """Say what an exception means for the job."""
+        if isinstance(error, Ignore | Reject) and request.retry_plan is not None:
+            return self._retry_as_planned(error, task, request)
         if isinstance(error, Ignore):
             return _as_shown(error, request)
         if isinstance(error, Reject):
@@ -225,16 +240,14 @@ class Executor:
             policy = task.retry_policy()
             if is_spent(request.retries, policy.max_retries):
                 return _failed(failure, reason)
-            when = self._clock.now() + (retry.when or task.default_retry_delay)
+            when = self._clock.now() + _wait(retry, task, self._clock.now())
             return Attempt(states.RETRY, reason, failure=failure, eta=when, retry=retry)
         body = None
-        if plan.args is not None or plan.kwargs is not None:
-            args = tuple(request.args) if plan.args is None else plan.args
-            kwargs = request.kwargs if plan.kwargs is None else plan.kwargs
+        if plan.args is not None and plan.kwargs is not None:
             try:
                 body = self._codec.dumps_arguments(
-                    args,
-                    kwargs,
+                    plan.args,
+                    plan.kwargs,
                     limit=self._conf.task_max_arguments_size,
                     context=arguments_of(request.task, request.id),
                     serializer=task.serializer,
@@ -246,133 +259,57 @@ class Executor:
             states.RETRY, reason, failure=failure, eta=plan.when, plan=plan, body=body, retry=retry
         )
 
-    # Hooks
-
     def _conclude(
         self, attempt: Attempt, task: Task[..., Any], request: Request, *, runtime: float
     ) -> Attempt:
         """Call the hooks and send the signals of a verdict, before it is recorded."""
-        id, args, kwargs = request.id, request.args, request.kwargs
+        trace = None if attempt.failure is None else attempt.failure.traceback
+        if attempt.state == states.FAILURE and attempt.failure is not None:
+            reason = hooks.asked_to_retry(task, request, attempt.value, trace)
+            if reason is None:
+                hooks.failed(task, request, attempt.value, trace)
+            else:
+                attempt = self._retry_as_planned(reason, task, request)
         if attempt.state == states.SUCCESS:
-            if "on_success" in task.hooks:
-                self._guard(task, request, task.on_success, attempt.value, id, args, kwargs)
-            if signals.task_success.receivers:
-                signals.task_success.send(sender=task, result=attempt.value, runtime=runtime)
-        elif attempt.state == states.FAILURE and attempt.failure is not None:
-            attempt = self._conclude_failure(attempt, task, request)
+            hooks.succeeded(task, request, attempt.value, runtime=runtime)
         elif attempt.state == states.RETRY and attempt.counted:
-            self._conclude_retry(attempt, task, request)
-        if attempt.state in _NEEDS_AFTER_RETURN and "after_return" in task.hooks:
-            self._guard(
-                task, request, task.after_return, attempt.state, attempt.value, id, args, kwargs,
-                None,
-            )  # fmt: skip
+            words = "" if attempt.failure is None else attempt.failure.traceback or ""
+            hooks.retried(task, request, attempt.value, attempt.retry, words)
+        if attempt.state in _NEEDS_AFTER_RETURN:
+            hooks.returned(task, request, attempt.state, attempt.value)
         return attempt
 
-    def _conclude_failure(
-        self, attempt: Attempt, task: Task[..., Any], request: Request
-    ) -> Attempt:
-        id, args, kwargs = request.id, request.args, request.kwargs
-        error, failure = attempt.value, attempt.failure
-        if failure is None:
-            return attempt
-        info = ExceptionInfo(error, failure.traceback, internal=False)
-        if "on_failure" in task.hooks:
-            try:
-                task.on_failure(error, id, args, kwargs, info)
-            except Retry as retry:
-                attempt = self._retry_as_planned(retry, task, request)
-            except BaseException as problem:
-                self._report(task, request, problem)
-            if request.retry_plan is not None and attempt.state == states.FAILURE:
-                attempt = self._retry_as_planned(error, task, request)
-            if attempt.state == states.RETRY:
-                self._conclude_retry(attempt, task, request)
-                return attempt
-        if signals.task_failure.receivers:
-            signals.task_failure.send(
-                sender=task, task_id=id, exception=error, args=args, kwargs=kwargs,
-                traceback=error.__traceback__, einfo=info,
-            )  # fmt: skip
-        return attempt
 
-    def _conclude_retry(self, attempt: Attempt, task: Task[..., Any], request: Request) -> None:
-        failure = attempt.failure
-        info = ExceptionInfo(attempt.value, failure.traceback if failure else None, internal=False)
-        if "on_retry" in task.hooks:
-            self._guard(
-                task, request, task.on_retry, attempt.value, request.id, request.args,
-                request.kwargs, info,
-            )  # fmt: skip
-        if signals.task_retry.receivers:
-            signals.task_retry.send(sender=task, request=request, reason=attempt.retry, einfo=info)
+def _in_a_thread(coroutine: Any) -> Any:
+    """Run a coroutine while this thread's event loop stands in the middle of another one."""
+    import asyncio
+    import threading
 
-    def mourn(
-        self, task: Task[..., Any], request: Request, error: Exception, info: ExceptionInfo
-    ) -> None:
-        """Call the hooks of a job that has failed without running to its end."""
-        mark = current_request.set(request)
-        id, args, kwargs = request.id, request.args, request.kwargs
+    context = contextvars.copy_context()
+    result: list[tuple[Any, BaseException | None]] = []
+
+    def run() -> None:
         try:
-            if "on_failure" in task.hooks:
-                self._guard(task, request, task.on_failure, error, id, args, kwargs, info)
-            if "after_return" in task.hooks:
-                self._guard(
-                    task, request, task.after_return, states.FAILURE, error, id, args, kwargs, None
-                )
-            if signals.task_failure.receivers:
-                signals.task_failure.send(
-                    sender=task, task_id=id, exception=error, args=args, kwargs=kwargs,
-                    traceback=None, einfo=info,
-                )  # fmt: skip
-        finally:
-            current_request.reset(mark)
+            result.append((context.run(asyncio.run, coroutine), None))
+        except BaseException as error:  # it is raised again where it is waited for
+            result.append((None, error))
 
-    def _guard(self, task: Task[..., Any], request: Request, hook: Any, *arguments: Any) -> None:
-        """Call a hook; its error is logged, and changes no verdict: not even a `SystemExit`."""
-        try:
-            hook(*arguments)
-        except BaseException as problem:
-            self._report(task, request, problem)
-
-    def _report(self, task: Task[..., Any], request: Request, problem: BaseException) -> None:
-        """Tell of an exception that user code raised where no job can fail any more."""
-        logger.error("a hook of %s[%s] raised", task.name, request.id, exc_info=problem)
-        if signals.task_internal_error.receivers:
-            words = describe(problem)
-            signals.task_internal_error.send(
-                sender=task, task_id=request.id, args=request.args, kwargs=request.kwargs,
-                request=request, exception=problem, traceback=problem.__traceback__,
-                einfo=ExceptionInfo(problem, words.traceback, internal=True),
-            )  # fmt: skip
+    thread = threading.Thread(target=run, name="litequeue-eager")
+    thread.start()
+    thread.join()
+    value, error = result[0]
+    if error is not None:
+        raise error
+    return value
 
 
-def run_errand(app: Workplace, errand: Errand, hostname: str) -> None:
-    """Call the hooks and send the signal of a verdict that was made without a child."""
-    lease, failure = errand.lease, errand.failure
-    task = app.tasks.get(lease.task)
-    try:
-        args, kwargs = app.codec.loads_arguments(
-            lease.body, context=arguments_of(lease.task, lease.id)
-        )
-    except ValueError as error:
-        logger.warning("the arguments of %s[%s] cannot be read: %s", lease.task, lease.id, error)
-        args, kwargs = [], {}
-    request = request_for(lease, args, kwargs, hostname)
-    with working_for(app):
-        if errand.why == "task_unknown":
-            signals.task_unknown.send(
-                sender=hostname, message=lease.body, exc=NotRegistered(lease.task),
-                name=lease.task, id=lease.id,
-            )  # fmt: skip
-        elif errand.why == "task_revoked":
-            signals.task_revoked.send(
-                sender=task, request=request, terminated=False, signum=None, expired=True
-            )
-        elif failure is not None and task is not None:
-            lost = WorkerLostError(failure.message)
-            info = ExceptionInfo(lost, None, internal=True)
-            Executor(app, SYSTEM, hostname).mourn(task, request, lost, info)
+def _wait(retry: Retry, task: Task[..., Any], now: float) -> float:
+    """Return the seconds until a retry that the task raised by itself."""
+    if retry.when is None:
+        return float(task.default_retry_delay)
+    if isinstance(retry.when, datetime):
+        return max(0.0, (moment(retry.when) or now) - now)
+    return float(retry.when)
 
 
 def _as_shown(error: Ignore, request: Request) -> Attempt:

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Final
 
 from litequeue import serialization
-from litequeue.exceptions import LiteQueueError
 from litequeue.job import Failure
 
 MESSAGE_LIMIT: Final = 64 * 1024
@@ -58,12 +57,12 @@ def describe(
         name = f"{kind.__module__}.{name}"
     try:
         message = str(error)
-    except Exception as failure:  # a broken __str__ must not cost the job its verdict
+    except BaseException as failure:  # a broken __str__ must not cost the job its verdict
         message = f"<{name} whose str() raised {type(failure).__name__}>"
     return Failure(
         type_name or name,
-        _clean(message),
-        _clean(
+        clean(message),
+        clean(
             "".join(_lines(error, error.__traceback__ or getattr(raised_as, "__traceback__", None)))
         ),
         _arguments(error),
@@ -76,28 +75,28 @@ def _lines(error: BaseException, trace: TracebackType | None) -> list[str]:
         trace = trace.tb_next
     try:
         return traceback.format_exception(type(error), error, trace)
-    except Exception as failure:
+    except BaseException as failure:
         return [f"<the traceback could not be written: {type(failure).__name__}>"]
 
 
 def _arguments(error: BaseException) -> str:
     try:
         arguments = serialization.dumps(list(error.args))
-    except LiteQueueError:
+    except BaseException:  # its args are whatever its class says
         arguments = ""
     if arguments and len(arguments) <= MESSAGE_LIMIT:
         return arguments
-    return json.dumps([_clean(repr_safely(error))])
+    return json.dumps([clean(repr_safely(error))])
 
 
 def repr_safely(value: object) -> str:
     """Return ``repr(value)``, or words about why there is none."""
     try:
         return repr(value)
-    except Exception as failure:
+    except BaseException as failure:
         return f"<{type(value).__name__} whose repr() raised {type(failure).__name__}>"
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Return text that SQLite can store: whole characters only, and not without end."""
     return text[:MESSAGE_LIMIT].encode("utf-8", "backslashreplace").decode()

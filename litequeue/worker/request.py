@@ -74,6 +74,7 @@ class Request:
     parent_id: str | None
     options: str | None = None
     trail: bool = True
+    ignores: bool = False
     is_eager: bool = False
     retry_plan: RetryPlan | None = None
     limit: int | None = None
@@ -114,7 +115,9 @@ class Request:
     @property
     def ignore_result(self) -> bool:
         """Whether this call, or else its task, keeps no result."""
-        return bool(self.extras.get("ignore_result", False))
+        if self.options is None:
+            return self.ignores
+        return bool(self.extras.get("ignore_result", self.ignores))
 
     @property
     def correlation_id(self) -> str:
@@ -213,6 +216,7 @@ def request_for(
     hostname: str,
     *,
     trail: bool = True,
+    ignore_result: bool = False,
 ) -> Request:
     """Build the request of an attempt."""
     return Request(
@@ -231,4 +235,5 @@ def request_for(
         parent_id=lease.parent,
         options=lease.options,
         trail=trail,
+        ignores=ignore_result,
     )

@@ -30,9 +30,11 @@ LATER: Final = frozenset({"scheduled", *RUNS, REVOKED})
 ANYWHERE: Final = frozenset({SUCCESS, FAILURE, REVOKED, PARKED})
 
 ESCAPES: Final = (
-    "\x1b[2J\x1b[31mred", "\x1b]0;title\x07", "\x9b31m", "\u202eevil", "\u2066x\u2069", "a\rb", "a\nb",
+    "\x1b[2J\x1b[31mred", "\x1b]0;title\x07", "\x9b31m", "\u202eevil", "\u2066x\u2069", "a\rb",
+    "a\nb",
     "\x00", "a\x00b", "[bold red]markup[/]", "[/]", "[link=file:///etc/passwd]x[/link]", "\u2028",
-    "\x7f", "\x08\x08", "\ufeff", "\u200b", "\U000e0041", "%s%n", "{0.__class__}", "'; DROP TABLE--",
+    "\x7f", "\x08\x08", "\ufeff", "\u200b", "\U000e0041", "%s%n", "{0.__class__}",
+    "'; DROP TABLE--",
     "../../etc/passwd", "-rf", "--help", "é" * 100, "\U0001f4a3",
 )  # fmt: skip
 BAD_UTF8: Final = (b"\xff", b"[[\xff],{}]", b"\xc3", b"\xed\xa0\x80", b"a\xf5b", b"\xc0\x80")
@@ -42,10 +44,11 @@ NUMBERS: Final = (
 )  # fmt: skip
 NAMES: Final = (
     "os.system", "__main__.x", "builtins.eval", "builtins.exec", "subprocess.Popen", "__import__",
-    "hostile_canary", "hostile_canary.app", "hostile_canary:app", f"{HOME}.never ", f" {HOME}.never",
+    "hostile_canary", "hostile_canary.app", "hostile_canary:app", f"{HOME}.never ",
+    f" {HOME}.never",
     f"{HOME}._hidden", f"{HOME}.Hidden", f"{HOME}.Secret", f"{HOME}:never", f"{HOME}.NEVER",
     f"{HOME}.app.close", f"{HOME}.app.tasks.clear", f"{HOME}.echo.run", f"{HOME}.echo.__call__",
-    f"{HOME}.__dict__", f"{HOME}.double\x00", f"{HOME}.doublе", "double", "echo", "never", "*",
+    f"{HOME}.__dict__", f"{HOME}.double\x00", f"{HOME}.doubl\u0435", "double", "echo", "never", "*",
     f"{HOME}.*", "tests.hostile.app.doubl", "tests.hostile.app.doublee", "__class__", "__init__",
     "__missing__", "__getattr__", "pop", "clear", "update", "celery.backend_cleanup", "None",
 )  # fmt: skip
@@ -108,7 +111,8 @@ def nested(rng: random.Random) -> Row:
 
 
 def huge_number(rng: random.Random) -> Row:
-    number = any_of(rng, "9" * 5000, "9" * 4000, "1e999", "-1e999", "1E+400", "0." + "0" * 9000 + "1",
+    number = any_of(rng, "9" * 5000, "9" * 4000, "1e999", "-1e999", "1E+400",
+                    "0." + "0" * 9000 + "1",
                     "-" + "9" * 30, "1e-999")  # fmt: skip
     return Row(
         "huge number", RUNS, {"task": task(any_of(rng, "echo", "mirror"))}, f"[[{number}],{{}}]"
@@ -149,8 +153,10 @@ def odd_tag(rng: random.Random) -> Row:
     value = any_of(
         rng, {"__type__": "decimal", "__value__": "1e999999999"}, {"__type__": "set"},
         {"__type__": "path", "__value__": "\x00"}, {"__type__": "path", "__value__": "/etc/passwd"},
-        {"__type__": "evil", "__value__": 1, "more": 2}, {"__value__": 1}, {"__reduce__": ["os.system"]},
-        {"__type__": "decimal", "__value__": "sNaN"}, {"__type__": "dict", "__value__": [["__type__", 1]]},
+        {"__type__": "evil", "__value__": 1, "more": 2}, {"__value__": 1},
+        {"__reduce__": ["os.system"]},
+        {"__type__": "decimal", "__value__": "sNaN"}, {"__type__": "dict",
+        "__value__": [["__type__", 1]]},
     )  # fmt: skip
     return Row("odd tag", RUNS, {"task": task(any_of(rng, "echo", "mirror", "locate"))},
                json.dumps([[value], {}]))  # fmt: skip
@@ -336,7 +342,8 @@ def dead_ones_lease(rng: random.Random) -> Row:
 
 def ended(rng: random.Random) -> Row:
     result = any_of(rng, *ESCAPES, "{", "NaN", "[" * 5000, "!pickle,x", "1e999", "9" * 5000,
-                    '{"__type__":"os.system","__value__":"touch canary-result"}', b"\xff")  # fmt: skip
+                    '{"__type__":"os.system","__value__":"touch canary-result"}',
+                    b"\xff")  # fmt: skip
     state = any_of(
         rng, *ESCAPES, "SUCCESS", "FAILURE", "REVOKED", "", "PENDING", "x" * 1000, b"\xff"
     )
@@ -360,7 +367,8 @@ MAKERS: Final[tuple[tuple[Maker, int], ...]] = (
     (broken_json, 110), (wrong_shape, 60), (nested, 40), (huge_number, 40), (wrong_arguments, 40),
     (tagged, 130), (odd_tag, 40), (other_form, 90), (inflated, 6), (large, 3), (unknown_name, 90),
     (unprintable, 90), (bad_utf8, 60), (parked_unreadable, 6), (late_unreadable, 15),
-    (odd_options, 60), (odd_number, 50), (overflowing, 15), (odd_moment, 30), (odd_seq, 12), (odd_phase, 10),
+    (odd_options, 60), (odd_number, 50), (overflowing, 15), (odd_moment, 30), (odd_seq, 12),
+    (odd_phase, 10),
     (no_ones_lease, 5), (dead_ones_lease, 12), (ended, 40), (unlisted_queue, 5), (no_payload, 10),
 )  # fmt: skip
 
@@ -432,7 +440,8 @@ def litter(
     where = {"root": "/", "python": "3", "path": str(path), "device": str(status.st_dev),
              "inode": str(status.st_ino)}  # fmt: skip
     evil = ("hostile_canary:app", "hostile_canary", "os:system", "../../evil:app", "a:b()", "os;x",
-            "__import__('hostile_canary'):x", "hostile_canary:app.run", *ESCAPES, b"\xff:a")  # fmt: skip
+            "__import__('hostile_canary'):x", "hostile_canary:app.run", *ESCAPES,
+            b"\xff:a")  # fmt: skip
     add = _adding(connection)
     for number, name in enumerate(evil):
         add("litequeue_app", {"name": name, **where, "recorded": NUMBERS[number % 15] * 1.0})

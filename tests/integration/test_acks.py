@@ -85,7 +85,8 @@ def test_an_early_acked_job_ends_with_its_killed_worker(
     site.open_gate("unread")
     start(site, children=1)
     assert_lost(result)
-    assert unread.get(timeout=10) == "unread", "what nobody had claimed runs"
+    if slots == "kept":  # else nobody can tell it from one that ran, if it was claimed
+        assert unread.get(timeout=10) == "unread", "what had not begun runs"
     assert len(site.journal.starts("job")) == 1
 
 
@@ -191,12 +192,14 @@ def test_early_acked_jobs_start_at_most_once_whoever_is_killed(site: Site) -> No
     dice = random.Random(5709)
     for _ in range(2):
         start(site)
-    results = app.enqueue_many([(early_nap, (f"job-{n}", 0.005 * (n % 3))) for n in range(300)])
+    results = app.enqueue_many(
+        [(early_nap, (f"job-{n}", 0.01 + 0.005 * (n % 3))) for n in range(300)]
+    )
     kills = Counter[str]()
     while sum(kills.values()) < KILLS:
         if len(site.journal.starts()) > len(results) - 60:
             results += app.enqueue_many(
-                [(early_nap, (f"more-{len(results) + n}", 0.003)) for n in range(150)]
+                [(early_nap, (f"more-{len(results) + n}", 0.01)) for n in range(150)]
             )
         until = len(site.journal.starts()) + dice.randrange(8)
         wait_until(lambda until=until: len(site.journal.starts()) >= until)
@@ -208,9 +211,11 @@ def test_early_acked_jobs_start_at_most_once_whoever_is_killed(site: Site) -> No
     starts = Counter(entry.id for entry in site.journal.starts())
     assert {id: count for id, count in starts.items() if count > 1} == {}
     never = [each.id for each in results if each.id not in starts]
-    # Between its slot and its first line a child is a moment in which nobody can know.
-    assert len(never) <= KILLS // 20, never
-    assert all(app.AsyncResult(id).state == "FAILURE" for id in never)
+    # Killed between its slot and its first line: nobody can know, so it counts as begun.
+    assert len(never) <= KILLS // 10, never
+    for id in never:
+        with pytest.raises(WorkerLostError, match="while running it, and it was acknowledged"):
+            app.AsyncResult(id).get(timeout=1)
     assert min(kills[victim] for victim in ("child", "consumer", "supervisor", "everybody")) > 0
 
 

@@ -20,6 +20,8 @@ IN_SUPERVISOR = {
     "celeryd_init", "celeryd_after_setup", "import_modules", "worker_init", "worker_ready",
     "worker_before_create_process", "worker_shutting_down", "worker_shutdown",
 }  # fmt: skip
+OF_EVERY_PROGRAM = {"import_modules", "after_setup_logger", "after_setup_task_logger"}
+"""A child that is started as a new program imports the app and sets up its log for itself."""
 ONCE = IN_SUPERVISOR - {"worker_before_create_process", "import_modules"}
 ABOUT_WORKERS = IN_SUPERVISOR | {"worker_process_init", "worker_process_shutdown"}
 
@@ -56,12 +58,11 @@ def test_each_signal_is_sent_in_its_process(site: Site, facts: Record, start_met
         "task_received", "task_prerun", "task_postrun", "task_success", "task_failure",
         "task_retry", "task_rejected",
     }  # fmt: skip
-    # A spawned child imports the app for itself.
-    imported = {"import_modules"} if start_method == "spawn" else set()
+    in_supervisor = IN_SUPERVISOR | OF_EVERY_PROGRAM
     for fact in heard:
-        if fact["fact"] in imported:
-            continue
-        if fact["fact"] in IN_SUPERVISOR:
+        if fact["fact"] in OF_EVERY_PROGRAM and start_method == "spawn":
+            assert fact["pid"] in (worker.supervisor, *children), fact
+        elif fact["fact"] in in_supervisor:
             assert fact["pid"] == worker.supervisor, fact
         else:
             assert fact["pid"] in children, fact

@@ -21,11 +21,12 @@ from typing import Any, Final
 from litequeue import log, signals
 from litequeue.app import LiteQueue
 from litequeue.clock import SYSTEM
-from litequeue.context import importing, set_current_app
+from litequeue.context import importing, working_for
 from litequeue.finding import find_app
 from litequeue.job import Errand
 from litequeue.worker.channel import Channel
-from litequeue.worker.executor import Executor, run_errand
+from litequeue.worker.executor import Executor
+from litequeue.worker.hooks import run_errand
 from litequeue.worker.liveness import OWNER_VARIABLE
 from litequeue.worker.os_signals import ignore_stop_signals
 from litequeue.worker.slots import Slots
@@ -46,8 +47,12 @@ class ChildSpec:
 
 def serve(app: LiteQueue, spec: ChildSpec, channel: Channel, slots: Slots) -> None:
     """Run leases until the worker wants no more of them."""
+    with working_for(app):
+        _serve(app, spec, channel, slots)
+
+
+def _serve(app: LiteQueue, spec: ChildSpec, channel: Channel, slots: Slots) -> None:
     app.introduced = True  # its worker has done that
-    set_current_app(app)
     signals.worker_process_init.send(sender=spec.hostname)
     executor = Executor(app, SYSTEM, spec.hostname)
     pid, index, now = os.getpid(), spec.index, SYSTEM.now
@@ -56,6 +61,8 @@ def serve(app: LiteQueue, spec: ChildSpec, channel: Channel, slots: Slots) -> No
         while (lease := channel.next_lease()) is not None:
             if isinstance(lease, Errand):
                 run_errand(app, lease, spec.hostname)
+                if os.getpid() != pid:  # a hook forked and let its child return
+                    os._exit(1)
                 continue
             slots.begin(index, lease.seq, now(), lease.token)
             if lease.once:

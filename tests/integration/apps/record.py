@@ -28,7 +28,7 @@ class Record:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "record"
 
-    def facts(self, name: str | None = None, **fields: Any) -> list[dict[str, Any]]:
+    def facts(self, name: str | None = None, /, **fields: Any) -> list[dict[str, Any]]:
         """Return the facts of this name that have all these fields."""
         if not self.path.exists():
             return []
@@ -40,7 +40,7 @@ class Record:
         return [fact["fact"] for fact in self.facts(**fields)]
 
     def wait_for(
-        self, name: str, number: int = 1, timeout: float = 10.0, **fields: Any
+        self, name: str, /, number: int = 1, timeout: float = 10.0, **fields: Any
     ) -> list[dict[str, Any]]:
         """Wait until there are ``number`` such facts; return all of them."""
         wait_until(lambda: len(self.facts(name, **fields)) >= number, timeout)

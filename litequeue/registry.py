@@ -1,0 +1,113 @@
+"""The tasks of an app: registered one by one, given shared ones and settings at first use."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from litequeue import loading, signals
+from litequeue.annotations import annotate, fill_in
+from litequeue.declaring import check_task
+from litequeue.exceptions import ImproperlyConfigured, NotRegistered
+from litequeue.task import Task
+
+
+class Tasks(dict[str, Task[..., Any]]):
+    """The tasks by name; a missing one raises `NotRegistered`."""
+
+    def __missing__(self, name: str) -> Task[..., Any]:
+        """Raise `NotRegistered`, with the nearest name."""
+        import difflib
+
+        close = difflib.get_close_matches(name, self, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else "; is its module imported?"
+        raise NotRegistered(f"no task is named {name!r}{hint}")
+
+
+shared: Final[list[Callable[[Any], object]]] = []
+"""What makes the shared tasks: each is called with every app, those to come included."""
+
+
+class Registry:
+    """The tasks of ``app``, and the modules they are still to come from."""
+
+    def __init__(self, app: Any) -> None:
+        self.tasks = Tasks()
+        self._app = app
+        self._lock = threading.RLock()
+        self._final: set[str] = set()
+        self._made = 0
+        self._configured = False
+        self._announced = False
+        self._discoveries: list[Callable[[], object]] = []
+
+    def register(self, task: Task[..., Any]) -> None:
+        """Add ``task``; raises `ImproperlyConfigured` when another one has its name."""
+        present = self.tasks.get(task.name)
+        if present is not None and _origin(present) != _origin(task):
+            raise ImproperlyConfigured(
+                f"two tasks are named {task.name!r}; give one of them a name= of its own"
+            )
+        check_task(task)
+        task.bind(self._app)
+        fill_in(task, self._app.conf)
+        self._app.types.learn(task.run)
+        self.tasks[task.name] = task
+        self._final.discard(task.name)
+
+    def finalize(self) -> None:
+        """Give shared tasks, settings and annotations to the tasks, those that lack them yet."""
+        if len(self._final) == len(self.tasks) and self._made == len(shared) and self._announced:
+            return
+        app = self._app
+        with self._lock:
+            if not self._configured:
+                self._configured = True
+                app.on_configure.send(sender=app)
+                app.on_after_configure.send(sender=app, source=app.conf)
+            while self._made < len(shared):  # one that fails is tried again at the next use
+                shared[self._made](app)
+                self._made += 1
+            for name, task in list(self.tasks.items()):
+                if name not in self._final:
+                    annotate(task, app.conf)
+                    check_task(task)
+                    self._final.add(name)
+            first, self._announced = not self._announced, True
+        if first:
+            app.on_after_finalize.send(sender=app)
+
+    def discover(
+        self, packages: Iterable[str] | Callable[[], Iterable[str]], related_name: str | None
+    ) -> Callable[[], object]:
+        """Return what imports ``related_name`` of each package."""
+
+        def discover() -> object:
+            found = packages() if callable(packages) else packages
+            names = [found] if isinstance(found, str) else list(found)
+            return loading.import_related(names, related_name)
+
+        return discover
+
+    def discover_later(self, discovery: Callable[[], object]) -> None:
+        """Have `import_modules` call ``discovery``."""
+        self._discoveries.append(discovery)
+
+    def import_modules(self, names: Iterable[str]) -> None:
+        """Import the modules of tasks, as a worker does; raises what they raise."""
+        for _, response in signals.import_modules.send(sender=self._app):
+            if isinstance(response, Exception):
+                raise response
+        discoveries, self._discoveries = self._discoveries, []
+        for discovery in discoveries:
+            discovery()
+        for name in names:
+            importlib.import_module(name)
+        self.finalize()
+
+
+def _origin(task: Task[..., Any]) -> tuple[str, str]:
+    kind = type(task)
+    return loading.importable(kind.__module__), kind.__qualname__
