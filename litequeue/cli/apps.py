@@ -91,7 +91,9 @@ def unsafe(path: str) -> Iterator[str]:
     if not hasattr(os, "getuid"):
         yield "this system does not say who may write to a file"
         return
-    for each in (os.path.dirname(path), path, f"{path}-wal"):  # noqa: PTH120 - pathlib takes 5 ms to import
+    # The app is imported from the working directory, so that one counts, too.
+    here = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
+    for each in (os.path.dirname(path), path, f"{path}-wal", here):  # noqa: PTH120 - as above
         try:
             status = os.stat(each)  # noqa: PTH116 - pathlib takes 5 ms to import
         except FileNotFoundError:
@@ -116,13 +118,14 @@ def load(wanted: Wanted, path: str, *, rebind: bool = False) -> LiteQueue:
     """
     from litequeue.context import importing
     from litequeue.finding import find_app
+    from litequeue.worker.os_signals import Stopped
 
     name = wanted.name
     _refuse_a_file(name, path)
     try:
         with importing(name):
             app = find_app(name)
-    except EnqueuedAtImport:
+    except (EnqueuedAtImport, Stopped):
         raise
     except NotRegistered as error:
         raise ImproperlyConfigured(f"{error}{_apps_in(name, path)}") from error

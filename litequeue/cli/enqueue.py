@@ -27,7 +27,7 @@ from litequeue.clock import SYSTEM
 if TYPE_CHECKING:
     from litequeue.config import Settings
     from litequeue.facts import TaskFacts
-    from litequeue.job import Job, arguments_of
+    from litequeue.job import Job
     from litequeue.store import Record, Store
 
 FOR_EVER: Final = "for ever"
@@ -117,7 +117,7 @@ def make_job(
     """Make the job of a call, with JSON arguments; raises as `Task.apply_async` does."""
     from litequeue.calling import CallOptions, check_name
     from litequeue.configured import Configured
-    from litequeue.job import Job, new_id
+    from litequeue.job import Job, arguments_of, new_id
     from litequeue.serialization import Types
 
     now = SYSTEM.now()

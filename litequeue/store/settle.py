@@ -135,7 +135,7 @@ def is_about_a_value(error: BaseException) -> bool:
     """Tell whether ``error`` is about a value that SQLite cannot take, not about the file."""
     cause = sqlite_error(error.__cause__ or error)
     kinds = (sqlite3.IntegrityError, sqlite3.DataError)
-    return isinstance(error, OverflowError) or isinstance(cause, kinds)
+    return isinstance(error, OverflowError | UnicodeError) or isinstance(cause, kinds)
 
 
 def _end_row(outcome: Outcome, now: float, keep: Keep) -> tuple[Any, ...]:

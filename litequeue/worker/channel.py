@@ -91,14 +91,10 @@ class Channel:
         for fields in _unread(self.outcomes_out):
             yield outcome_from_wire(fields)
 
-    def take_back(self) -> list[Lease]:
-        """Take the leases back that no child has read; errands among them are sent again."""
+    def take_back(self) -> list[Lease | Errand]:
+        """Take back what no child has read."""
         self._drop_refused()
-        unread = [from_wire(fields) for fields in _unread(self.jobs_out)]
-        for errand in unread:
-            if isinstance(errand, Errand):
-                self.send_errand(errand)
-        return [lease for lease in unread if isinstance(lease, Lease)]
+        return [from_wire(fields) for fields in _unread(self.jobs_out)]
 
     # The child's side
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import select
-from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +16,7 @@ from litequeue.clock import Clock
 from litequeue.config import Settings
 from litequeue.exceptions import QueueBusy, QueueFull, StoreError
 from litequeue.facts import AppFacts, TaskFacts
-from litequeue.job import Lease, Outcome
+from litequeue.job import Outcome
 from litequeue.store import Database, Keep, jobs, leases, registry, workers
 from litequeue.store.claim import Claim, Settled
 from litequeue.store.errors import IOFailure
@@ -36,7 +34,8 @@ from litequeue.worker.link import Death, Link, Manifest
 from litequeue.worker.liveness import kill_orphans
 from litequeue.worker.neighbours import Neighbours, remove_files
 from litequeue.worker.pace import Pace
-from litequeue.worker.slots import Slots
+from litequeue.worker.slots import RING, Slots
+from litequeue.worker.strays import PATIENCE, Strays
 
 logger: Final = logging.getLogger("litequeue.worker")
 
@@ -44,8 +43,6 @@ PASSING: Final = (QueueBusy, QueueFull, IOFailure)
 """What may be over soon; everything is kept in memory meanwhile."""
 STALL: Final = 0.05
 """Seconds without an outcome after which unread leases are given back to the file."""
-PATIENCE: Final = 0.5
-"""Seconds to wait for the write lock before looking at everything else again."""
 BACK_OFF: Final = 0.5
 LAST_WORDS: Final = 30.0
 """Seconds to keep trying to give leases back when the supervisor is gone."""
@@ -94,19 +91,27 @@ class Consumer:
         self._abandoned = False
         self._tasks: frozenset[str] = frozenset()
         self._once: frozenset[str] = frozenset()
-        self._fragile: frozenset[str] = frozenset()
         self._untracked: frozenset[str] = frozenset()
         self._accounts = Accounts()
-        self._unsent: deque[Lease] = deque()
         self._outcomes: list[Outcome] = []
-        self._deaths: deque[tuple[int, Death]] = deque()
         self._pace = Pace()
         self._journal = Journal(clock)
         self._errands = Errands(self.database)
         self._ringer = Ringer(options.path, clock)
+        self._strays = Strays(
+            self.database,
+            self._accounts,
+            channel,
+            slots,
+            self._ringer,
+            self._journal,
+            self._errands,
+            clock,
+            gather=self._gather_outcomes,
+            changed=self._look_again,
+        )
         self._next_due: float | None = None
         self._last_outcome = 0.0
-        self._audit_at: float | None = None
         self._mark_at: float | None = None
         self._drained_told = False
         self._poll = select.poll()
@@ -184,8 +189,10 @@ class Consumer:
         for lease in leases.leases_of(self.database, self.owner):
             self._accounts.take(lease)
         self._must_adopt = False
+        # A commit that seemed to fail may have claimed again what it settled.
+        self._outcomes = [o for o in self._outcomes if self._accounts.is_ours(o.seq, o.token)]
         if self._accounts:
-            self._audit_at = self._mark_at = self._clock.monotonic()
+            self._strays.audit_at = self._mark_at = self._clock.monotonic()
 
     def _close(self) -> None:
         if hasattr(self, "_ears"):  # as far as opening got
@@ -202,8 +209,8 @@ class Consumer:
             self._gather(self._sleep_time())
             now = self._clock.monotonic()
             self.hungry |= self._ears.look_now_and_then()
-            self._settle_deaths()
-            self._audit(now)
+            self._strays.settle_deaths(self._outcomes, self._link)
+            self._strays.audit(now)
             self._settle_and_claim(now)
             if not self.stopping:
                 self._hand_out()
@@ -227,12 +234,17 @@ class Consumer:
     def _room(self) -> int:
         if self.stopping or self.manifest is None:
             return 0
+        if self._errands.are_many():
+            return 0
         out = len(self._accounts) - len(self._outcomes)
-        return max(0, self._slots.count * self._pace.depth() - out)
+        room = self._slots.count * self._pace.depth()
+        if self._once:  # one child may run them all, and has to note each
+            room = min(room, max(self._slots.count, RING))
+        return max(0, room - out)
 
     def _sleep_time(self) -> float:
         """Return how long to sleep; 0 when there is something to do."""
-        if self._outcomes or self._deaths:
+        if self._outcomes or self._strays.deaths:
             return 0.0
         now = self._clock.monotonic()
         wait = self._ears.longest_sleep()
@@ -247,8 +259,8 @@ class Consumer:
             wait = min(wait, self._mark_at - now)
         if len(self._accounts) > self._slots.count:
             wait = min(wait, STALL)
-        if self._audit_at is not None:
-            wait = min(wait, self._audit_at - now)
+        if self._strays.audit_at is not None:
+            wait = min(wait, self._strays.audit_at - now)
         return max(0.0, wait)
 
     def _gather(self, timeout: float) -> None:
@@ -267,7 +279,8 @@ class Consumer:
             self.hungry = True
         self._gather_outcomes()
 
-    def _gather_outcomes(self) -> None:
+    def _gather_outcomes(self) -> list[Outcome]:
+        """Read the outcomes that have arrived; return all that wait to be settled."""
         total = 0.0
         count = 0
         for outcome in self._channel.poll():
@@ -280,6 +293,7 @@ class Consumer:
         if count:
             self._pace.record(total, count)
             self._last_outcome = self._clock.monotonic()
+        return self._outcomes
 
     def _settle_and_claim(self, now: float) -> None:
         room = self._room()
@@ -332,7 +346,7 @@ class Consumer:
             self._ringer.ring_workers()
         for lease in settled.leases:
             self._accounts.take(lease)
-            self._unsent.append(lease)
+            self._strays.unsent.append(lease)
         self._errands.unknown(settled.parked)
         self._errands.expired(settled.expired)
 
@@ -345,10 +359,11 @@ class Consumer:
 
     def _hand_out(self) -> None:
         self._errands.hand_out(self._channel)
-        while self._unsent:
-            if not self._channel.submit(self._unsent[0]):
+        unsent = self._strays.unsent
+        while unsent:
+            if not self._channel.submit(unsent[0]):
                 return
-            self._unsent.popleft()
+            unsent.popleft()
             if self._mark_at is None:
                 self._mark_at = self._clock.monotonic() + STALL
 
@@ -362,92 +377,7 @@ class Consumer:
             return
         oldest = min(run.started for run in running.values())
         self._pace.slow_down(max(STALL, self._clock.now() - oldest))
-        self._give_back(self._take_back())
-
-    # Leases that no child runs
-
-    def _take_back(self) -> list[Lease]:
-        unread = [*self._channel.take_back(), *self._unsent]
-        self._unsent.clear()
-        return [lease for lease in unread if self._accounts.is_ours(lease.seq, lease.token)]
-
-    def _give_back(self, unharmed: Iterable[Lease]) -> None:
-        """Release leases, unharmed and uncounted; not those that must not begin twice."""
-        given = list(unharmed)
-        if any(lease.once for lease in given):
-            given = self._give_up_begun(given)
-        held = [(lease.seq, lease.token) for lease in given]
-        if not held:
-            return
-        self.hungry = True
-        try:
-            leases.release(self.database, held, wait=PATIENCE)
-        except StoreError:
-            self._audit_at = self._clock.monotonic()  # the audit finds them and tries again
-            raise
-        for seq, _ in held:
-            self._accounts.drop(seq)
-        self._ringer.ring_workers()
-
-    def _give_up_begun(self, given: list[Lease]) -> list[Lease]:
-        """End what had begun, acknowledged, and brought no verdict; return the others."""
-        begun = self._slots.begun()
-        lost = [lease for lease in given if lease.once and lease.token in begun]
-        if lost:
-            self._audit_at = self._clock.monotonic()  # if this fails, the audit finds them again
-            reason = "it was stopped, or its verdict was lost with a process"
-            self._reap([Lost(lease=lease, ran=True, reason=reason) for lease in lost])
-        return [lease for lease in given if lease not in lost]
-
-    def _settle_deaths(self) -> None:
-        """Settle the jobs of dead children: their outcomes were read first."""
-        while self._deaths:
-            number, death = self._deaths[0]
-            lease = self._accounts.find(death.seq, death.token, without=self._outcomes)
-            if lease is not None and death.blame:
-                self._reap([Lost(lease=lease, ran=True, reason=death.reason)])
-            elif lease is not None:
-                self._give_back([lease])
-            self._deaths.popleft()
-            self._link.send(messages.ACKNOWLEDGED, number)
-            self._audit_at = self._clock.monotonic()
-
-    def _reap(self, lost: list[Lost]) -> None:
-        given_up = leases.reap(
-            self.database,
-            lost,
-            now=self._clock.now(),
-            keep=self.keep,
-            max_deliveries=self.manifest.max_deliveries if self.manifest else 3,
-            fragile=self._fragile,
-            wait=PATIENCE,
-        )
-        poison = {lease.seq for lease in given_up}
-        for item in lost:
-            self._accounts.drop(item.lease.seq)
-            words = f"{item.reason}; " + (
-                "given up" if item.lease.seq in poison else "it runs again"
-            )
-            self._journal.event(item.lease, logging.ERROR, words)
-        self._ringer.ring_waiters([lease.id for lease in given_up])
-        self.hungry = True
-        self._ringer.ring_workers()
-        self._errands.failed(given_up, lost[0].reason)
-
-    def _audit(self, now: float) -> None:
-        """Find leases that went down with a process, between its reading and its slot."""
-        if self._audit_at is None or now < self._audit_at:
-            return
-        self._audit_at = None
-        unread = self._take_back()
-        self._gather_outcomes()
-        missing = self._accounts.missing(self._slots, unread, self._outcomes)
-        self._unsent.extend(unread)
-        if self._accounts.has_suspects():
-            self._audit_at = now + self._accounts.AUDIT_DELAY
-        if missing:
-            logger.info("%d lease(s) went down with a process unstarted", len(missing))
-            self._give_back(missing)
+        self._strays.give_back(self._strays.take_back())
 
     # Orders
 
@@ -455,21 +385,21 @@ class Consumer:
         if kind == messages.MANIFEST:
             self.manifest = Manifest(*fields)
             self._tasks = frozenset(self.manifest.tasks)
-            self._once = frozenset(self.manifest.once)
-            self._fragile = frozenset(self.manifest.fragile)
-            self._untracked = frozenset(self.manifest.untracked)
+            self._once = self.manifest.of_kind(messages.ONCE)
+            self._untracked = self.manifest.of_kind(messages.UNTRACKED)
             self._errands.set_manifest(self.manifest)
             self.keep = Keep(
                 success=self.manifest.result_expires, failure=self.manifest.result_failure_expires
             )
             self.database.set_durability(self.manifest.durability)
             self._duties.set_manifest(self.manifest, self.keep)
+            self._strays.set_manifest(self.manifest, self.keep)
             self.hungry = True
         elif kind == messages.APP:
             self._remember(*fields)
         elif kind == messages.DIED:
             number, *death = fields
-            self._deaths.append((number, Death(*death)))
+            self._strays.deaths.append((number, Death(*death)))
             self._gather_outcomes()
         elif kind == messages.STOP:
             self.stopping = True
@@ -489,8 +419,9 @@ class Consumer:
 
     def _drain(self) -> None:
         """Give back what no child runs; tell the supervisor once nothing is left."""
-        unread = self._take_back()
-        self._give_back(self._accounts if self._abandoned else unread)
+        unread = self._strays.take_back()
+        self._strays.give_back(self._accounts if self._abandoned else unread)
+        self._errands.hand_out(self._channel)  # children read all before they leave
         if not self._accounts and not self._outcomes and not self._drained_told:
             self._drained_told = True
             self._link.send(messages.DRAINED)
@@ -546,6 +477,6 @@ class Consumer:
             if lease.seq in running and running[lease.seq].token == lease.token
         ]
         if lost:
-            self._reap(lost)
-        self._give_back(list(self._accounts))
+            self._strays.reap(lost, with_worker=True)
+        self._strays.give_back(list(self._accounts))
         self._unregister()

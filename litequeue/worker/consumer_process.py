@@ -38,7 +38,7 @@ logger: Final = logging.getLogger("litequeue.worker")
 SILENCE: Final = 10.0
 """Seconds without a beat after which the consumer is replaced: it may hold the write lock."""
 HEALTHY: Final = 1.0
-TASKS_AT_ONCE: Final = 200
+TASKS_AT_ONCE: Final = 50
 """Tasks described per message, which has its limits (`link.py`)."""
 LONGEST_PAUSE: Final = 10.0
 _SETTINGS: Final = (

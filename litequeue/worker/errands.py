@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Final
 
 from litequeue.job import Errand, Failure, Lease
 from litequeue.store import Database, leases
 from litequeue.worker.channel import Channel
-from litequeue.worker.link import Manifest
+from litequeue.worker.link import HOOKED, Manifest
 
-FAILED = "task_failure"
-REVOKED = "task_revoked"
-UNKNOWN = "task_unknown"
+FAILED: Final = "task_failure"
+REVOKED: Final = "task_revoked"
+UNKNOWN: Final = "task_unknown"
+MANY: Final = 1000
+"""Errands that may wait in memory, payloads and all."""
 
 
 class Errands:
@@ -32,7 +35,7 @@ class Errands:
     def set_manifest(self, manifest: Manifest) -> None:
         """Learn who wants to hear of what."""
         self._listens = frozenset(manifest.listens)
-        self._hooked = frozenset(manifest.failure_hooks)
+        self._hooked = manifest.of_kind(HOOKED)
 
     def failed(self, given_up: Iterable[Lease], reason: str) -> None:
         """Tell that jobs have failed for good, because their worker was lost."""
@@ -52,6 +55,14 @@ class Errands:
         """Tell of jobs whose task is not known here."""
         if UNKNOWN in self._listens:
             self._due.extend(Errand(UNKNOWN, lease) for lease in parked)
+
+    def again(self, unread: Iterable[Errand]) -> None:
+        """Take back errands that no child has read, before those that are due."""
+        self._due.extendleft(reversed(list(unread)))
+
+    def are_many(self) -> bool:
+        """Tell whether no more jobs should be taken until the children have caught up."""
+        return len(self._due) >= MANY
 
     def hand_out(self, channel: Channel) -> None:
         """Send what there is room for."""

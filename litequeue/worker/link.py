@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from litequeue.exceptions import ImproperlyConfigured
+
 MANIFEST: Final = "manifest"
 APP: Final = "app"
 DIED: Final = "died"
@@ -36,26 +38,37 @@ _LARGEST: Final = 400_000
 """Bytes of a message: a manifest of some 8,000 tasks."""
 
 
+ONCE: Final = 1
+"""The task is acknowledged before it runs (`acks_late` false)."""
+FRAGILE: Final = 2
+"""It is not run again when its child dies (`reject_on_worker_lost` false)."""
+UNTRACKED: Final = 4
+"""It is never shown as STARTED."""
+HOOKED: Final = 8
+"""It has hooks to call when it fails without a child."""
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What the consumer knows of the app, as plain data.  Durations are seconds.
 
-    Among the tasks, ``once`` are acknowledged before they run, ``fragile`` not run again when
-    their child dies, ``untracked`` never shown as STARTED, and ``failure_hooks`` want an errand
-    when they fail without a child.  ``listens`` names the signals that have receivers.
+    ``kinds`` are flags of the tasks, in their order.  ``listens`` names the signals that have
+    receivers.
     """
 
     tasks: tuple[str, ...]
-    once: tuple[str, ...]
-    fragile: tuple[str, ...]
-    untracked: tuple[str, ...]
-    failure_hooks: tuple[str, ...]
+    kinds: tuple[int, ...]
     listens: tuple[str, ...]
     max_deliveries: int
     result_expires: float
     result_failure_expires: float
     visibility_timeout: float
     durability: str
+
+    def of_kind(self, flag: int) -> frozenset[str]:
+        """Return the tasks that have ``flag``."""
+        pairs = zip(self.tasks, self.kinds, strict=True)
+        return frozenset(task for task, kind in pairs if kind & flag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +93,11 @@ class Link:
         A peer that is gone is noticed when reading.
         """
         message = marshal.dumps((kind, *fields))
+        if len(message) > _LARGEST:
+            raise ImproperlyConfigured(
+                f"the app's tasks take {len(message):,} bytes to describe, and a worker takes at "
+                f"most {_LARGEST:,}; split the app, one worker for each part"
+            )
         try:
             self.socket.send(message, 0 if wait else socket.MSG_DONTWAIT)
         except BlockingIOError:

@@ -115,6 +115,12 @@ def _stat(pid: int | str) -> list[str] | None:
         return None
 
 
+def booted_here(owner: Identity) -> bool:
+    """Tell whether an owner ran since this machine's last start, as far as that can be known."""
+    boot = _boot_id()
+    return not boot or not owner.boot or owner.boot == boot
+
+
 def _boot_id() -> str:
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

@@ -22,7 +22,7 @@ from litequeue.store.leases import Lost
 from litequeue.store.wakeup import Ringer
 from litequeue.store.workers import Identity, Owner
 from litequeue.worker.journal import safe
-from litequeue.worker.liveness import Life, base_path, can_see, judge, kill_orphans
+from litequeue.worker.liveness import Life, base_path, booted_here, can_see, judge, kill_orphans
 from litequeue.worker.slots import Slots
 
 logger: Final = logging.getLogger("litequeue.worker")
@@ -95,7 +95,7 @@ class Neighbours:
             life = judge(neighbour.owner.identity)
             silent = now - neighbour.silent_since > timeout
             dead = life is Life.DEAD or (life is Life.UNSEEN and silent)
-            if dead and self._bury(neighbour.owner, keep, max_deliveries):
+            if dead and self._bury(neighbour.owner, life, keep, max_deliveries):
                 self._forget(id)
 
     def give_everyone_time(self) -> None:
@@ -120,7 +120,7 @@ class Neighbours:
             self._poll.unregister(neighbour.pidfd)
             os.close(neighbour.pidfd)
 
-    def _bury(self, owner: Owner, keep: Keep, max_deliveries: int) -> bool:
+    def _bury(self, owner: Owner, life: Life, keep: Keep, max_deliveries: int) -> bool:
         """End what a dead worker left running, take its leases back, remove its traces.
 
         False when somebody else is at it, or it was not so dead: look again.
@@ -129,7 +129,7 @@ class Neighbours:
         lost = [
             Lost(
                 lease=lease,
-                ran=_ran(lease, begun),
+                ran=_ran(lease, begun, sure=life is Life.DEAD),
                 reason=f"worker {owner.identity.name} died while running it",
             )
             for lease in leases.leases_of(self._database, owner.id)
@@ -168,16 +168,23 @@ def _pidfd(identity: Identity) -> int:
         return -1
 
 
-def _ran(lease: Lease, begun: set[int] | None) -> bool:
-    """Tell whether a lease was running; where nobody can know, it is as its task prefers."""
-    return bool(lease.once) if begun is None else lease.token in begun
+def _ran(lease: Lease, begun: set[int] | None, *, sure: bool) -> bool:
+    """Tell whether a lease had begun; where nobody can know, it is as its task prefers.
+
+    Only of a worker that is surely dead can it be said that it will not begin any more.
+    """
+    if lease.once and (begun is None or not sure):
+        return True
+    return begun is not None and lease.token in begun
 
 
 def _end_processes(identity: Identity, clock: Clock) -> set[int] | None:
     """End the children of a dead worker; return the tokens of what they had begun.
 
-    None when its slots are gone: then nobody knows.
+    None when its slots are gone, or their last lines with the power: then nobody knows.
     """
+    if not booted_here(identity):
+        return None
     try:
         slots = Slots(base_path(identity) + ".slots")
     except (OSError, ValueError):

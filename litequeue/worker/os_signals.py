@@ -13,6 +13,10 @@ _EXIT_CODES: Final = {signal.SIGTERM: 0, signal.SIGHUP: 0, signal.SIGINT: 130, s
 _HELD: Final = (*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD)
 
 
+class Stopped(SystemExit):
+    """The worker was told to stop while it imported its app."""
+
+
 class WakePipe:
     """Turns signals into bytes that a loop can wait for next to everything else."""
 
@@ -33,7 +37,7 @@ class WakePipe:
 
     @contextlib.contextmanager
     def ending_at_once(self) -> Iterator[None]:
-        """Meanwhile a stop signal raises `SystemExit` where it arrives: no loop reads the pipe.
+        """Meanwhile a stop signal raises `Stopped` where it arrives: no loop reads the pipe.
 
         Afterwards our handlers are in place, whatever foreign code did to them meanwhile.
         """
@@ -91,7 +95,7 @@ def _end(number: int, frame: object) -> None:
     """End the process, and let nothing disturb it while it cleans up."""
     if number in _EXIT_CODES:
         _quieten(_EXIT_CODES)
-        raise SystemExit(_EXIT_CODES[signal.Signals(number)])
+        raise Stopped(_EXIT_CODES[signal.Signals(number)])
 
 
 def _nothing(number: int, frame: object) -> None:

@@ -16,7 +16,7 @@ import signal
 import threading
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from litequeue import signals
 from litequeue.app import LiteQueue
@@ -25,6 +25,7 @@ from litequeue.config import Settings
 from litequeue.exceptions import StoreError
 from litequeue.locks import HeldLock
 from litequeue.store.filesystem import side_directory
+from litequeue.task import Task
 from litequeue.worker import link as messages
 from litequeue.worker.channel import Channel
 from litequeue.worker.consumer import ConsumerOptions
@@ -362,17 +363,21 @@ def _directory(path: str) -> str:
     return directory
 
 
+def _kind(task: Task[..., Any]) -> int:
+    return (
+        (0 if task.acks_late else messages.ONCE)
+        | (0 if task.reject_on_worker_lost else messages.FRAGILE)
+        | (0 if task.track_started else messages.UNTRACKED)
+        | (messages.HOOKED if task.hooks & {"on_failure", "after_return"} else 0)
+    )
+
+
 def manifest_of(app: LiteQueue) -> Manifest:
     """Return what the consumer must know of an app."""
     conf, tasks = app.conf, app.tasks
     return Manifest(
         tasks=tuple(tasks),
-        once=tuple(name for name, task in tasks.items() if not task.acks_late),
-        fragile=tuple(name for name, task in tasks.items() if not task.reject_on_worker_lost),
-        untracked=tuple(name for name, task in tasks.items() if not task.track_started),
-        failure_hooks=tuple(
-            name for name, task in tasks.items() if task.hooks & {"on_failure", "after_return"}
-        ),
+        kinds=tuple(map(_kind, tasks.values())),
         listens=tuple(signals.connected()),
         max_deliveries=conf.task_max_deliveries,
         result_expires=conf.result_expires,

@@ -62,7 +62,7 @@ def test_what_the_page_tells_to_type_works(path: Path, site: Site) -> None:
 
 @pytest.mark.parametrize("path", ANSWERS, ids=lambda path: path.stem)
 def test_the_workers_of_the_page_start(path: Path, site: Site) -> None:
-    """In any order of sending and starting; without -A once a job was sent."""
+    """Also without -A, once a job was sent."""
     page = read(path)
     site.write("tasks.py", page.files["tasks.py"])
     task = "add" if "def add" in page.files["tasks.py"] else "divide"

@@ -26,8 +26,9 @@ from litequeue import LiteQueue, exceptions, signals, states
 from litequeue.calling import UNBUILT_CALL_OPTIONS
 from litequeue.cli.worker import worker
 from litequeue.config import NOT_BUILT, WITHOUT_EFFECT, Settings, without_effect
+from litequeue.declaring import TASK_OPTIONS, UNBUILT_TASK_OPTIONS
 from litequeue.exceptions import ImproperlyConfigured
-from litequeue.task import _OPTIONS, UNBUILT_TASK_OPTIONS, Task
+from litequeue.task import Task
 from litequeue.worker.request import Request
 from tests.docs.pages import reference
 
@@ -139,7 +140,7 @@ class TestTheRowsAreTrue:
 
     def test_options_of_a_task(self) -> None:
         told = rows("Task options") | rows("Task methods and hooks")
-        assert {name: told[name] for name in _OPTIONS if told[name] not in BUILT} == {}
+        assert {name: told[name] for name in TASK_OPTIONS if told[name] not in BUILT} == {}
         assert {told[name] for name in UNBUILT_TASK_OPTIONS} == {"not yet"}
         later = {name for name, verdict in rows("Task options").items() if verdict == "not yet"}
         assert later == UNBUILT_TASK_OPTIONS

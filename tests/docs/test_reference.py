@@ -17,8 +17,8 @@ from litequeue import AsyncResult, EagerResult, LiteQueue, ResultSet, Task, exce
 from litequeue.calling import UNBUILT_CALL_OPTIONS
 from litequeue.cli import exit_code, root
 from litequeue.config import Settings
+from litequeue.declaring import TASK_OPTIONS, UNBUILT_TASK_OPTIONS
 from litequeue.store.models import ENQUEUE_VIEW, ERRORS_VIEW, JOBS_VIEW, TABLES
-from litequeue.task import _OPTIONS, UNBUILT_TASK_OPTIONS
 from litequeue.worker import link
 from litequeue.worker.request import Request
 from tests.docs.pages import DOCS, LINKED, ROOT, Page, anchor_of, code_words, read, reference
@@ -153,10 +153,10 @@ def test_every_member_of_a_result_is_told(kind: type) -> None:
 def test_every_option_of_a_task_has_a_row() -> None:
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", reference("tasks").section("Options"), re.M)
     told = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
-    assert sorted(told) == sorted(_OPTIONS | {"name", "bind", "base"})
+    assert sorted(told) == sorted(TASK_OPTIONS | {"name", "bind", "base"})
 
 
-OPTIONS = sorted(_OPTIONS - {name for name in _OPTIONS if callable(getattr(Task, name))})
+OPTIONS = sorted(TASK_OPTIONS - {name for name in TASK_OPTIONS if callable(getattr(Task, name))})
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -189,6 +189,7 @@ def test_every_field_of_a_request_is_told() -> None:
         "due",
         "ends",
         "extras",
+        "ignores",
         "limit",
         "may_show",
         "options",

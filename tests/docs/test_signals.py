@@ -20,6 +20,7 @@ SENDERS = {
     "hostname": "worker name",
     "job.task": "task name",
     "name": "worker name",
+    "self._app": "app",
     "self._hostname": "worker name",
     "self._identity.name": "worker name",
     "spec.hostname": "worker name",
@@ -53,7 +54,7 @@ def sendings() -> list[Sending]:
 def sending(path: Path, signal: str, call: ast.Call) -> Sending:
     given = {keyword.arg: keyword.value for keyword in call.keywords}
     sender = ast.unparse(given.pop("sender"))
-    word = THEMSELVES[path.name] if sender == "self" else SENDERS[sender]
+    word = THEMSELVES[path.name] if sender == "self" else SENDERS.get(sender, sender)
     names = frozenset(name for name in given if name is not None)
     return Sending(signal, word, None if None in given else names)
 

@@ -153,7 +153,7 @@ class TestChanging:
         codes = Counter[int]()
         for id, _ in list(ids(own))[::9]:
             codes[say(command, *json_, str(own), "--yes", "--", id).code] += 1
-        assert codes[0] > 10
+        assert codes[0] > 3
         assert codes.keys() <= {0, 1, 2, 5}
 
     def test_sending(self, own: Path, json_: tuple[str, ...]) -> None:

@@ -92,6 +92,7 @@ def test_an_expected_exception_is_a_line_of_information(site: Site, facts: Recor
     result = throwing.apply_async()
     with pytest.raises((KeyError, LiteQueueError)):
         result.get(timeout=10)
+    wait_until(lambda: "shadowed[" in worker.said())  # written after the waiters are told
     lines = [line for line in worker.said().splitlines() if "shadowed[" in line]
     assert len(lines) == 1
     assert " INFO shadowed" in lines[0]

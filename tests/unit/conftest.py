@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import weakref
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from litequeue import app as app_module
-from litequeue import context, signals
+from litequeue import context, registry, shared, signals
 from tests.unit.bench import Bench, Heard
 
 
@@ -18,8 +15,8 @@ def _own_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test receivers, shared tasks and a current app of its own."""
     for signal in signals.ALL:
         monkeypatch.setattr(signal, "receivers", ())
-    monkeypatch.setattr(app_module, "_shared", [])
-    monkeypatch.setattr(app_module, "_apps", weakref.WeakSet[Any]())
+    monkeypatch.setattr(registry, "shared", [])
+    monkeypatch.setattr(shared, "shared", registry.shared)
     monkeypatch.setattr(context, "_app", [])
 
 

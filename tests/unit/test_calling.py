@@ -72,14 +72,14 @@ def test_the_check_refuses_exactly_what_binding_refuses(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     expected = accepts(inspect.signature(function).bind, args, kwargs)
-    assert accepts(argument_check(function, bound=False), (args, kwargs), {}) is expected
+    assert accepts(argument_check(function), (args, kwargs), {}) is expected
 
 
 def test_the_error_names_the_function() -> None:
     def add(x: int, y: int) -> int:
         return x + y
 
-    check = argument_check(add, bound=False)
+    check = argument_check(add)
     with pytest.raises(TypeError, match=r"^add\(\): missing a required argument: 'y'"):
         check((1,), {})
     with pytest.raises(TypeError, match=r"^add\(\): too many positional arguments"):
@@ -201,8 +201,8 @@ def test_what_is_no_key_is_refused(key: Any) -> None:
 
 
 def test_an_option_is_refused_as_unbuilt_or_unknown() -> None:
-    refuse_options([], frozenset({"link"}), "here()")
+    refuse_options({}, frozenset({"link"}), "here()")
     with pytest.raises(NotImplementedError, match=r"^here\(\) option 'link'$"):
-        refuse_options(["link"], frozenset({"link"}), "here()")
+        refuse_options({"link": 5}, frozenset({"link"}), "here()")
     with pytest.raises(TypeError, match=r"^here\(\) has no option 'lnk'$"):
-        refuse_options(["lnk"], frozenset({"link"}), "here()")
+        refuse_options({"lnk": None}, frozenset({"link"}), "here()")

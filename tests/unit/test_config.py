@@ -315,6 +315,9 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Any:
         Production=Production,
     )
     monkeypatch.setitem(sys.modules, "shop_config", module)
+    lower = types.ModuleType("lower_config")
+    lower.__dict__.update(task_default_queue="module", os=sys, DEBUG=True, CELERYD="not ours")
+    monkeypatch.setitem(sys.modules, "lower_config", lower)
     return module
 
 
@@ -324,7 +327,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Any:
         ({"task_default_queue": "mapping"}, None, "mapping", 30),
         (Production, None, "class", 3),
         (Production(), None, "class", 3),
-        ("shop_config", None, "module", 30),
+        ("lower_config", None, "module", 30),
         ("shop_config:Production", None, "class", 3),
         ("shop_config.Production", None, "class", 3),
         ("shop_config", "CELERY", "namespaced", 9),

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from litequeue.loading import attribute_of, default_name, import_related, importable
+from litequeue.loading import attribute_of, import_related, importable, type_name
 
 
-def module_level(x: int) -> int:
-    return x
+class Order:
+    class Line: ...
 
 
 VALUE = ["a value"]
@@ -51,13 +51,9 @@ def write(folder: Path, **files: str) -> None:
 
 
 class TestNames:
-    def test_a_function_is_named_by_module_and_function(self) -> None:
-        assert default_name(module_level) == f"{__name__}.module_level"
-
-    def test_a_nested_function_is_named_as_in_celery(self) -> None:
-        def inner() -> None: ...
-
-        assert default_name(inner) == f"{__name__}.inner"
+    def test_a_class_is_named_by_module_and_place(self) -> None:
+        assert type_name(Order) == f"{__name__}.Order"
+        assert type_name(Order.Line) == f"{__name__}.Order.Line"
 
     @pytest.mark.parametrize(
         ("file", "spec", "name"),
@@ -65,9 +61,14 @@ class TestNames:
             ("/srv/shop/jobs.py", None, "jobs"),
             ("/srv/shop/__main__.py", "shop.__main__", "shop"),
             ("/srv/shop/jobs.py", "shop.jobs", "shop.jobs"),
+            ("/srv/shop/nightly", None, "nightly"),
+            ("/srv/shop/my-jobs.py", None, "__main__"),
+            ("/srv/shop/2nd.py", None, "__main__"),
+            ("/srv/shop/jobs.v2.py", None, "__main__"),
+            ("<stdin>", None, "__main__"),
+            ("<string>", None, "__main__"),
             (None, None, "__main__"),
         ],
-        ids=["script", "python -m package", "python -m module", "interactive"],
     )
     def test_what_runs_as_a_program_is_named_as_a_worker_imports_it(
         self, file: str | None, spec: str | None, name: str, run_as: Callable[..., None]
@@ -75,8 +76,7 @@ class TestNames:
         run_as(file, spec)
         assert importable("__main__") == name
         assert importable("other") == "other"
-        function = types.FunctionType(module_level.__code__, {"__name__": "__main__"}, "pay")
-        assert default_name(function) == f"{name}.pay"
+        assert type_name(type("Pay", (), {"__module__": "__main__"})) == f"{name}.Pay"
 
 
 class TestAttributes:

@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import logging.config
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -134,13 +133,13 @@ class TestConfiguring:
             logger.warning("yes")
         assert printed.getvalue() == "WARNING yes\n???[???] yes\n"
 
-    def test_the_formats_are_celerys_with_the_process_id(self, printed: io.StringIO) -> None:
+    def test_the_formats_have_time_level_and_job(self, printed: io.StringIO) -> None:
         set_up(printed, log_format=None, task_log_format=None)
         logging.getLogger("shop").info("a")
         with running():
             get_task_logger("tasks").info("b")
         plain, task = printed.getvalue().splitlines()
-        start = rf"\[\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d,\d{{3}}: INFO/{os.getpid()}\] "
+        start = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO "
         assert re.fullmatch(start + "a", plain)
         assert re.fullmatch(start + r"tasks\.add\[job-1\]: b", task)
 

@@ -203,7 +203,8 @@ def test_retry_can_move_the_job(bench: Bench, task: Task[..., Any]) -> None:
         ({"queue": ""}, ImproperlyConfigured),
         ({"priority": 1.5}, ImproperlyConfigured),
         ({"eta": float("nan")}, ImproperlyConfigured),
-        ({"link": None}, NotImplementedError),
+        ({"link": 5}, NotImplementedError),
+        ({"shadow": "x"}, NotImplementedError),
         ({"contdown": 1}, TypeError),
     ],
 )

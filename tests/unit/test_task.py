@@ -114,10 +114,12 @@ def test_countdown_and_eta_exclude_each_other(bench: Bench) -> None:
 def test_call_options_still_to_come_are_refused_by_name(bench: Bench, name: str) -> None:
     task: Any = bench.task(lambda: None)
     with pytest.raises(NotImplementedError, match=name):
-        task.apply_async(**{name: None})
+        task.apply_async(**{name: 5})
     with pytest.raises(TypeError, match="'contdown'"):
         task.apply_async(contdown=5)
     assert bench.outbox.jobs == []
+    task.apply_async(**{name: None})
+    assert len(bench.outbox.jobs) == 1, "None asks for nothing"
 
 
 @pytest.mark.parametrize(

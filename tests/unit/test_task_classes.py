@@ -9,7 +9,7 @@ import pytest
 
 from litequeue import LiteQueue, Task
 from litequeue.exceptions import ImproperlyConfigured, MaxRetriesExceededError
-from litequeue.task import UNBUILT_TASK_OPTIONS
+from litequeue.declaring import UNBUILT_TASK_OPTIONS
 from tests.unit.bench import Bench, Heard
 
 
@@ -64,8 +64,10 @@ def test_options_are_attributes_of_this_task_alone(bench: Bench) -> None:
 @pytest.mark.parametrize("name", sorted(UNBUILT_TASK_OPTIONS))
 def test_options_still_to_come_are_refused_by_name(bench: Bench, name: str) -> None:
     with pytest.raises(NotImplementedError, match=name):
-        bench.task(lambda: None, **{name: None})
+        bench.task(lambda: None, **{name: 5})
     assert "t" not in bench.app.tasks
+    bench.task(lambda: None, **{name: None})
+    assert "t" in bench.app.tasks, "None asks for nothing"
 
 
 @pytest.mark.parametrize("name", ["max_retry", "run", "app", "delay", "abstract", "request"])

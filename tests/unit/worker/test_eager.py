@@ -168,7 +168,7 @@ class TestHooksAndOptions:
     def test_what_is_not_built_or_unknown_is_refused(self, bench: Bench) -> None:
         task = bench.task(raising(AssertionError("ran")))
         with pytest.raises(NotImplementedError, match="link"):
-            task.apply(link=None)
+            task.apply(link=5)
         with pytest.raises(TypeError, match="'contdown'"):
             task.apply(contdown=5)
 

@@ -15,9 +15,9 @@ from litequeue.context import current_app, current_request
 from litequeue.exceptions import NotRegistered, WorkerLostError
 from litequeue.job import Errand, Failure, Lease
 from litequeue.worker.channel import Channel
-from litequeue.worker.errands import Errands
-from litequeue.worker.executor import run_errand
-from litequeue.worker.link import Manifest
+from litequeue.worker.errands import MANY, Errands
+from litequeue.worker.hooks import run_errand
+from litequeue.worker.link import HOOKED, Manifest
 from tests.unit.bench import Bench, Heard, lease, raising
 
 KINDS = ("task_failure", "task_revoked", "task_unknown")
@@ -32,9 +32,9 @@ class Untouchable:
 
 
 def manifest(*listens: str, hooked: tuple[str, ...] = ()) -> Manifest:
-    return Manifest(
-        ("t", "other"), (), (), (), hooked, listens, 3, 1.0, 1.0, 60.0, "full"
-    )  # fmt: skip
+    tasks = ("t", "other")
+    kinds = tuple(HOOKED if task in hooked else 0 for task in tasks)
+    return Manifest(tasks, kinds, listens, 3, 1.0, 1.0, 60.0, "full")
 
 
 def stored(seq: int, task: str = "t") -> Lease:
@@ -160,13 +160,28 @@ class TestHandingOut:
             errands.hand_out(channel)
         assert found == list(range(100))
 
-    def test_what_is_taken_back_unread_is_sent_again(self, channel: Channel) -> None:
-        errand = Errand("task_failure", stored(1), LOST)
-        assert channel.send_errand(errand)
+    def test_what_is_taken_back_unread_comes_first_the_next_time(self, channel: Channel) -> None:
+        errands = Errands(Untouchable())  # type: ignore[arg-type]  # it must not be touched
+        errands.set_manifest(manifest(*KINDS))
+        first = Errand("task_failure", stored(1), LOST)
+        second = Errand("task_unknown", stored(3))
+        assert channel.send_errand(first)
         assert channel.submit(stored(2))
-        assert channel.send_errand(Errand("task_unknown", stored(3)))
-        assert channel.take_back() == [stored(2)], "errands are no leases"
-        assert received(channel) == [errand, Errand("task_unknown", stored(3))]
+        assert channel.send_errand(second)
+        unread = channel.take_back()
+        assert unread == [first, stored(2), second]
+        errands.unknown([stored(4)])
+        errands.again(each for each in unread if isinstance(each, Errand))
+        errands.hand_out(channel)
+        assert received(channel) == [first, second, Errand("task_unknown", stored(4))]
+
+    def test_many_that_wait_are_noticed(self, channel: Channel) -> None:
+        errands = Errands(Untouchable())  # type: ignore[arg-type]  # it must not be touched
+        errands.set_manifest(manifest(*KINDS))
+        errands.unknown([stored(seq) for seq in range(MANY - 1)])
+        assert not errands.are_many()
+        errands.unknown([stored(MANY)])
+        assert errands.are_many()
 
     def test_a_large_one_leaves_no_file_behind(self, channel: Channel, tmp_path: Path) -> None:
         make_narrow(channel)
@@ -176,8 +191,7 @@ class TestHandingOut:
             sent += 1
             assert sent < 1_000
         assert len(list(tmp_path.glob("w.*"))) == sent, "of the refused one there is none"
-        assert channel.take_back() == []
-        assert [each == big for each in received(channel)] == [True] * sent
+        assert channel.take_back() == [big] * sent
         assert list(tmp_path.glob("w.*")) == []
 
 

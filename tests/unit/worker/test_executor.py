@@ -272,13 +272,14 @@ class TestRetry:
         expected = "KeyError" if then == "raise" else "Retry"
         assert failure_of(outcome).type == expected
 
-    @pytest.mark.parametrize("error", [Ignore(), Reject("no")])
-    def test_but_not_over_control_flow(self, bench: Bench, error: Exception) -> None:
+    @pytest.mark.parametrize("error", [Ignore(), Reject("no"), Reject("no", requeue=True)])
+    def test_also_when_it_ends_in_control_flow(self, bench: Bench, error: Exception) -> None:
         def task(self: Any) -> None:
-            self.retry(throw=False)
+            self.retry(throw=False, countdown=3)
             raise error
 
-        assert bench.run(task, bind=True).state in ("IGNORED", "REJECTED")
+        outcome = bench.run(task, bind=True)
+        assert (outcome.state, outcome.eta, outcome.counted) == ("RETRY", NOW + 3, True)
 
     @pytest.mark.parametrize(
         ("changes", "body"),

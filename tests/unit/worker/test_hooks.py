@@ -124,7 +124,8 @@ class TestArguments:
         assert (info.exception, info.type, info.internal) == (error, KeyError, False)
         assert "KeyError: 'k'" in str(info)
         told = heard.of("task_failure")
-        assert told.pop("einfo") is info
+        assert repr(told["einfo"]) == repr(info)
+        assert str(told.pop("einfo")) == str(info)
         assert told.pop("traceback") is error.__traceback__
         assert told == {
             "sender": task, "task_id": "the-id", "exception": error, "args": [1],
