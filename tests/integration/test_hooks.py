@@ -9,7 +9,7 @@ import pytest
 from litequeue.exceptions import LiteQueueError
 from tests.integration.apps.hooks import app, behave, stubborn, suffer, summed, throwing
 from tests.integration.apps.record import Record
-from tests.integration.processes import Site
+from tests.integration.processes import Site, wait_until
 
 APP = "tests.integration.apps.hooks:app"
 
