@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from litequeue.celery_names import NOT_BUILT, without_effect
 from litequeue.exceptions import ImproperlyConfigured
 
 logger: Final = logging.getLogger("litequeue")
@@ -176,88 +177,6 @@ _BOUNDS: Final = {
 _KINDS: Final = {each.name: str(each.type) for each in fields(Settings) if each.name[0] != "_"}
 _NO_END: Final = frozenset({"result_expires", "result_failure_expires"})
 
-NOT_BUILT: Final = frozenset(
-    [
-        "beat_cron_starting_deadline",
-        "beat_max_loop_interval",
-        "beat_schedule",
-        "beat_schedule_filename",
-        "beat_scheduler",
-        "beat_sync_every",
-        "event_queue_expires",
-        "result_chord_expires",
-        "result_chord_join_timeout",
-        "result_chord_retry_interval",
-        "task_allow_error_cb_on_chord_header",
-        "task_default_rate_limit",
-        "task_send_sent_event",
-        "task_soft_time_limit",
-        "task_time_limit",
-        "worker_autoscaler",
-        "worker_enable_remote_control",
-        "worker_max_memory_per_child",
-        "worker_max_tasks_per_child",
-        "worker_pool",
-        "worker_pool_restarts",
-        "worker_pool_start_method",
-        "worker_redirect_stdouts",
-        "worker_redirect_stdouts_level",
-        "worker_send_task_events",
-        "worker_soft_shutdown_timeout",
-        "worker_state_db",
-    ]
-)
-_NO_BROKER: Final = "there is no broker and no connection, only a file"
-WITHOUT_EFFECT: Final = {
-    "control_exchange": _NO_BROKER,
-    "event_serializer": "there are no events on a wire",
-    "result_accept_content": "accept_content holds for arguments and results",
-    "task_acks_on_failure": "a failed job stays in the file, as FAILURE",
-    "task_acks_on_failure_or_timeout": "a failed job stays in the file, as FAILURE",
-    "task_acks_on_timeout": "a failed job stays in the file, as FAILURE",
-    "task_default_delivery_mode": "every job is on disk",
-    "task_queue_max_priority": "a priority may be any whole number",
-    "task_repr_maxlevels": "the log cuts by length: see Task.resultrepr_maxsize",
-    "task_retry_on_worker_lost": "a job whose worker died runs again, task_max_deliveries times",
-    "task_store_errors_even_if_ignored": "errors are always kept",
-    "worker_deduplicate_successful_tasks": "a job completes once",
-    "worker_direct": "a job is not sent to one worker",
-    "worker_disable_prefetch": "a worker takes what its children can run, and gives it back",
-    "worker_enable_soft_shutdown_on_idle": "an idle worker has nothing to lose",
-    "worker_eta_task_limit": "jobs that are due later stay in the file",
-    "worker_log_color": "the log has no colours",
-    "enable_utc": "the file holds moments, which have no time zone",
-    "result_extended": "name, arguments, worker and queue of a job are always kept",
-    "result_persistent": "results are in the file, like everything else",
-    "result_cache_max": "results are read from the file",
-    "task_protocol": "a job is a row",
-    "task_remote_tracebacks": "tracebacks are always kept as text",
-    "worker_cancel_long_running_tasks_on_connection_loss": _NO_BROKER,
-    "worker_disable_rate_limits": "no task has a rate limit",
-    "worker_lost_wait": "a child's last outcome is read before its death counts",
-    "worker_prefetch_multiplier": "a worker takes what its children can run, and gives it back",
-    "worker_proc_alive_timeout": "a child may take as long to start as the app took to import",
-}
-_OTHER_BACK_ENDS: Final = (
-    *("arangodb_", "azureblockblob_", "cache_backend", "cassandra_", "cosmosdbsql_", "couchbase_"),
-    *("couchdb_", "database_", "dynamodb_", "elasticsearch_", "gcs_", "mongodb_", "riak_", "s3_"),
-)
-_FOREIGN: Final = {
-    "broker_": _NO_BROKER,
-    "redis_": _NO_BROKER,
-    "result_backend_": "results are in the file",
-    **dict.fromkeys(_OTHER_BACK_ENDS, "results are in the file, and its tables are ours"),
-    "control_queue_": _NO_BROKER,
-    "event_queue_": _NO_BROKER,
-}
-
-
-def without_effect(name: str) -> str | None:
-    """Say why a setting of Celery's means nothing here; None for a name that is not Celery's."""
-    if name in WITHOUT_EFFECT:
-        return WITHOUT_EFFECT[name]
-    return next((why for prefix, why in _FOREIGN.items() if name.startswith(prefix)), None)
-
 
 def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
     """Build the settings: environment over ``given`` over defaults.
@@ -395,6 +314,11 @@ def _settings_in(source: object, namespace: str | None) -> dict[str, Any]:
     return {name: value for name, value in found.items() if _looks_like_a_setting(name)}
 
 
+_HEADS: Final = frozenset(
+    ["accept", "beat", "event", "queue", "result", "security", "task", "worker"]
+)
+
+
 def _looks_like_a_setting(name: str) -> bool:
     """Tell settings from a module's other names, such as what it imported; typing errors too."""
     head, underscore, _ = name.partition("_")
@@ -402,7 +326,7 @@ def _looks_like_a_setting(name: str) -> bool:
         name in _KINDS
         or name in NOT_BUILT
         or without_effect(name) is not None
-        or (bool(underscore) and head in {"task", "worker", "result", "beat", "queue", "accept"})
+        or (bool(underscore) and head in _HEADS)
     )
 
 

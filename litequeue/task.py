@@ -331,7 +331,9 @@ class Task(Generic[P, R]):
             priority=priority,
             expires=moment(now + expires if isinstance(expires, int | float) else expires, zone),
         )
-        retry = Retry(exc=exc or _being_handled(), when=max(0.0, when - now))
+        retry = Retry(
+            exc=exc or _being_handled(), when=max(0.0, when - now), is_eager=request.is_eager
+        )
         if throw:
             raise retry
         return retry
@@ -382,7 +384,10 @@ class Task(Generic[P, R]):
 
     if not TYPE_CHECKING:  # what is not built is an error to a type checker, too
         s = si = signature = subtask = map = starmap = chunks = replace = add_to_chord = _signature
-        send_event = _signature
+
+        def send_event(self, *args: Any, **kwargs: Any) -> Any:
+            """Send an event: still to come, so this raises NotImplementedError."""
+            raise NotImplementedError("Task.send_event()")
 
     def bind(self, app: Any) -> None:
         """Become a task of ``app``."""

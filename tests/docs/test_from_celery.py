@@ -24,8 +24,9 @@ from celery.utils.dispatch import Signal
 import litequeue
 from litequeue import LiteQueue, exceptions, signals, states
 from litequeue.calling import UNBUILT_CALL_OPTIONS
+from litequeue.celery_names import NOT_BUILT, WITHOUT_EFFECT, without_effect
 from litequeue.cli.worker import worker
-from litequeue.config import NOT_BUILT, WITHOUT_EFFECT, Settings, without_effect
+from litequeue.config import Settings
 from litequeue.declaring import TASK_OPTIONS, UNBUILT_TASK_OPTIONS
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.task import Task
