@@ -7,13 +7,7 @@ do, with kombu's tags for what JSON lacks; any other form begins with ``!``.
 from __future__ import annotations
 
 from litequeue.serialization.codec import Codec
-from litequeue.serialization.plain import (
-    MAX_DEPTH,
-    dumps,
-    dumps_arguments,
-    loads,
-    loads_arguments,
-)
+from litequeue.serialization.plain import MAX_DEPTH, dumps, loads
 from litequeue.serialization.serializers import register, unregister
 from litequeue.serialization.types import Types
 
@@ -22,9 +16,7 @@ __all__ = [
     "Codec",
     "Types",
     "dumps",
-    "dumps_arguments",
     "loads",
-    "loads_arguments",
     "register",
     "unregister",
 ]

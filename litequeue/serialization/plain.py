@@ -1,4 +1,4 @@
-"""Plain JSON: arguments and results that hold only what JSON has, strict about the rest.
+"""Plain JSON: what litequeue itself stores, and holds only what JSON has; strict about the rest.
 
 Anything that would come back different, or not at all, is refused where it is sent, with the
 path to the value: NaN, a set, a key that is not text, a lone surrogate.
@@ -7,10 +7,9 @@ path to the value: NaN, a set, a key that is not text, a lone surrogate.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from litequeue.exceptions import NotSerializable, PayloadTooLarge
+from litequeue.exceptions import NotSerializable
 
 MAX_DEPTH: Final = 100
 
@@ -19,13 +18,13 @@ _decode = json.JSONDecoder().decode
 _PLAIN: Final = frozenset({int, float, str, bool, type(None)})
 
 
-def dumps(value: object, *, checked: bool = False) -> str:
-    """Return ``value`` as JSON text; ``checked`` says that it holds plain values only.
+def dumps(value: object) -> str:
+    """Return ``value`` as JSON text.
 
     Raises `NotSerializable` naming the first value that JSON cannot hold.
     """
     try:
-        if not checked and type(value) not in _PLAIN:
+        if type(value) not in _PLAIN:
             _check(value, "$", MAX_DEPTH)
         text = _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
@@ -48,35 +47,6 @@ def loads(text: str) -> Any:
         return _decode(text)
     except RecursionError as error:
         raise ValueError("JSON nested too deep") from error
-
-
-def dumps_arguments(args: Sequence[Any], kwargs: Mapping[str, Any], *, limit: int) -> str:
-    """Return the body of a job: ``[args, kwargs]`` as JSON.
-
-    Raises `NotSerializable`, or `PayloadTooLarge` above ``limit`` bytes.
-    """
-    plain = not kwargs and _PLAIN.issuperset(map(type, args))
-    body = dumps([args, kwargs], checked=plain)
-    size = len(body) if body.isascii() else len(body.encode())
-    if size > limit:
-        raise PayloadTooLarge(
-            f"the arguments take {size:,} bytes and task_max_arguments_size is {limit:,}; "
-            "store the data elsewhere and send its name, or raise the setting"
-        )
-    return body
-
-
-def loads_arguments(body: str) -> tuple[list[Any], dict[str, Any]]:
-    """Return (args, kwargs) of a job's body; raises ValueError where it has another shape."""
-    value = loads(body)
-    if (
-        type(value) is not list
-        or len(value) != 2
-        or type(value[0]) is not list
-        or type(value[1]) is not dict
-    ):
-        raise ValueError("the body is not [args, kwargs]")
-    return value[0], value[1]
 
 
 def _check(value: object, path: str, depth: int) -> None:

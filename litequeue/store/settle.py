@@ -38,7 +38,7 @@ WHERE seq = ? AND token = ?
 """
 SETTLE_RETRY: Final = """
 UPDATE litequeue_job
-SET phase = ?, state = 'RETRY', eta = ?, retries = retries + ?, once = 0, result = NULL,
+SET phase = ?, state = 'RETRY', eta = ?, retries = max(retries, 0) + ?, once = 0, result = NULL,
     started = NULL, pid = NULL, owner = NULL, token = NULL
 WHERE seq = ? AND token = ?
 """

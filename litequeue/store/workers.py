@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from peewee import fn
-
 from litequeue.store.connection import Database
 from litequeue.store.driver import lenient
 from litequeue.store.filesystem import side_directory
-from litequeue.store.models import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,10 +133,3 @@ def unregister(database: Database, owner: int, *, wait: float | None = None) -> 
     with database.write(durable=False, wait=wait) as connection:
         connection.execute(LAST_SEEN, (owner,))
         return connection.execute(UNREGISTER, (owner, owner)).rowcount == 1
-
-
-def counts(database: Database) -> dict[str, int]:
-    """Return how many jobs are in each phase.  It counts rows: not for loops."""
-    with database.query() as peewee:
-        query = Job.select(Job.phase, fn.COUNT(Job.seq)).group_by(Job.phase).tuples()
-        return dict(query.execute(peewee))

@@ -10,7 +10,9 @@ HEAVY = ("asyncio", "click", "croniter", "filelock", "multiprocessing", "peewee"
 
 
 def test_importing_the_library_loads_nothing_heavy() -> None:
-    code = "import json, sys; from litequeue import LiteQueue; print(json.dumps(sorted(sys.modules)))"
+    code = (
+        "import json, sys; from litequeue import LiteQueue; print(json.dumps(sorted(sys.modules)))"
+    )
     loaded = json.loads(subprocess.check_output([sys.executable, "-c", code]))
     assert [name for name in HEAVY if name in loaded] == []
 

@@ -148,7 +148,7 @@ PLANTS: dict[str, Plant] = {
         claims, "CLAIM_PARKED", "task IN (SELECT value FROM json_each(?))", "? IS NOT NULL"
     ),
     "a retry is not counted": statement(
-        settle, "SETTLE_RETRY", "retries = retries + ?", "retries = retries + 0 * ?"
+        settle, "SETTLE_RETRY", "max(retries, 0) + ?", "max(retries, 0) + 0 * ?"
     ),
     "a claim that does not acknowledge": statement(claims, "ACKNOWLEDGE", "once = 1", "once = 0"),
     "acknowledged by whoever claims": statement(

@@ -6,7 +6,7 @@ import pytest
 
 from litequeue.store import Database, workers
 from litequeue.store.workers import Identity
-from tests.store.steps import NOW, claim, claim_one, put, step, success
+from tests.store.steps import NOW, claim_one, put, step, success
 
 WORKER = Identity(
     name="w", nonce="a1", boot="b", namespace="pid:[1]", pid=2**31, start_time=2**40,
@@ -54,10 +54,3 @@ def test_a_worker_goes_only_when_it_holds_nothing(database: Database) -> None:
     assert workers.unregister(database, owner)
     assert not workers.unregister(database, owner)
     assert workers.owners(database) == []
-
-
-def test_jobs_are_counted_by_phase(database: Database) -> None:
-    put(database, "a", "b", "c")
-    put(database, "d", eta=NOW + 1)
-    step(database, success(claim(database, 2)[0]))
-    assert workers.counts(database) == {"done": 1, "leased": 1, "ready": 1, "scheduled": 1}

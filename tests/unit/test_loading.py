@@ -110,6 +110,20 @@ class TestRelated:
         write(folder, plain="X = 3")
         assert [module.X for module in import_related(["plain"], None)] == [3]
 
+    def test_a_class_stands_for_its_package_as_in_celery(self, folder: Path) -> None:
+        write(folder, shop____init__="class Config: pass", shop__tasks="X = 4")
+        assert [each.X for each in import_related(["shop.Config"], "tasks")] == [4]
+
+    def test_a_class_in_a_module_has_no_module_of_tasks_as_in_celery(self, folder: Path) -> None:
+        write(folder, shop____init__="", shop__apps="class Config: pass", shop__tasks="X = 4")
+        assert import_related(["shop.apps.Config"], "tasks") == []
+
+    def test_what_the_module_of_a_class_lacks_is_an_error(self, folder: Path) -> None:
+        write(folder, shop____init__="", shop__apps="import nosuch_dependency")
+        for name in ("shop.apps.Config", "shop.apps", "nosuch_package.Config"):
+            with pytest.raises(ModuleNotFoundError, match="nosuch"):
+                import_related([name], "tasks")
+
     def test_a_package_that_is_missing_is_an_error(self, folder: Path) -> None:
         with pytest.raises(ModuleNotFoundError, match="nosuch_package"):
             import_related(["nosuch_package"], "tasks")

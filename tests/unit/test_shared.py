@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import pickle
 import weakref
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from litequeue import LiteQueue, current_app, current_task, shared_task
+from litequeue import LiteQueue, Task, current_app, current_task, shared_task
 from litequeue.exceptions import ImproperlyConfigured, NotRegistered
+from litequeue.task import AsyncTask
 from tests.unit.bench import Bench, calling
 
 
@@ -146,6 +148,44 @@ def test_a_shared_task_travels_as_its_name(bench: Bench) -> None:
     def shared() -> None: ...
 
     assert pickle.loads(pickle.dumps(shared)) is bench.app.tasks["shared"]
+
+
+def test_it_is_a_task_to_whoever_asks(bench: Bench) -> None:
+    @shared_task(name="shared")
+    def shared(x: int) -> int:
+        """Share."""
+        return x
+
+    async def later() -> None: ...
+
+    coroutine = shared_task(name="later")(later)
+    assert isinstance(shared, Task)
+    assert not isinstance(shared, AsyncTask)
+    assert isinstance(coroutine, AsyncTask)
+    assert (shared.__doc__, shared.__module__) == ("Share.", __name__)
+    assert (shared.__name__, inspect.getdoc(shared)) == ("shared", "Share.")
+    assert isinstance(current_app, LiteQueue)
+
+
+def test_what_is_set_on_it_is_set_on_the_task_and_can_be_deleted(bench: Bench) -> None:
+    @shared_task(name="shared")
+    def shared() -> None: ...
+
+    stand: Any = shared
+    stand.priority = 7
+    assert vars(bench.app.tasks["shared"])["priority"] == 7
+    del stand.priority
+    assert "priority" not in vars(bench.app.tasks["shared"])
+    assert shared.priority is None
+
+
+def test_without_an_app_it_is_no_task_and_can_be_asked() -> None:
+    @shared_task(name="nowhere")
+    def nowhere() -> None: ...
+
+    assert not isinstance(nowhere, Task)
+    assert not isinstance(current_app, LiteQueue)
+    assert not isinstance(current_task, Task)
 
 
 def test_apps_that_are_gone_are_not_kept_by_shared_tasks(tmp_path: Path) -> None:

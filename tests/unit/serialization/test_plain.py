@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litequeue.exceptions import NotSerializable, PayloadTooLarge
-from litequeue.serialization import MAX_DEPTH, dumps, dumps_arguments, loads, loads_arguments
+from litequeue.exceptions import NotSerializable
+from litequeue.serialization import MAX_DEPTH, Codec, dumps, loads
 
 TEXTS = st.text()  # without surrogates, as hypothesis draws it
 JSON = st.recursive(
@@ -30,12 +30,6 @@ def test_what_is_stored_is_strict_json_that_sqlite_can_hold(value: Any) -> None:
     text = dumps(value)
     text.encode("utf-8")
     json.loads(text, parse_constant=pytest.fail)
-
-
-@given(st.lists(JSON, max_size=3), st.dictionaries(TEXTS, JSON, max_size=3))
-def test_arguments_come_back_equal(args: list[Any], kwargs: dict[str, Any]) -> None:
-    body = dumps_arguments(tuple(args), kwargs, limit=1 << 20)
-    assert loads_arguments(body) == (args, kwargs)
 
 
 def test_a_tuple_comes_back_as_a_list() -> None:
@@ -109,14 +103,6 @@ def test_a_circle_is_refused() -> None:
         dumps(circle)
 
 
-def test_arguments_are_bounded_in_bytes_and_not_in_characters() -> None:
-    body = dumps_arguments(("é" * 10,), {}, limit=100)
-    size = len(body.encode())
-    assert dumps_arguments(("é" * 10,), {}, limit=size) == body
-    with pytest.raises(PayloadTooLarge, match="task_max_arguments_size"):
-        dumps_arguments(("é" * 10,), {}, limit=size - 1)
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -135,4 +121,4 @@ def test_arguments_are_bounded_in_bytes_and_not_in_characters() -> None:
 )
 def test_a_body_of_another_shape_is_refused(body: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        loads_arguments(body)
+        Codec().loads_arguments(body)
