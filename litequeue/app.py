@@ -31,7 +31,7 @@ from litequeue.registry import Registry, Tasks
 from litequeue.result import AsyncResult as Result
 from litequeue.result import EagerResult
 from litequeue.result import ResultSet as Results
-from litequeue.routing import Router
+from litequeue.routing import Queue, Router
 from litequeue.serialization import Codec, Types
 from litequeue.signals import Signal
 from litequeue.store import Store
@@ -394,7 +394,7 @@ class LiteQueue:
         self,
         calls: Iterable[tuple[Any, ...]],
         *,
-        queue: str | None = None,
+        queue: str | Queue | None = None,
         priority: int | None = None,
         countdown: float | None = None,
         eta: datetime | float | str | None = None,
@@ -412,19 +412,16 @@ class LiteQueue:
         if countdown is not None and eta is not None:
             raise ImproperlyConfigured("give countdown or eta, not both")
         options = CallOptions(
-            queue=queue,
+            queue=queue.name if isinstance(queue, Queue) else queue,
             priority=priority,
             eta=moment(eta if countdown is None else now + countdown, self.zone),
             expires=moment(
                 now + expires if isinstance(expires, int | float) else expires, self.zone
             ),
         )
-        listed = list(calls)
+        listed = [sending.checked_call(*call) for call in calls]
         if sending.is_eager(self.conf):
-            return [
-                self._send_eagerly(task, tuple(args), rest[0] if rest else {}, options)
-                for task, args, *rest in listed
-            ]
+            return [self._send_eagerly(*call, options) for call in listed]
         return sending.send_many(self, listed, new_ids(now, len(listed)), options)
 
     def apply(

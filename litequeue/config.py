@@ -96,21 +96,22 @@ class Settings(MutableMapping[str, Any]):
                 object.__setattr__(self, name, value)
                 return
             if name not in _KINDS:
-                self._set_foreign(name, value)
+                self._set_foreign(name)
                 return
             if name in getattr(self, "_fixed", ()):
                 return
             object.__setattr__(self, name, checked(name, value))
             object.__setattr__(self, "_version", getattr(self, "_version", 0) + 1)
 
-    def _set_foreign(self, name: str, value: object) -> None:
+    def _set_foreign(self, name: str) -> None:
         """Refuse a setting we do not have, or say why a name of Celery's changes nothing here."""
         if name in NOT_BUILT:
             raise NotImplementedError(f"setting {name!r}")
         reason = without_effect(name)
         if reason is None:
             raise unknown_setting(name)
-        logger.warning("the setting %s = %r changes nothing here: %s", name, value, reason)
+        # Without the value, which may be a password of a broker's.
+        logger.warning("the setting %s changes nothing here: %s", name, reason)
 
     # A mapping, as Celery's configuration is
 
@@ -154,7 +155,7 @@ class Settings(MutableMapping[str, Any]):
         found = _settings_in(source, namespace)
         for name, value in found.items():  # all of them make sense, or none is set
             if name in _KINDS:
-                checked(name, value)
+                found[name] = checked(name, value)
             elif name in NOT_BUILT:
                 raise NotImplementedError(f"setting {name!r}")
             elif without_effect(name) is None:
@@ -210,6 +211,8 @@ def checked(name: str, value: object) -> Any:
     try:
         converted = _CONVERTERS[kind.removesuffix(" | None")](value)
     except (TypeError, ValueError) as error:
+        if name == "security_key":  # it may hold one that is right; so may the cause
+            raise ImproperlyConfigured(f"{name} is {_WORDS[kind]}, not what was given") from None
         raise ImproperlyConfigured(f"{name} is {_WORDS[kind]}, not {value!r}") from error
     if name == "durability" and converted not in ("full", "process"):
         raise ImproperlyConfigured(f'durability is "full" or "process", not {value!r}')
@@ -292,7 +295,7 @@ def _settings_in(source: object, namespace: str | None) -> dict[str, Any]:
             f"settings come from a module, a class or a mapping, not {source!r}"
         )
     if isinstance(source, Mapping):
-        found: dict[str, Any] = dict(source)
+        found = {str(name): value for name, value in source.items()}
         complete = True
     else:
         found = {name: getattr(source, name) for name in dir(source) if name[0] != "_"}
@@ -304,13 +307,13 @@ def _settings_in(source: object, namespace: str | None) -> dict[str, Any]:
             for name, value in found.items()
             if name.startswith(prefix)
         }
-    if complete:
-        return found
     old = next((name for name in found if name.startswith("CELERY_")), None)
     if old is not None:
         raise ImproperlyConfigured(
             f'{old} is a name with a prefix: say config_from_object(..., namespace="CELERY")'
         )
+    if complete:
+        return found
     return {name: value for name, value in found.items() if _looks_like_a_setting(name)}
 
 

@@ -15,7 +15,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Self_co = TypeVar("Self_co", covariant=True)
 
-logger = logging.getLogger("litequeue")
+logger: Final = logging.getLogger("litequeue")
 
 UNBUILT_TASK_OPTIONS: Final = frozenset(
     ["concurrency_key", "rate_limit", "send_events", "soft_time_limit", "time_limit", "unique"]

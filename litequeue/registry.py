@@ -34,7 +34,7 @@ class Registry:
     """The tasks of ``app``, and the modules they are still to come from."""
 
     def __init__(self, app: Any) -> None:
-        self.tasks = Tasks()
+        self.tasks: Tasks = Tasks()
         self._app = app
         self._lock = threading.RLock()
         self._final: set[str] = set()

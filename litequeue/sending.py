@@ -12,7 +12,14 @@ from datetime import datetime, tzinfo
 from typing import Any, Final, Protocol
 
 from litequeue import signals
-from litequeue.calling import AS_REGISTERED, CallOptions, check_name, check_priority, moment
+from litequeue.calling import (
+    AS_REGISTERED,
+    CallOptions,
+    arguments_given,
+    check_name,
+    check_priority,
+    moment,
+)
 from litequeue.clock import Clock
 from litequeue.config import Settings
 from litequeue.context import current_request
@@ -95,18 +102,29 @@ def send(
     return result
 
 
+def checked_call(
+    task: Task[Any, Any], args: object, kwargs: object = None
+) -> tuple[Task[Any, Any], tuple[Any, ...], dict[str, Any]]:
+    """Return one call of many; raises TypeError for arguments that the task does not take."""
+    given, named = arguments_given(args, kwargs)
+    if task.typing:
+        task.check_arguments(given, named)
+    return task, given, named
+
+
 def send_many(
-    app: App, calls: Sequence[tuple[Any, ...]], ids: Sequence[str], options: CallOptions
+    app: App,
+    calls: Sequence[tuple[Task[Any, Any], tuple[Any, ...], dict[str, Any]]],
+    ids: Sequence[str],
+    options: CallOptions,
 ) -> list[AsyncResult[Any]]:
     """Accept all ``calls`` in one transaction, or none; the publish signals are not sent."""
     app.finalize()
     now = app.clock.now()
-    jobs = []
-    for id, (task, args, *rest) in zip(ids, calls, strict=True):
-        kwargs = rest[0] if rest else {}
-        if task.typing:
-            task.check_arguments(args, kwargs)
-        jobs.append(make_job(app, task, args, kwargs, options, id=id, now=now))
+    jobs = [
+        make_job(app, task, args, kwargs, options, id=id, now=now)
+        for id, (task, args, kwargs) in zip(ids, calls, strict=True)
+    ]
     store: Store = app.store
     if not app.introduced:
         app.introduced = True

@@ -7,7 +7,7 @@ What a hook raises is logged and told by `task_internal_error`; it changes no ve
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Final
 
 from litequeue import signals, states
 from litequeue.context import current_request
@@ -17,7 +17,7 @@ from litequeue.task import Task
 from litequeue.worker.failure import ExceptionInfo, describe
 from litequeue.worker.request import Request, request_for
 
-logger = logging.getLogger("litequeue.worker")
+logger: Final = logging.getLogger("litequeue.worker")
 
 
 def succeeded(task: Task[..., Any], request: Request, value: Any, *, runtime: float) -> None:

@@ -6,6 +6,7 @@ restarts what dies, and ends what must not live on; every decision about jobs is
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import gc
 import json
@@ -24,6 +25,7 @@ from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
 from litequeue.exceptions import StoreError
 from litequeue.locks import HeldLock
+from litequeue.store import migrations  # noqa: F401 - with peewee, loaded before any fork
 from litequeue.store.filesystem import side_directory
 from litequeue.task import Task
 from litequeue.worker import link as messages
@@ -122,6 +124,7 @@ class Supervisor:
         try:
             self._consumer.start()
             app = self._load()
+            warm_up(app)
             self._grace = app.conf.worker_grace
             self._slots.count = (
                 self._options.concurrency or app.conf.worker_concurrency or os.cpu_count() or 1
@@ -370,6 +373,15 @@ def _kind(task: Task[..., Any]) -> int:
         | (0 if task.track_started else messages.UNTRACKED)
         | (messages.HOOKED if task.hooks & {"on_failure", "after_return"} else 0)
     )
+
+
+def warm_up(app: LiteQueue) -> None:
+    """Load before the fork what every child would load by itself at its first job."""
+    body = app.codec.dumps_arguments((), {}, limit=99)
+    app.codec.loads_arguments(body)
+    for task in app.tasks.values():
+        with contextlib.suppress(ValueError):  # a task's own affair, when it runs
+            app.types.fit(task.run, (), {})
 
 
 def manifest_of(app: LiteQueue) -> Manifest:

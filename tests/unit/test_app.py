@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import sys
 import types
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from litequeue import EagerResult, LiteQueue, signals
+from litequeue import EagerResult, LiteQueue, Task, current_app, signals
 from litequeue.app import _UNBUILT
 from litequeue.exceptions import (
     ImproperlyConfigured,
@@ -15,6 +16,7 @@ from litequeue.exceptions import (
     NotSerializable,
     PayloadTooLarge,
 )
+from litequeue.routing import Queue
 from tests.unit.bench import NOW, Bench, Heard, calling, raising
 
 
@@ -56,6 +58,39 @@ class TestMaking:
         assert not hasattr(bench.app, "tsaks")
 
 
+class Mine(Task[..., Any]):
+    pass
+
+
+class TestCelerysWays:
+    def test_an_app_may_be_made_the_current_one_at_any_time(self, tmp_path: Path) -> None:
+        first, second = LiteQueue(tmp_path / "1"), LiteQueue(tmp_path / "2")
+        assert current_app == second
+        first.set_default()
+        assert current_app == first
+        second.set_current()
+        assert current_app == second
+
+    def test_the_class_of_tasks_may_be_assigned(self, bench: Bench) -> None:
+        bench.app.Task = Mine
+        assert bench.app.Task is Mine
+        assert isinstance(bench.task(module_level), Mine)
+
+    @pytest.mark.parametrize("kind", [Mine, f"{__name__}:Mine", f"{__name__}.Mine"])
+    def test_or_given_by_a_subclass_of_apps(self, tmp_path: Path, kind: Any) -> None:
+        class Ours(LiteQueue):
+            task_cls = kind
+
+        assert isinstance(Ours(tmp_path / "x").task(module_level), Mine)
+        assert Ours(tmp_path / "x", task_cls=Task).Task is Task
+
+    def test_options_that_are_none_ask_for_nothing(self, bench: Bench) -> None:
+        task = bench.app.task(rate_limit=None, time_limit=None)(module_level)
+        task.apply_async((1,), link=None, time_limit=None, soft_time_limit=None, producer=None)
+        assert bench.outbox.job.body == "[[1],{}]"
+        assert task.apply((1,), link=None, link_error=None).get() == 1
+
+
 class TestConfigFromObject:
     def test_it_reads_at_once(self, bench: Bench) -> None:
         bench.app.config_from_object({"CELERY_WORKER_GRACE": 5}, namespace="CELERY", force=True)
@@ -67,6 +102,24 @@ class TestConfigFromObject:
         bench.app.config_from_object("nosuch_config", silent=True)
         with pytest.raises(ImproperlyConfigured, match="nosuch"):
             bench.app.config_from_object({"nosuch": 1}, silent=True)
+
+    @pytest.mark.parametrize("silent", [False, True])
+    def test_what_a_module_lacks_is_an_error_even_if_silent(
+        self, bench: Bench, silent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.syspath_prepend(tmp_path)
+        (tmp_path / "shaky_config.py").write_text("import nosuch_dependency")
+        with pytest.raises(ModuleNotFoundError, match="nosuch_dependency"):
+            bench.app.config_from_object("shaky_config", silent=silent)
+
+    @pytest.mark.parametrize("name", ["nosuch.config", "nosuch.config:Class", "nosuch_config"])
+    def test_silence_is_for_the_module_and_what_it_is_in(self, bench: Bench, name: str) -> None:
+        bench.app.config_from_object(name, silent=True)
+
+    @pytest.mark.parametrize("source", [None, 5, 1.5, b"x", [], (), set()])
+    def test_what_holds_no_settings_is_refused(self, bench: Bench, source: object) -> None:
+        with pytest.raises(ImproperlyConfigured, match="settings come from"):
+            bench.app.config_from_object(source)
 
 
 class TestNames:
@@ -281,10 +334,64 @@ class TestEnqueueMany:
             bench.app.enqueue_many([(task, (1,)), (task, (object(),))])
         assert bench.outbox.jobs == []
 
+    @pytest.mark.parametrize("eager", [False, True])
+    @pytest.mark.parametrize(
+        "call",
+        [(), ((1,), {}, 5), ("ab",), ({"x": 1},), (5,), ((1,), ["y"]), ((1, 2),)],
+    )
+    def test_what_is_no_call_is_refused(self, bench: Bench, call: Any, eager: bool) -> None:
+        bench.app.conf.task_always_eager = eager
+        task = bench.task(lambda x: pytest.fail("ran"))
+        with pytest.raises(TypeError):
+            bench.app.enqueue_many([(task, *call)])
+        assert bench.outbox.jobs == []
+
+    def test_no_arguments_may_be_said_in_many_ways(self, bench: Bench) -> None:
+        task = bench.task(lambda: None)
+        bench.app.enqueue_many([(task, None), (task, ()), (task, [], {}), (task, None, None)])
+        assert [job.body for job in bench.outbox.jobs] == ["[[],{}]"] * 4
+
     def test_a_generator_will_do(self, bench: Bench) -> None:
         task = bench.task(lambda x: None)
         assert len(bench.app.enqueue_many((task, (x,)) for x in range(3))) == 3
         assert bench.app.enqueue_many([]) == []
+
+    def test_the_options_mean_what_those_of_apply_async_do(self, bench: Bench) -> None:
+        task = bench.task(lambda: None)
+        later = datetime(2026, 7, 1, 12, 0)  # noqa: DTZ001 - of the app's zone
+        bench.app.conf.timezone = "Europe/Berlin"
+        for options in (
+            {"countdown": 5},
+            {"countdown": 0, "expires": 60},
+            {"eta": NOW + 7.5},
+            {"eta": later, "expires": later},
+            {"eta": "2026-07-01T12:00:00", "expires": "2026-07-01T12:00:00+00:00"},
+            {"queue": "mail", "priority": -1},
+            {"queue": Queue("mail")},
+        ):
+            task.apply_async(**options)
+            bench.app.enqueue_many([(task, ())], **options)
+            one, many = bench.outbox.jobs[-2:]
+            names = ("eta", "expires", "queue", "priority")
+            assert [getattr(many, name) for name in names] == [getattr(one, name) for name in names]
+
+    def test_countdown_and_eta_exclude_each_other(self, bench: Bench) -> None:
+        with pytest.raises(ImproperlyConfigured, match="not both"):
+            bench.app.enqueue_many([], countdown=1, eta=NOW)
+
+    def test_where_calls_are_eager_these_are_one_after_the_other(self, bench: Bench) -> None:
+        bench.app.conf.task_always_eager = True
+        seen: list[Any] = []
+
+        def work(x: int, y: int = 0) -> int:
+            seen.append((x, y))
+            return x + y
+
+        task = bench.task(work)
+        results = bench.app.enqueue_many([(task, (1,)), (task, [2], {"y": 3})])
+        assert all(isinstance(result, EagerResult) for result in results)
+        assert [result.get() for result in results] == [1, 5]
+        assert (seen, bench.outbox.jobs) == ([(1, 0), (2, 3)], [])
 
 
 class TestAlwaysEager:

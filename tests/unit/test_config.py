@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 import types
 from collections.abc import MutableMapping
 from dataclasses import fields
@@ -10,9 +11,8 @@ from typing import Any
 
 import pytest
 
+from litequeue.celery_names import NOT_BUILT, WITHOUT_EFFECT
 from litequeue.config import (
-    NOT_BUILT,
-    WITHOUT_EFFECT,
     Settings,
     load_settings,
     settings_from_environment,
@@ -237,6 +237,13 @@ def test_a_key_is_not_shown() -> None:
     assert "secret" not in repr(Settings(security_key=("secret",)))
 
 
+@pytest.mark.parametrize("value", [b"secret-\xff\xfe", ("secret", 5), {"secret": 5, 6: 7}, 5])
+def test_a_key_that_is_none_is_refused_unseen(value: object) -> None:
+    with pytest.raises(ImproperlyConfigured, match="security_key is a list of texts") as caught:
+        Settings().security_key = value  # type: ignore[assignment]  # on purpose
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
 # Names
 
 
@@ -277,9 +284,9 @@ def test_a_setting_of_celerys_without_effect_is_taken_with_one_warning_that_says
 ) -> None:
     conf = Settings()
     conf[name] = 5
-    (record,) = caplog.records
+    (record,) = caplog.records  # without the value, which may be a password
     assert record.levelno == logging.WARNING
-    assert record.getMessage().startswith(f"the setting {name} = 5 changes nothing here: ")
+    assert record.getMessage().startswith(f"the setting {name} changes nothing here: ")
     assert name not in conf
     assert conf == Settings()
 
@@ -357,13 +364,38 @@ def test_another_namespace(module: Any) -> None:
         (type("C", (), {"task_default_quue": 1}), None, "did you mean 'task_default_queue'"),
         ({"CELERY_NOSUCH": 1}, "CELERY", "no setting 'nosuch'"),
         ({"worker_grace": "soon"}, None, "worker_grace"),
+        ({5: 1}, None, "no setting '5'"),
+        ({"CELERY_TASK_TRACK_STARTED": True}, None, r'say config_from_object.*namespace="CELERY"'),
+        ("shop_config", None, "CELERY_[A-Z_]+ is a name with a prefix"),
     ],
 )
+@pytest.mark.usefixtures("module")
 def test_what_makes_no_sense_in_them_is_refused(
     source: object, namespace: str | None, words: str
 ) -> None:
     with pytest.raises(ImproperlyConfigured, match=words):
         Settings().read(source, namespace)
+
+
+@pytest.mark.parametrize(
+    ("last", "error"),
+    [
+        ({"task_default_priority": "high"}, ImproperlyConfigured),
+        ({"nosuch": 5}, ImproperlyConfigured),
+        ({"task_time_limit": 5}, NotImplementedError),
+    ],
+)
+def test_all_of_them_are_set_or_none(last: dict[str, Any], error: type[Exception]) -> None:
+    conf = Settings()
+    with pytest.raises(error):
+        conf.read({"worker_grace": 5, "redis_db": 1, "imports": ["shop"], **last})
+    assert (conf, conf.version) == (Settings(), Settings().version)
+
+
+def test_what_can_be_read_once_is_read_once() -> None:
+    conf = Settings()
+    conf.read({"imports": (name for name in ("shop", "mail"))})
+    assert conf.imports == ("shop", "mail")
 
 
 @pytest.mark.parametrize("name", ["nosuch_module", "shop_config.nosuch.more", "shop_config.nosuch"])

@@ -9,7 +9,7 @@ import pytest
 
 from litequeue import LiteQueue
 from litequeue.configured import locate
-from litequeue.exceptions import ImproperlyConfigured
+from litequeue.exceptions import ImproperlyConfigured, SecurityError
 from tests.unit.bench import Bench
 
 # What is made of settings
@@ -70,6 +70,36 @@ def test_a_zone_that_is_not_there_is_said_so(bench: Bench, timezone: Any) -> Non
     bench.app.conf.timezone = timezone
     with pytest.raises(ImproperlyConfigured, match="time zone database"):
         _ = bench.app.zone
+
+
+# Keys
+
+
+def test_keys_that_can_be_guessed_are_refused_at_each_use_and_not_shown(bench: Bench) -> None:
+    task = bench.task(lambda: None)
+    for keys in ("short-secret", ("k" * 16, "short-secret"), ("short-secret", "k" * 16)):
+        bench.app.conf["security_key"] = keys
+        for _ in range(2):
+            with pytest.raises(ImproperlyConfigured, match="can be guessed") as caught:
+                task.delay()
+            assert "short-secret" not in str(caught.value)
+    assert bench.outbox.jobs == []
+    bench.app.conf["security_key"] = "k" * 16
+    task.delay()
+    assert bench.outbox.job.task == "t"
+
+
+def test_a_new_key_signs_and_the_old_one_still_verifies(bench: Bench) -> None:
+    old, new = "o" * 16, "n" * 16
+    bench.app.conf["accept_content"] = ["signed"]
+    bench.app.conf.update(task_serializer="signed", result_serializer="signed")
+    bench.app.conf["security_key"] = old
+    body = bench.app.codec.dumps_arguments((1,), {}, limit=1_000, context="c")
+    bench.app.conf["security_key"] = (new, old)
+    assert bench.app.codec.loads_arguments(body, context="c")[0] == [1]
+    bench.app.conf["security_key"] = new
+    with pytest.raises(SecurityError):
+        bench.app.codec.loads_arguments(body, context="c")
 
 
 # The place of the file

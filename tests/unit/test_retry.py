@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from litequeue import Task
 from litequeue.exceptions import ImproperlyConfigured, MaxRetriesExceededError, Retry
 from litequeue.retry import RetryPolicy, backoff, is_spent, patience
+from litequeue.routing import Queue
 from litequeue.worker.request import Request, RetryPlan
 from tests.unit.bench import NOW, Bench
 
@@ -248,6 +249,27 @@ def test_when_no_retry_is_left_it_says_so(bench: Bench, task: Task[..., Any]) ->
         assert isinstance(again.value, MaxRetriesExceededError)
         assert (again.value.task_args, again.value.task_kwargs) == ((9,), {"k": 2})
         assert request.retry_plan is None
+
+
+def test_when_no_retry_is_left_a_class_of_tasks_may_raise_its_own(bench: Bench) -> None:
+    class TooOften(MaxRetriesExceededError):
+        pass
+
+    class Mine(Task[..., Any]):
+        MaxRetriesExceededError = TooOften
+
+    task = bench.task(lambda: None, base=Mine, max_retries=0)
+    with bench.running(args=[5]) as request, pytest.raises(TooOften) as caught:
+        task.retry(kwargs={"y": 1})
+    assert caught.value.task_kwargs == {"y": 1}
+    assert str(caught.value).startswith("Can't retry t[the-id] args:")
+    assert request.retry_plan is None
+
+
+def test_a_retry_may_go_to_a_queue_that_is_an_object(bench: Bench, task: Task[..., Any]) -> None:
+    with bench.running() as request, pytest.raises(Retry):
+        task.retry(queue=Queue("slow"))
+    assert plan_of(request).queue == "slow"
 
 
 def test_when_no_retry_is_left_the_exception_given_is_raised(

@@ -251,6 +251,26 @@ class TestSignals:
         assert extras(job) == {"headers": {"mine": 1, "trace": "5f"}, "shadow": "s"}
         assert (job.queue, job.priority) == ("q", 2)
 
+    def test_so_do_those_that_it_changes(self, bench: Bench) -> None:
+        @signals.before_task_publish.connect
+        def trace(headers: dict[str, Any], **_: Any) -> None:
+            headers["trace"] = "new"
+
+        bench.task(lambda: None)
+        job = sent(bench, headers={"trace": "old", "mine": 1})
+        assert extras(job) == {"headers": {"trace": "new", "mine": 1}}
+
+    def test_what_is_no_header_of_the_senders_is_not_changed_by_them(self, bench: Bench) -> None:
+        @signals.before_task_publish.connect
+        def change(headers: dict[str, Any], properties: dict[str, Any], **_: Any) -> None:
+            headers.update(expires="2030-01-01", shadow="other", eta=None, id="other")
+            properties["priority"] = 9
+
+        bench.task(lambda: None)
+        job = sent(bench, task_id="mine", shadow="s", priority=2, countdown=5)
+        assert (job.id, job.priority, job.eta, job.expires) == ("mine", 2, NOW + 5, None)
+        assert extras(job) == {"shadow": "s"}
+
     def test_a_receiver_that_raises_stops_nothing(self, bench: Bench) -> None:
         @signals.before_task_publish.connect
         def fail(**_: Any) -> None:
@@ -273,6 +293,30 @@ def test_the_app_is_introduced_once(bench: Bench) -> None:
     bench.app.send_task("elsewhere")
     (facts,) = bench.outbox.introduced
     assert [each.name for each in facts.tasks] == ["t"]
+
+
+@pytest.mark.parametrize("error", [OSError("no repr"), RecursionError(), ValueError()])
+def test_a_signature_whose_default_cannot_be_shown_stops_nothing(
+    bench: Bench, error: Exception
+) -> None:
+    class Shy:
+        def __repr__(self) -> str:
+            raise error
+
+    def pay(order: Any = Shy()) -> None:  # noqa: B008 - a default of its own, on purpose
+        """Pay."""
+
+    bench.task(pay).delay(1)
+    (facts,) = bench.outbox.introduced
+    assert [(each.signature, each.summary) for each in facts.tasks] == [("(...)", "Pay.")]
+
+
+def test_a_signature_that_has_no_end_has_one(bench: Bench) -> None:
+    def pay(order: str = "x" * 10_000) -> None: ...
+
+    bench.task(pay).delay("y")
+    (facts,) = bench.outbox.introduced
+    assert len(facts.tasks[0].signature) == 500
 
 
 def test_in_a_worker_it_is_not_introduced_again(bench: Bench) -> None:

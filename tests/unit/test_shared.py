@@ -163,7 +163,8 @@ def test_it_is_a_task_to_whoever_asks(bench: Bench) -> None:
     assert not isinstance(shared, AsyncTask)
     assert isinstance(coroutine, AsyncTask)
     assert (shared.__doc__, shared.__module__) == ("Share.", __name__)
-    assert (shared.__name__, inspect.getdoc(shared)) == ("shared", "Share.")
+    stand: Any = shared
+    assert (stand.__name__, inspect.getdoc(shared)) == ("shared", "Share.")
     assert isinstance(current_app, LiteQueue)
 
 

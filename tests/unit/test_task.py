@@ -17,6 +17,7 @@ import pytest
 from litequeue import LiteQueue, Task
 from litequeue.calling import UNBUILT_CALL_OPTIONS
 from litequeue.exceptions import ImproperlyConfigured, NotRegistered
+from litequeue.routing import Queue
 from litequeue.task import AsyncTask
 from tests.unit.bench import NOW, Bench
 
@@ -103,6 +104,66 @@ def test_a_datetime_without_a_zone_is_of_the_apps(tmp_path: Any) -> None:
     bench.task(lambda: None).apply_async(eta=naive, expires=naive)
     utc = datetime(2026, 7, 1, 10, 0, tzinfo=UTC).timestamp()
     assert (bench.outbox.job.eta, bench.outbox.job.expires) == (utc, utc)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-07-01T12:00:00+02:00", datetime(2026, 7, 1, 10, 0, tzinfo=UTC)),
+        ("2026-07-01T12:00:00", datetime(2026, 7, 1, 10, 0, tzinfo=UTC)),
+        ("2026-07-01", datetime(2026, 6, 30, 22, 0, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_may_be_text_as_in_celery(bench: Bench, text: str, moment: datetime) -> None:
+    bench.app.conf.timezone = "Europe/Berlin"
+    bench.task(lambda: None).apply_async(eta=text, expires=text)
+    job = bench.outbox.job
+    assert (job.eta, job.expires) == (moment.timestamp(), moment.timestamp())
+
+
+@pytest.mark.parametrize("option", ["eta", "expires"])
+def test_text_that_is_no_moment_is_refused(bench: Bench, option: str) -> None:
+    task: Any = bench.task(lambda: None)
+    with pytest.raises(ImproperlyConfigured, match=r"'tomorrow' is no moment in ISO 8601"):
+        task.apply_async(**{option: "tomorrow"})
+    assert bench.outbox.jobs == []
+
+
+@pytest.mark.parametrize("verb", ["apply_async", "apply"])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("ab",), "task args must be a list or tuple, not str"),
+        (({"x": 1},), "task args must be a list or tuple, not dict"),
+        ((5,), "task args must be a list or tuple, not int"),
+        (({1, 2},), "task args must be a list or tuple, not set"),
+        (((1,), ["y"]), "task keyword arguments must be a mapping, not list"),
+        (((1,), "y"), "task keyword arguments must be a mapping, not str"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused(
+    bench: Bench, verb: str, given: Any, words: str
+) -> None:
+    task = bench.task(lambda x, y=0: pytest.fail("ran"))
+    with pytest.raises(TypeError, match=words):
+        getattr(task, verb)(*given)
+    with pytest.raises(TypeError, match=words):
+        bench.app.send_task("t", *given)
+    assert bench.outbox.jobs == []
+
+
+@pytest.mark.parametrize("given", [(None, None), ([], {}), ((), None)])
+def test_no_arguments_may_be_said_in_many_ways(bench: Bench, given: Any) -> None:
+    bench.task(lambda: None).apply_async(*given)
+    assert bench.outbox.job.body == "[[],{}]"
+
+
+def test_a_queue_may_be_an_object(bench: Bench) -> None:
+    task = bench.task(lambda: None)
+    task.apply_async(queue=Queue("mail"))
+    assert bench.outbox.job.queue == "mail"
+    assert bench.app.send_task("elsewhere", queue=Queue("far")).id
+    assert bench.outbox.jobs[-1].queue == "far"
 
 
 def test_countdown_and_eta_exclude_each_other(bench: Bench) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from litequeue import LiteQueue, Task
-from litequeue.exceptions import ImproperlyConfigured, MaxRetriesExceededError
 from litequeue.declaring import UNBUILT_TASK_OPTIONS
+from litequeue.exceptions import ImproperlyConfigured, MaxRetriesExceededError
 from tests.unit.bench import Bench, Heard
 
 

@@ -139,6 +139,19 @@ def test_what_others_may_write_is_not_trusted(
     )
 
 
+def test_where_others_may_write_the_app_itself_it_is_not_trusted(
+    cli: Cli, queue_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(queue_path, "recorded:app")
+    here = tmp_path / "open"
+    here.mkdir()
+    here.chmod(0o777)
+    monkeypatch.chdir(here)
+    done = cli("worker", queue_path)
+    assert done.code == 4
+    assert f"other users may write to {here};" in done.sentence
+
+
 class Disguised:
     """The module os for user 1000, with every file in one hand."""
 
@@ -149,6 +162,9 @@ class Disguised:
 
     def getuid(self) -> int:
         return 1000
+
+    def getcwd(self) -> str:
+        return "/"
 
     def stat(self, path: str) -> os.stat_result:
         fields = list(Path(path).stat())
@@ -163,7 +179,7 @@ def test_what_belongs_to_others_is_not_trusted(
     record(queue_path, "recorded:app")
     monkeypatch.setattr(apps, "os", Disguised(owner))
     reasons = list(apps.unsafe(str(queue_path)))
-    whose = [f"{each} belongs to another user" for each in (queue_path.parent, queue_path)]
+    whose = [f"{each} belongs to another user" for each in (queue_path.parent, queue_path, "/")]
     assert reasons == ([] if trusted else whose)
 
 

@@ -1,12 +1,30 @@
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from litequeue import EagerResult, signals
-from litequeue.exceptions import Ignore, MaxRetriesExceededError, Reject, Retry
+from litequeue.context import current_app, current_request
+from litequeue.exceptions import (
+    Ignore,
+    ImproperlyConfigured,
+    MaxRetriesExceededError,
+    NotSerializable,
+    PayloadTooLarge,
+    Reject,
+    Retry,
+)
 from tests.unit.bench import NOW, Bench, Heard, calling, raising
+
+
+def descriptors() -> int:
+    """Return how many this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def third_time(self: Any) -> int:
@@ -55,6 +73,181 @@ class TestVerdicts:
 
     def test_ignore_raises_nothing(self, bench: Bench) -> None:
         assert bench.task(raising(Ignore())).apply(throw=True).state == "IGNORED"
+
+
+class TestEnds:
+    """What ends a program is the program's own affair: no worker stands between."""
+
+    @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+    @pytest.mark.parametrize("eager", [False, True])
+    def test_what_ends_programs_propagates(
+        self, bench: Bench, error: BaseException, eager: bool
+    ) -> None:
+        bench.app.conf.task_always_eager = eager
+        task = bench.task(raising(error))
+        with pytest.raises(type(error)) as caught:
+            task.delay() if eager else task.apply(throw=False)
+        assert caught.value is error
+        assert current_request.get() is None
+
+    def test_even_where_the_task_would_run_again_because_of_it(self, bench: Bench) -> None:
+        runs: list[int] = []
+
+        def leave() -> None:
+            runs.append(1)
+            if len(runs) == 1:
+                raise SystemExit(3)
+
+        task = bench.task(leave, autoretry_for=(SystemExit,))
+        with pytest.raises(SystemExit):
+            task.apply()
+        assert runs == [1]
+
+    @pytest.mark.parametrize("throw", [False, True])
+    def test_who_rejects_has_no_queue_to_go_back_to(self, bench: Bench, throw: bool) -> None:
+        runs: list[int] = []
+
+        def reject() -> None:
+            runs.append(1)
+            raise Reject("no", requeue=True)
+
+        task = bench.task(reject)
+        if throw:
+            with pytest.raises(Reject):
+                task.apply(throw=True)
+        else:
+            assert task.apply().state == "REJECTED"
+        assert runs == [1]
+
+    def test_that_is_what_is_kept(self, bench: Bench) -> None:
+        bench.app.conf.task_store_eager_result = True
+        bench.task(raising(Reject("no", requeue=True))).apply()
+        ((_, outcome, _),) = bench.outbox.ended
+        assert outcome.state == "REJECTED"
+
+
+class TestCoroutines:
+    @staticmethod
+    async def later(x: int) -> int:
+        await asyncio.sleep(0)
+        return x + 1
+
+    def test_they_leave_no_loop_behind(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        loops: list[asyncio.AbstractEventLoop] = []
+        new = asyncio.new_event_loop
+
+        def note() -> asyncio.AbstractEventLoop:
+            loops.append(new())
+            return loops[-1]
+
+        monkeypatch.setattr(asyncio.events, "new_event_loop", note)
+        task = bench.task(self.later)
+        before = descriptors()
+        assert [task.apply((x,)).get() for x in range(5)] == [1, 2, 3, 4, 5]
+        assert descriptors() == before
+        assert [loop.is_closed() for loop in loops] == [True] * 5
+
+    def test_nor_does_one_that_fails_or_runs_again(self, bench: Bench) -> None:
+        async def fail(self: Any) -> None:
+            await asyncio.sleep(0)
+            if self.request.retries == 0:
+                self.retry()
+            raise KeyError("k")
+
+        before = descriptors()
+        assert bench.task(fail, bind=True).apply().state == "FAILURE"
+        assert descriptors() == before
+
+    def test_one_may_run_inside_another(self, bench: Bench) -> None:
+        task = bench.task(self.later)
+
+        async def main() -> list[Any]:
+            before = descriptors()
+            results = [task.apply((x,)) for x in range(3)]
+            assert descriptors() == before
+            return [result.get() for result in results] + [await task.apply((9,))]
+
+        assert asyncio.run(main()) == [1, 2, 3, 10]
+
+    def test_there_it_has_its_request_and_its_errors(self, bench: Bench) -> None:
+        async def work(self: Any, fail: bool) -> str:
+            await asyncio.sleep(0)
+            if fail:
+                raise KeyError("k")
+            return f"{self.request.id} {current_app() is bench.app}"
+
+        task = bench.task(work, bind=True)
+
+        async def main() -> tuple[Any, Any]:
+            return task.apply((False,), task_id="mine"), task.apply((True,))
+
+        fine, failed = asyncio.run(main())
+        assert fine.get() == "mine True"
+        assert (failed.state, type(failed.result)) == ("FAILURE", KeyError)
+        assert "in work" in (failed.traceback or "")
+
+    def test_what_ends_programs_propagates_from_there_too(self, bench: Bench) -> None:
+        async def leave() -> None:
+            raise SystemExit(3)
+
+        task = bench.task(leave)
+
+        async def main() -> None:
+            with pytest.raises(SystemExit):
+                task.apply()
+
+        asyncio.run(main())
+        assert [each.name for each in threading.enumerate() if "eager" in each.name] == []
+
+
+@dataclasses.dataclass
+class Order:
+    number: int
+
+
+class TestArguments:
+    """With `task_always_eager` they are what they would be in a worker."""
+
+    @pytest.fixture(autouse=True)
+    def _eager(self, bench: Bench) -> None:
+        bench.app.conf.task_always_eager = True
+
+    def test_a_callers_list_stays_as_it_is(self, bench: Bench) -> None:
+        def change(items: list[int], *, more: dict[str, int]) -> tuple[int, int]:
+            items.append(2)
+            more["b"] = 2
+            return len(items), len(more)
+
+        items, more = [1], {"a": 1}
+        assert bench.task(change).delay(items, more=more).get() == (2, 2)
+        assert (items, more) == ([1], {"a": 1})
+
+    def test_a_dict_becomes_what_the_annotation_says(self, bench: Bench) -> None:
+        def take(order: Order) -> Order:
+            return order
+
+        given = Order(1)
+        task = bench.task(take)
+        assert task.delay({"number": 5}).get() == Order(5)
+        found = task.delay(given).get()
+        assert found == given
+        assert found is not given
+
+    def test_they_go_the_way_of_the_tasks_serializer(self, bench: Bench) -> None:
+        bench.app.conf["accept_content"] = ["json", "pickle"]
+        task = bench.task(repr, serializer="pickle")
+        assert task.delay({1: (2, complex(1, 2))}).get() == "{1: (2, (1+2j))}"
+        with pytest.raises(NotSerializable):
+            task.apply_async(({1: 2},), serializer="json")
+
+    def test_what_is_not_accepted_does_not_run(self, bench: Bench) -> None:
+        task = bench.task(raising(AssertionError("ran")), serializer="pickle")
+        with pytest.raises(ImproperlyConfigured, match="accept_content"):
+            task.delay()
+
+    def test_apply_takes_them_as_they_are_as_in_celery(self, bench: Bench) -> None:
+        items: list[Any] = [object()]
+        assert bench.task(lambda x: x is items).apply((items,)).get() is True
 
 
 class TestRetries:
@@ -125,6 +318,16 @@ class TestStoring:
         bench.task(lambda: 5, ignore_result=True).apply()
         assert bench.outbox.ended == []
 
+    def test_what_cannot_be_stored_is_refused_before_it_runs(self, bench: Bench) -> None:
+        runs: list[int] = []
+        task = bench.task(lambda x: runs.append(1))
+        with pytest.raises(NotSerializable):
+            task.apply((object(),))
+        bench.app.conf.task_max_arguments_size = 100
+        with pytest.raises(PayloadTooLarge):
+            task.apply(("x" * 200,))
+        assert (runs, bench.outbox.ended) == ([], [])
+
     def test_without_the_setting_nothing_is(self, bench: Bench) -> None:
         bench.app.conf.task_store_eager_result = False
         bench.task(lambda: 5).apply()
@@ -140,6 +343,19 @@ class TestRequest:
         assert (request.id, request.is_eager, request.called_directly) == ("mine", True, False)
         assert (request.args, request.headers, request.retries) == ([1], {"k": "v"}, 0)
         assert (request.parent_id, request.root_id) == (None, "mine")
+
+    @pytest.mark.parametrize("ignores", [False, True])
+    @pytest.mark.parametrize("eager", [False, True])
+    def test_it_says_whether_the_result_is_ignored(
+        self, bench: Bench, ignores: bool, eager: bool
+    ) -> None:
+        bench.app.conf.task_always_eager = eager
+        task = bench.task(
+            lambda self: seen.append(self.request.ignore_result), bind=True, ignore_result=ignores
+        )
+        seen: list[bool] = []
+        task.delay() if eager else task.apply()
+        assert seen == [ignores]
 
     def test_inside_a_job_it_has_a_parent(self, bench: Bench) -> None:
         seen: list[Any] = []

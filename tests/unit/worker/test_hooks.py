@@ -230,6 +230,23 @@ class TestRetryInOnFailure:
         outcome = run(bench, heard, raising(KeyError("k")), on_failure=on_failure)
         assert (outcome.state, outcome.eta) == ("RETRY", NOW + 9)
 
+    @pytest.mark.parametrize("throw", [True, False])
+    def test_the_reason_is_what_the_job_failed_with(
+        self, bench: Bench, heard: Heard, throw: bool
+    ) -> None:
+        error = KeyError("why")
+
+        def on_failure(task: Any, *_: Any) -> None:
+            task.retry(throw=throw, countdown=9)
+
+        outcome = run(bench, heard, raising(error), on_failure=on_failure)
+        assert outcome.failure is not None
+        assert (outcome.failure.type, outcome.failure.message) == ("KeyError", "'why'")
+        assert outcome.failure.traceback is not None
+        assert "in function" in outcome.failure.traceback
+        assert heard.of("on_retry")["args"][0] is error
+        assert heard.of("task_retry")["reason"].exc is error
+
     def test_when_it_is_spent_the_job_has_failed(self, bench: Bench, heard: Heard) -> None:
         def on_failure(task: Any, exc: Exception, *_: Any) -> None:
             task.retry(exc=exc)
