@@ -121,6 +121,7 @@ class TestPackages:
         assert find_app("proj") is sys.modules["proj.celery"].app
 
     def test_current_app_in_the_package_is_not_one(self, folder: Path) -> None:
+        LiteQueue(folder / "another.sqlite")
         package(
             folder,
             "proj",
