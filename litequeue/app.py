@@ -12,7 +12,7 @@ from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, overload
 
 from litequeue import loading, sending
-from litequeue.calling import CallOptions, Eagerly, moment
+from litequeue.calling import CallOptions, Eagerly, ending, starting
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings, settings_from_environment
 from litequeue.configured import URL_VARIABLE, Configured, locate
@@ -409,15 +409,11 @@ class LiteQueue:
         refuse_at_import("enqueue_many()")
         self._registry.finalize()
         now = self.clock.now()
-        if countdown is not None and eta is not None:
-            raise ImproperlyConfigured("give countdown or eta, not both")
         options = CallOptions(
             queue=queue.name if isinstance(queue, Queue) else queue,
             priority=priority,
-            eta=moment(eta if countdown is None else now + countdown, self.zone),
-            expires=moment(
-                now + expires if isinstance(expires, int | float) else expires, self.zone
-            ),
+            eta=starting(eta, countdown, now, self.zone),
+            expires=ending(expires, now, self.zone),
         )
         listed = [sending.checked_call(*call) for call in calls]
         if sending.is_eager(self.conf):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -64,6 +65,8 @@ class CallOptions:
         check_name("queue", self.queue)
         check_name("shadow", self.shadow)
         check_priority(self.priority)
+        if self.headers is not None and not isinstance(self.headers, Mapping):
+            raise ImproperlyConfigured(f"headers are a mapping, not {self.headers!r:.80}")
 
 
 def check_name(what: str, name: object) -> None:
@@ -106,7 +109,7 @@ class Eagerly:
 def moment(when: datetime | float | str | None, zone: tzinfo | None = None) -> float | None:
     """Return epoch seconds; a datetime (or ISO 8601 text) without a zone is of ``zone``, or here.
 
-    Raises `ImproperlyConfigured` for what is no moment.
+    Raises TypeError for what is no moment, `ImproperlyConfigured` for one that cannot be named.
     """
     if when is None:
         return None
@@ -115,14 +118,48 @@ def moment(when: datetime | float | str | None, zone: tzinfo | None = None) -> f
             when = datetime.fromisoformat(when)
         except ValueError as error:
             raise ImproperlyConfigured(f"{when!r:.80} is no moment in ISO 8601") from error
-    if isinstance(when, datetime):
-        aware = when if when.tzinfo is not None or zone is None else when.replace(tzinfo=zone)
-        seconds = aware.astimezone(UTC).timestamp()
-    else:
-        seconds = when
+    seconds, words = math.nan, f"a moment is a datetime or epoch seconds, not {when!r:.80}"
+    try:
+        if isinstance(when, datetime):
+            aware = when if when.tzinfo is not None or zone is None else when.replace(tzinfo=zone)
+            when = aware.astimezone(UTC).timestamp()
+        seconds = float(when + 0)  # float() alone would read bytes
+    except TypeError:
+        raise TypeError(words) from None
+    except (ValueError, OverflowError):
+        pass  # it stays what is no number
     if not -LAST_MOMENT <= seconds <= LAST_MOMENT:  # so is NaN
-        raise ImproperlyConfigured(f"a moment is a datetime or epoch seconds, not {when!r}")
-    return float(seconds)
+        raise ImproperlyConfigured(words)
+    return seconds
+
+
+def starting(
+    eta: datetime | float | str | None, countdown: float | None, now: float, zone: tzinfo | None
+) -> float | None:
+    """Return the epoch seconds before which a job is not to run; raises as `moment` does."""
+    if countdown is None:
+        return moment(eta, zone)
+    if eta is not None:
+        raise ImproperlyConfigured("give countdown or eta, not both")
+    return _later(now, countdown)
+
+
+def ending(expires: datetime | float | str | None, now: float, zone: tzinfo | None) -> float | None:
+    """Return the epoch seconds after which a job is not to run; a number counts from ``now``.
+
+    Raises as `moment` does.
+    """
+    return _later(now, expires) if isinstance(expires, int | float) else moment(expires, zone)
+
+
+def _later(now: float, seconds: float) -> float | None:
+    """Return the moment ``seconds`` after ``now``."""
+    try:
+        return moment(now + seconds)
+    except TypeError:
+        raise TypeError(f"a time to wait is a number of seconds, not {seconds!r:.80}") from None
+    except OverflowError:
+        return moment(math.inf)
 
 
 def id_for_key(task: str, key: str) -> str:

@@ -128,7 +128,10 @@ def check_task(task: Task[..., Any]) -> None:
 
 
 def _check_retries(task: Task[..., Any]) -> None:
-    for name in sorted((task.retry_kwargs or {}).keys() - {"max_retries", "countdown"}):
+    own: Any = task.retry_kwargs or {}
+    if not isinstance(own, Mapping):
+        raise ImproperlyConfigured(f"{task.name}: retry_kwargs is a mapping, not {own!r:.80}")
+    for name in sorted(own.keys() - {"max_retries", "countdown"}, key=str):
         raise NotImplementedError(f"retry_kwargs option {name!r}")
     for name in _EXCEPTIONS:
         given = getattr(task, name)
@@ -138,12 +141,12 @@ def _check_retries(task: Task[..., Any]) -> None:
                 f"{task.name}: {name} is a tuple of exception classes, not {given!r:.80}"
             )
         setattr(task, name, tuple(kinds))
-    for name in _SECONDS:
-        value = getattr(task, name)
-        if not isinstance(value, int | float) or not value >= 0:
+    for name, value in [*((each, getattr(task, each)) for each in _SECONDS), *own.items()]:
+        if name != "max_retries" and not (isinstance(value, int | float) and value >= 0):
             raise ImproperlyConfigured(f"{task.name}: {name} is a number, not {value!r:.80}")
-    limit = task.max_retries
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
-        raise ImproperlyConfigured(
-            f"{task.name}: max_retries is a whole number, or None for no limit, not {limit!r:.80}"
-        )
+    for limit in (task.max_retries, own.get("max_retries")):
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+            raise ImproperlyConfigured(
+                f"{task.name}: max_retries is a whole number, or None for no limit, "
+                f"not {limit!r:.80}"
+            )

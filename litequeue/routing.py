@@ -373,8 +373,10 @@ def _as_options(answer: Any, where: str) -> Mapping[str, Any]:
         return {"queue": answer}
     if not isinstance(answer, Mapping):
         raise ImproperlyConfigured(f"{where} is a queue or a mapping of options, not {answer!r}")
-    for option in sorted(answer.keys() - _ROUTE_OPTIONS):
+    for option in sorted(answer.keys() - _ROUTE_OPTIONS, key=str):
         if option in _UNBUILT:
+            if answer[option] is None:  # it asks for nothing
+                continue
             raise NotImplementedError(f"{where} option {option!r}")
         if option in _FOR_CALLS:
             raise ImproperlyConfigured(
@@ -383,7 +385,7 @@ def _as_options(answer: Any, where: str) -> Mapping[str, Any]:
             )
         raise ImproperlyConfigured(
             f"{where} has the option {option!r}, which no call takes"
-            f"{_did_you_mean(option, _ROUTE_OPTIONS)}"
+            f"{_did_you_mean(str(option), _ROUTE_OPTIONS)}"
         )
     return {key: value for key, value in answer.items() if value is not None}
 

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from typing import Any, Final, Protocol
 
 from litequeue import signals
@@ -18,7 +18,7 @@ from litequeue.calling import (
     arguments_given,
     check_name,
     check_priority,
-    moment,
+    ending,
 )
 from litequeue.clock import Clock
 from litequeue.config import Settings
@@ -167,7 +167,7 @@ def make_job(
     expires = options.expires
     if expires is None:
         soon = chosen.get("expires") if task.expires is None else task.expires
-        expires = None if soon is None else _expiry(soon, now, app.zone)
+        expires = None if soon is None else ending(soon, now, app.zone)
     parent = request if request is not None and options.add_to_parent and request.trail else None
     extras = _extras(task, options, chosen, parent)
     return Job(
@@ -200,11 +200,6 @@ def _given(task: Task[Any, Any], options: CallOptions) -> dict[str, Any]:
         if value is not None:
             given[name] = value
     return given
-
-
-def _expiry(expires: datetime | float, now: float, zone: tzinfo | None) -> float | None:
-    seconds = isinstance(expires, int | float)
-    return moment(now + expires if seconds else expires, zone)  # type: ignore[operator]  # a number
 
 
 def _extras(

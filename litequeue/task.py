@@ -15,10 +15,11 @@ from litequeue.calling import (
     arguments_given,
     check_name,
     check_priority,
+    ending,
     id_for_key,
-    moment,
     refuse_options,
     replace_arguments,
+    starting,
 )
 from litequeue.context import DIRECT, current_request
 from litequeue.exceptions import ImproperlyConfigured, Retry
@@ -204,8 +205,6 @@ class Task(Generic[P, R]):
         another process writes; ``retry_policy`` says how long to wait for it.  Raises as `delay`.
         """
         refuse_options(options, UNBUILT_CALL_OPTIONS, "apply_async()")
-        if countdown is not None and eta is not None:
-            raise ImproperlyConfigured("give countdown or eta, not both")
         arguments, keywords = arguments_given(args, kwargs)
         if self.typing:
             self._check(arguments, keywords)
@@ -216,10 +215,8 @@ class Task(Generic[P, R]):
             exchange=exchange,
             routing_key=routing_key,
             priority=priority,
-            eta=moment(eta if countdown is None else now + countdown, self.app.zone),
-            expires=moment(
-                now + expires if isinstance(expires, int | float) else expires, self.app.zone
-            ),
+            eta=starting(eta, countdown, now, self.app.zone),
+            expires=ending(expires, now, self.app.zone),
             headers=headers,
             shadow=shadow or self.shadow_name(arguments, keywords, options),
             ignore_result=ignore_result,
@@ -316,7 +313,7 @@ class Task(Generic[P, R]):
             _raise(exc or self._no_retry_left(request, args, kwargs))
         now, zone = self.app.clock.now(), self.app.zone
         wait = self.default_retry_delay if countdown is None else countdown
-        when = moment(now + wait if eta is None else eta, zone) or now
+        when = starting(eta, wait if eta is None else None, now, zone) or now
         name = queue.name if isinstance(queue, Queue) else queue
         if exchange is not None or routing_key is not None:
             where = {"queue": name, "exchange": exchange, "routing_key": routing_key}
@@ -329,7 +326,7 @@ class Task(Generic[P, R]):
             kwargs=None if kwargs is None else dict(kwargs),
             queue=name,
             priority=priority,
-            expires=moment(now + expires if isinstance(expires, int | float) else expires, zone),
+            expires=ending(expires, now, zone),
         )
         retry = Retry(
             exc=exc or _being_handled(), when=max(0.0, when - now), is_eager=request.is_eager

@@ -25,7 +25,7 @@ from litequeue.worker.journal import Journal
 from litequeue.worker.link import Death, Link, Manifest
 from litequeue.worker.slots import Slots
 
-logger = logging.getLogger("litequeue.worker")
+logger: Final = logging.getLogger("litequeue.worker")
 
 PATIENCE: Final = 0.5
 """Seconds to wait for the write lock before looking at everything else again."""

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import sys
 import types
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from litequeue.exceptions import (
     NotSerializable,
     PayloadTooLarge,
 )
-from litequeue.routing import Queue
 from tests.unit.bench import NOW, Bench, Heard, calling, raising
 
 
@@ -310,88 +308,6 @@ class TestSendTask:
             bench.app.send_task("")
         with pytest.raises(TypeError, match="contdown"):
             bench.app.send_task("t", contdown=5)
-
-
-class TestEnqueueMany:
-    def test_many_calls_are_one_transaction(self, bench: Bench) -> None:
-        add, name = bench.task(lambda x, y=0: None), "other"
-        other = bench.app.task(name=name, queue="slow")(lambda: None)
-        results = bench.app.enqueue_many(
-            [(add, (1,)), (add, [2], {"y": 3}), (other, ())], priority=4, eta=NOW + 1
-        )
-        jobs = bench.outbox.jobs
-        assert [result.id for result in results] == [job.id for job in jobs]
-        assert [job.body for job in jobs] == ["[[1],{}]", '[[2],{"y":3}]', "[[],{}]"]
-        assert [job.queue for job in jobs] == ["default", "default", "slow"]
-        assert {(job.priority, job.eta) for job in jobs} == {(4, NOW + 1)}
-        assert len(bench.outbox.introduced) == 1
-
-    def test_one_wrong_call_refuses_all(self, bench: Bench) -> None:
-        task = bench.task(lambda x: None)
-        with pytest.raises(TypeError, match="missing a required argument"):
-            bench.app.enqueue_many([(task, (1,)), (task, ())])
-        with pytest.raises(NotSerializable):
-            bench.app.enqueue_many([(task, (1,)), (task, (object(),))])
-        assert bench.outbox.jobs == []
-
-    @pytest.mark.parametrize("eager", [False, True])
-    @pytest.mark.parametrize(
-        "call",
-        [(), ((1,), {}, 5), ("ab",), ({"x": 1},), (5,), ((1,), ["y"]), ((1, 2),)],
-    )
-    def test_what_is_no_call_is_refused(self, bench: Bench, call: Any, eager: bool) -> None:
-        bench.app.conf.task_always_eager = eager
-        task = bench.task(lambda x: pytest.fail("ran"))
-        with pytest.raises(TypeError):
-            bench.app.enqueue_many([(task, *call)])
-        assert bench.outbox.jobs == []
-
-    def test_no_arguments_may_be_said_in_many_ways(self, bench: Bench) -> None:
-        task = bench.task(lambda: None)
-        bench.app.enqueue_many([(task, None), (task, ()), (task, [], {}), (task, None, None)])
-        assert [job.body for job in bench.outbox.jobs] == ["[[],{}]"] * 4
-
-    def test_a_generator_will_do(self, bench: Bench) -> None:
-        task = bench.task(lambda x: None)
-        assert len(bench.app.enqueue_many((task, (x,)) for x in range(3))) == 3
-        assert bench.app.enqueue_many([]) == []
-
-    def test_the_options_mean_what_those_of_apply_async_do(self, bench: Bench) -> None:
-        task = bench.task(lambda: None)
-        later = datetime(2026, 7, 1, 12, 0)  # noqa: DTZ001 - of the app's zone
-        bench.app.conf.timezone = "Europe/Berlin"
-        for options in (
-            {"countdown": 5},
-            {"countdown": 0, "expires": 60},
-            {"eta": NOW + 7.5},
-            {"eta": later, "expires": later},
-            {"eta": "2026-07-01T12:00:00", "expires": "2026-07-01T12:00:00+00:00"},
-            {"queue": "mail", "priority": -1},
-            {"queue": Queue("mail")},
-        ):
-            task.apply_async(**options)
-            bench.app.enqueue_many([(task, ())], **options)
-            one, many = bench.outbox.jobs[-2:]
-            names = ("eta", "expires", "queue", "priority")
-            assert [getattr(many, name) for name in names] == [getattr(one, name) for name in names]
-
-    def test_countdown_and_eta_exclude_each_other(self, bench: Bench) -> None:
-        with pytest.raises(ImproperlyConfigured, match="not both"):
-            bench.app.enqueue_many([], countdown=1, eta=NOW)
-
-    def test_where_calls_are_eager_these_are_one_after_the_other(self, bench: Bench) -> None:
-        bench.app.conf.task_always_eager = True
-        seen: list[Any] = []
-
-        def work(x: int, y: int = 0) -> int:
-            seen.append((x, y))
-            return x + y
-
-        task = bench.task(work)
-        results = bench.app.enqueue_many([(task, (1,)), (task, [2], {"y": 3})])
-        assert all(isinstance(result, EagerResult) for result in results)
-        assert [result.get() for result in results] == [1, 5]
-        assert (seen, bench.outbox.jobs) == ([(1, 0), (2, 3)], [])
 
 
 class TestAlwaysEager:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import inspect
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,10 +16,12 @@ from litequeue.calling import (
     MAX_PRIORITY,
     CallOptions,
     argument_check,
+    ending,
     id_for_key,
     moment,
     refuse_options,
     replace_arguments,
+    starting,
 )
 from litequeue.exceptions import ImproperlyConfigured
 
@@ -146,10 +148,59 @@ def test_a_datetime_without_a_zone_is_of_the_one_that_is_set() -> None:
     assert moment(aware, berlin) == aware.timestamp()
 
 
-@pytest.mark.parametrize("when", [float("nan"), float("inf"), -float("inf"), 2 * LAST_MOMENT])
-def test_what_is_no_moment_is_refused(when: float) -> None:
+@pytest.mark.parametrize(
+    "when",
+    [
+        float("nan"),
+        float("inf"),
+        -float("inf"),
+        2 * LAST_MOMENT,
+        10**400,
+        datetime.min,  # noqa: DTZ901 - naive on purpose
+        datetime.max,  # noqa: DTZ901 - naive on purpose
+    ],
+)
+def test_a_moment_that_cannot_be_named_is_refused(when: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match="a moment is a datetime or epoch seconds"):
         moment(when)
+    with pytest.raises(ImproperlyConfigured):
+        ending(when, NOW, None)
+
+
+@pytest.mark.parametrize("when", [date(2026, 7, 1), timedelta(seconds=5), object(), [5], b"5"])
+def test_what_is_no_moment_is_no_argument(when: Any) -> None:
+    for call in (moment, lambda when: ending(when, NOW, None)):
+        with pytest.raises(TypeError, match="a moment is a datetime or epoch seconds, not"):
+            call(when)
+
+
+def test_a_start_is_a_moment_or_so_many_seconds_from_now() -> None:
+    assert starting(None, None, NOW, None) is None
+    assert starting(None, 0, NOW, None) == NOW
+    assert starting(None, 5, NOW, None) == NOW + 5
+    assert starting(NOW + 7, None, NOW, None) == NOW + 7
+    with pytest.raises(ImproperlyConfigured, match="give countdown or eta, not both"):
+        starting(NOW, 0, NOW, None)
+
+
+def test_an_end_is_a_moment_or_so_many_seconds_from_now() -> None:
+    assert ending(None, NOW, None) is None
+    assert ending(5, NOW, None) == NOW + 5
+    assert ending(datetime.fromtimestamp(NOW, UTC), NOW, None) == NOW
+    assert ending("2026-07-01", NOW, UTC) == datetime(2026, 7, 1, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize("wait", ["5", timedelta(seconds=5), object(), [5]])
+def test_what_is_no_time_to_wait_is_no_argument(wait: Any) -> None:
+    with pytest.raises(TypeError, match="a time to wait is a number of seconds, not"):
+        starting(None, wait, NOW, None)
+
+
+@pytest.mark.parametrize("wait", [float("nan"), float("inf"), 10**400, LAST_MOMENT])
+def test_a_time_to_wait_that_has_no_end_is_refused(wait: float) -> None:
+    for call in (lambda: starting(None, wait, NOW, None), lambda: ending(wait, NOW, None)):
+        with pytest.raises(ImproperlyConfigured, match="a moment is a datetime or epoch seconds"):
+            call()
 
 
 # Names, priorities, keys
@@ -170,6 +221,8 @@ def test_what_is_no_moment_is_refused(when: float) -> None:
         {"priority": True},
         {"priority": MAX_PRIORITY + 1},
         {"priority": -MAX_PRIORITY - 1},
+        {"headers": [("a", 1)]},
+        {"headers": "x"},
     ],
 )
 def test_what_the_file_would_not_take_is_refused(options: dict[str, Any]) -> None:

@@ -262,7 +262,41 @@ class TestRoutes:
         with pytest.raises(ImproperlyConfigured, match=said):
             Router(routes=routes)
 
-    @pytest.mark.parametrize("answer", [7, "", {"quue": "x"}])
+    @pytest.mark.parametrize(
+        "option",
+        ["concurrency_key", "link", "link_error", "soft_time_limit", "time_limit", "unique"],
+    )
+    def test_options_still_to_come_are_refused_by_name(self, option: str) -> None:
+        with pytest.raises(NotImplementedError, match=option):
+            Router(routes={"tasks.*": {"queue": "q", option: 5}})
+        late = Router(routes=lambda *_, **__: {"queue": "q", option: 5})
+        with pytest.raises(NotImplementedError, match=option):
+            late.route("tasks.add")
+        assert queue_of(Router(routes={"tasks.*": {"queue": "q", option: None}})) == "q"
+
+    @pytest.mark.parametrize(
+        "option",
+        [
+            "add_to_parent",
+            "countdown",
+            "eta",
+            "headers",
+            "idempotency_key",
+            "retry",
+            "retry_policy",
+            "shadow",
+            "task_id",
+        ],
+    )
+    def test_options_that_only_a_call_takes_are_refused(self, option: str) -> None:
+        words = rf"option '{option}', which only a call takes: say it in apply_async\(\)"
+        with pytest.raises(ImproperlyConfigured, match=words):
+            Router(routes={"tasks.*": {"queue": "q", option: 5}})
+        late = Router(routes=lambda *_, **__: {option: 5})
+        with pytest.raises(ImproperlyConfigured, match=words):
+            late.route("tasks.add")
+
+    @pytest.mark.parametrize("answer", [7, "", {"quue": "x"}, {5: 6, "quue": "x"}])
     def test_a_senseless_answer_of_a_function_is_told_when_it_comes(self, answer: Any) -> None:
         router = Router(routes=lambda *_, **__: answer)
         with pytest.raises(ImproperlyConfigured, match=r"the route of 'tasks\.add'"):
