@@ -114,12 +114,13 @@ def test_signals_of_a_job_come_in_their_order_with_their_arguments(
 ) -> None:
     site.worker("-n", "w", app=APP, children=1)
     around = ["task_received", "task_prerun"]
-    for sent, middle in (
-        (send("add", 20, 22), ["task_success"]),
-        (send("end", "fail"), ["task_failure"]),
-        (send("end", "retry"), ["task_retry", "task_postrun", *around, "task_success"]),
-        (send("end", "reject"), []),
+    for call, middle in (
+        (("add", 20, 22), ["task_success"]),
+        (("end", "fail"), ["task_failure"]),
+        (("end", "retry"), ["task_retry", "task_postrun", *around, "task_success"]),
+        (("end", "reject"), []),
     ):
+        sent = send(*call)
         sent.get(timeout=10, propagate=False)
         # task_success and task_rejected name no id
         told = [name for name in about(facts, sent.id) if name != "task_rejected"]
