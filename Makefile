@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check format crash bench bench-growth clean
+.PHONY: help demo test check format crash hostile bench bench-growth clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ format: $(VENV)/.lint  ## put the style right where a tool can
 
 crash: $(VENV)/.test  ## the long campaign: kill -9 everything, lose nothing
 	$(BIN)/python -m tests.crash.campaign $(ARGS)
+
+hostile: $(VENV)/.test  ## hostile rows and arguments, the whole lot of them
+	HOSTILE_ARGUMENTS=10000 $(BIN)/python -m pytest tests/hostile $(ARGS)
 
 bench: $(VENV)/.bench  ## speed beside the disk's limit, huey, and Celery on Redis
 	@command -v redis-server >/dev/null || { $(INSTALL_REDIS); } || { echo "$(NO_REDIS)" >&2; exit 1; }
