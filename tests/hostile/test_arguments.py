@@ -367,6 +367,7 @@ class Range:
 def field_of_fire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
     made = Range(tmp_path_factory.mktemp("range"))
     yield made
+    made.executor.close()
     made.app.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,8 @@ class Bench:
     def execute(self, task: str = "t", **changes: Any) -> Outcome:
         """Run one lease."""
         with working_for(self.app):  # as a child does for its life
-            outcome = Executor(self.app, self.clock, "host").execute(lease(task, **changes))
+            with closing(Executor(self.app, self.clock, "host")) as executor:
+                outcome = executor.execute(lease(task, **changes))
         assert current_request.get() is None
         return outcome
 

@@ -419,7 +419,7 @@ class TestCalling:
         (loop, first), (other, second) = seen
         assert loop is other
         assert (first, second) == ("one", "two")
-        executor._runner.close()
+        executor.close()
 
     def test_a_coroutine_may_fail_and_retry(self, bench: Bench) -> None:
         async def fail(self: Any, again: bool) -> None:
@@ -433,4 +433,4 @@ class TestCalling:
         failed, again = (executor.execute(lease(args=[value])) for value in (False, True))
         assert failure_of(failed).type == "KeyError"
         assert (again.state, again.eta) == ("RETRY", NOW + 1)
-        executor._runner.close()
+        executor.close()
