@@ -106,9 +106,9 @@ class Bench:
 
     def execute(self, task: str = "t", **changes: Any) -> Outcome:
         """Run one lease."""
-        with working_for(self.app):  # as a child does for its life
-            with closing(Executor(self.app, self.clock, "host")) as executor:
-                outcome = executor.execute(lease(task, **changes))
+        executor = Executor(self.app, self.clock, "host")
+        with working_for(self.app), closing(executor):  # as a child does for its life
+            outcome = executor.execute(lease(task, **changes))
         assert current_request.get() is None
         return outcome
 
