@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import tzinfo
 from typing import Any, Final, Protocol
 
@@ -68,9 +69,6 @@ class App(Protocol):
     def facts(self) -> AppFacts:
         """Describe the app."""
 
-    def finalize(self) -> None:
-        """Give the tasks what the settings say of them."""
-
 
 def send(
     app: App,
@@ -80,16 +78,13 @@ def send(
     options: CallOptions,
 ) -> AsyncResult[Any]:
     """Accept one call as a job.  `Task.delay` says what is raised."""
-    app.finalize()
     now = app.clock.now()
     job = make_job(app, task, args, kwargs, options, id=options.id or new_id(now), now=now)
     if signals.before_task_publish.receivers:
         job = _announce(job, args, kwargs)
-    store: Store = app.store
-    if not app.introduced:
-        app.introduced = True
-        store.introduce(app.facts())
-    store.enqueue(job, wait=options.patience if options.patience is not None else _patience(app))
+    _introduced(app).enqueue(
+        job, wait=options.patience if options.patience is not None else _patience(app)
+    )
     if signals.after_task_publish.receivers:
         signals.after_task_publish.send(
             sender=job.task, body=(args, kwargs, {}), headers=_headers(job), exchange="",
@@ -119,18 +114,21 @@ def send_many(
     options: CallOptions,
 ) -> list[AsyncResult[Any]]:
     """Accept all ``calls`` in one transaction, or none; the publish signals are not sent."""
-    app.finalize()
     now = app.clock.now()
     jobs = [
         make_job(app, task, args, kwargs, options, id=id, now=now)
         for id, (task, args, kwargs) in zip(ids, calls, strict=True)
     ]
-    store: Store = app.store
+    _introduced(app).enqueue_many(jobs)
+    return [AsyncResult(id, app=app) for id in ids]
+
+
+def _introduced(app: App) -> Store:
+    """Return the file, which is told of the app along with its first job."""
     if not app.introduced:
         app.introduced = True
-        store.introduce(app.facts())
-    store.enqueue_many(jobs)
-    return [AsyncResult(id, app=app) for id in ids]
+        app.store.introduce(app.facts())
+    return app.store
 
 
 def _patience(app: App) -> float | None:
@@ -242,7 +240,8 @@ def _announce(job: Job, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
         routing_key=job.queue, declare=[], retry_policy=None,
         properties={"correlation_id": job.id, "priority": job.priority},
     )  # fmt: skip
-    own = json.loads(job.options or "{}").get("headers", {})
+    extras = json.loads(job.options or "{}")
+    own = extras.get("headers", {})
     added = {
         name: value
         for name, value in headers.items()
@@ -250,12 +249,7 @@ def _announce(job: Job, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
     }
     if not added:
         return job
-    extras = json.loads(job.options) if job.options else {}
-    extras["headers"] = {**extras.get("headers", {}), **added}
-    return Job(
-        job.id, job.task, job.body, job.queue, job.priority, job.eta, job.expires, dumps(extras),
-        job.parent,
-    )  # fmt: skip
+    return replace(job, options=dumps({**extras, "headers": {**own, **added}}))
 
 
 # A task that is known by its name only
