@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration import tasks
+from tests.integration.apps.record import Record
 from tests.integration.processes import Site
 
 
@@ -19,3 +20,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
     yield place
     tasks.app.close()
     place.close()
+
+
+@pytest.fixture
+def facts(site: Site) -> Record:
+    """What the app's tasks, hooks and receivers wrote down, whichever process they ran in."""
+    return Record(site.folder)

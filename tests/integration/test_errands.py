@@ -28,11 +28,6 @@ def _bound(site: Site) -> Iterator[None]:
     app.close()
 
 
-@pytest.fixture
-def facts(site: Site) -> Record:
-    return Record(site.folder)
-
-
 def send(task: str, *args: Any, **options: Any) -> AsyncResult[Any]:
     name = f"tests.integration.apps.listening.{task}"
     result: AsyncResult[Any] = tasks.app.send_task(name, args, **options)

@@ -21,11 +21,6 @@ def _bound(site: Site) -> Iterator[None]:
     app.close()
 
 
-@pytest.fixture
-def facts(site: Site) -> Record:
-    return Record(site.folder)
-
-
 def test_a_class_based_task_lives_as_long_as_its_child(site: Site, facts: Record) -> None:
     worker = site.worker(app=APP, children=1)
     ends = [summed.delay(number).get(timeout=10) for number in (1, 2, 3)]

@@ -26,11 +26,6 @@ ONCE = IN_SUPERVISOR - {"worker_before_create_process", "import_modules"}
 ABOUT_WORKERS = IN_SUPERVISOR | {"worker_process_init", "worker_process_shutdown"}
 
 
-@pytest.fixture
-def facts(site: Site) -> Record:
-    return Record(site.folder)
-
-
 def send(task: str, *args: Any, **options: Any) -> AsyncResult[Any]:
     result: AsyncResult[Any] = app.send_task(
         f"tests.integration.apps.listening.{task}", args, **options

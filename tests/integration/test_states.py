@@ -27,11 +27,6 @@ def _bound(site: Site) -> Iterator[None]:
     app.close()
 
 
-@pytest.fixture
-def facts(site: Site) -> Record:
-    return Record(site.folder)
-
-
 def row(site: Site, id: str) -> dict[str, Any]:
     with closing(sqlite3.connect(f"file:{site.path}?mode=ro", uri=True)) as file:
         file.row_factory = sqlite3.Row
