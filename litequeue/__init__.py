@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         TimeoutError,
         WorkerLostError,
     )
+    from litequeue.freezing import freeze_support
     from litequeue.result import AsyncResult, EagerResult, ResultSet
     from litequeue.shared import current_app, current_task, shared_task
     from litequeue.task import Task
@@ -82,6 +83,7 @@ __all__ = [
     "__version__",
     "current_app",
     "current_task",
+    "freeze_support",
     "shared_task",
 ]
 
@@ -93,6 +95,7 @@ _HOMES: Final = {
     "Task": "task",
     "current_app": "shared",
     "current_task": "shared",
+    "freeze_support": "freezing",
     "shared_task": "shared",
 }
 

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from litequeue.calling import check_limits
 from litequeue.config import Settings
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.task import Task
@@ -29,11 +30,17 @@ def fill_in(task: Task[..., Any], conf: Settings) -> None:
 
 
 def annotate(task: Task[..., Any], conf: Settings) -> None:
-    """Give a task what the settings say of it.  Raises `ImproperlyConfigured`."""
+    """Give a task what the settings say of it.
+
+    Raises `ImproperlyConfigured`, ValueError for a soft time limit above the hard one.
+    """
     fill_in(task, conf)
     for attributes in _annotations(conf.task_annotations, task):
         for name, value in attributes.items():
             _apply(task, name, value)
+    hard = conf.task_time_limit if task.time_limit is None else task.time_limit
+    soft = conf.task_soft_time_limit if task.soft_time_limit is None else task.soft_time_limit
+    check_limits(hard, soft, f"{task.name}: ")
 
 
 def _annotations(given: Any, task: Task[..., Any]) -> Iterator[Mapping[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 import sys
 import threading
@@ -21,8 +20,6 @@ from litequeue.declaring import (
     AnyTaskDecorator,
     BoundTaskDecorator,
     TaskDecorator,
-    check_option_names,
-    function_task,
 )
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.facts import AppFacts, TaskFacts
@@ -38,28 +35,16 @@ from litequeue.store import Store
 from litequeue.task import AsyncTask
 from litequeue.task import Task as BaseTask
 
+if TYPE_CHECKING:
+    from litequeue.control import Control
+    from litequeue.events import Events
+
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T", bound=BaseTask[..., Any])
 
 _UNBUILT: Final = frozenset(
-    [
-        "Beat",
-        "GroupResult",
-        "Worker",
-        "add_periodic_task",
-        "chain",
-        "chord",
-        "control",
-        "events",
-        "group",
-        "send_event",
-        "signature",
-        "start",
-        "transaction",
-        "worker",
-        "worker_main",
-    ]
+    "Beat GroupResult add_periodic_task chain chord group signature start transaction".split()  # noqa: SIM905 - one line
 )
 
 
@@ -104,6 +89,7 @@ class LiteQueue:
         self._cwd = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
         self._module: str = _caller()
         self._registry = Registry(self)
+        self._control: Control | None = None
         self._store: Store | None = None
         self._lock = threading.Lock()
         self._configured = Configured(self.conf, self.types)
@@ -260,17 +246,7 @@ class LiteQueue:
             return lambda function: self.task(function, **options)
         if not callable(function):
             raise TypeError(f"@app.task() takes a function, not {function!r}")
-        base = options.pop("base", None) or self.Task
-        if not (isinstance(base, type) and issubclass(base, BaseTask)):
-            raise TypeError(f"base= is a subclass of litequeue.Task, not {base!r}")
-        if inspect.iscoroutinefunction(function) and base is BaseTask:
-            base = AsyncTask
-        name = options.pop("name", None) or self.gen_task_name(
-            function.__name__, function.__module__
-        )
-        task = function_task(function, base, name, dict(options))
-        self._registry.register(task)
-        return task
+        return self._registry.declare(function, options)
 
     @overload
     def register_task(self, task: type[T], **options: Any) -> T: ...
@@ -281,17 +257,7 @@ class LiteQueue:
 
         Its name is its ``name``, or "module.Class".  Raises as `task` does.
         """
-        instance = task() if isinstance(task, type) else task
-        kind = type(instance)
-        if not isinstance(instance, BaseTask):
-            raise TypeError(f"register_task() takes a Task, not {task!r}; use @app.task")
-        check_option_names(kind, options)
-        for name, value in options.items():
-            setattr(instance, name, value)
-        if not instance.name:
-            instance.name = self.gen_task_name(kind.__name__, kind.__module__)
-        self._registry.register(instance)
-        return instance
+        return self._registry.adopt(task, options)
 
     def gen_task_name(self, name: str, module: str) -> str:
         """Return the name of a task that was given none; may be overridden."""
@@ -311,12 +277,6 @@ class LiteQueue:
 
         Raises ImproperlyConfigured without packages: there is no framework to ask for them.
         """
-        if packages is None:
-            raise ImproperlyConfigured(
-                "autodiscover_tasks() needs the packages to look into, as "
-                'app.autodiscover_tasks(["shop", "mail"])'
-            )
-
         discovery = self._registry.discover(packages, related_name)
         if force:
             discovery()
@@ -456,6 +416,53 @@ class LiteQueue:
         if request is None or request.may_show(state, meta, text):
             token = None if request is None else request.token
             self.store.update_state(id, state=state, meta=text, token=token)
+
+    # Workers
+
+    @property
+    def control(self) -> Control:
+        """Remote control of the workers of this file."""
+        if self._control is None:
+            from litequeue.control import Control
+
+            self._control = Control(
+                self,
+                lambda owner: _upward("litequeue.worker.roll_call").is_alive(
+                    owner, now=self.clock.now(), silence=self.conf.visibility_timeout
+                ),
+            )
+        return self._control
+
+    @property
+    def events(self) -> Events:
+        """What has happened to jobs and workers."""
+        from litequeue.events import Events
+
+        return Events(self)
+
+    def send_event(self, type: str, **fields: Any) -> None:
+        """Store an event of your own, "order-shipped", with ``fields`` that JSON can hold."""
+        self.events.send(type, **fields)
+
+    def worker(self, **options: Any) -> Any:
+        """Return a worker that runs in this process; see `litequeue.worker.embedded`."""
+        return _upward("litequeue.worker.embedded").EmbeddedWorker(self, **options)
+
+    def Worker(self, **options: Any) -> Any:
+        """Return a worker whose ``start()`` runs `litequeue worker` in this process.
+
+        Options are those of the command line, by their long names: ``concurrency=4``.
+        """
+        return _upward("litequeue.cli.in_process").Worker(self, options)
+
+    def worker_main(self, argv: Sequence[str] | None = None) -> None:
+        """Run `litequeue worker` in this process: ``["worker", "--loglevel=INFO"]``.
+
+        ``argv`` is the command line of this program by default.  Raises ValueError when it is not
+        that of a worker, ImproperlyConfigured when the app is no global of a module, and ends
+        with SystemExit.
+        """
+        _upward("litequeue.cli.in_process").worker_main(self, argv)
 
     # What the file may know
 

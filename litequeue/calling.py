@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
@@ -18,30 +18,32 @@ LAST_MOMENT: Final = 1e11
 MAX_PRIORITY: Final = 1_000_000_000
 
 UNBUILT_CALL_OPTIONS: Final = frozenset(
-    [
-        "chain",
-        "chord",
-        "concurrency_key",
-        "group",
-        "link",
-        "link_error",
-        "producer",
-        "soft_time_limit",
-        "time_limit",
-        "unique",
-        "replaced_task_nesting",
-        "reply_to",
-        "stamped_headers",
-    ]
+    (
+        *("chain", "chord", "group", "link", "link_error", "replaced_task_nesting", "reply_to"),
+        *("concurrency_key", "producer", "unique"),
+    )
 )
+UNBUILT_RETRY_OPTIONS: Final = UNBUILT_CALL_OPTIONS | {
+    *("add_to_parent", "compression", "headers", "ignore_result", "retry", "retry_policy"),
+    *("serializer", "shadow", "soft_time_limit", "stamped_headers", "time_limit"),
+}
+FOR_A_QUEUE: Final = frozenset(
+    (
+        *("countdown", "eta", "expires", "queue", "exchange", "routing_key", "priority"),
+        *("serializer", "compression", "shadow", "ignore_result", "add_to_parent", "retry"),
+        *("retry_policy", "idempotency_key", "time_limit", "soft_time_limit"),
+    )
+)
+"""Options that mean nothing where a call is run here and now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
     """How one call of a task becomes a job; None is "as the task, the route or the app says".
 
-    ``eta`` and ``expires`` are epoch seconds, ``patience`` the seconds to wait for other writers.
-    Raises `ImproperlyConfigured` for what the file would not take.
+    ``eta`` and ``expires`` are epoch seconds, ``patience`` the seconds to wait for other writers,
+    the time limits seconds.  Raises `ImproperlyConfigured` for what the file would not take,
+    ValueError for a soft limit above the hard one.
     """
 
     id: str | None = None
@@ -57,6 +59,9 @@ class CallOptions:
     serializer: str | None = None
     compression: str | None = None
     add_to_parent: bool = True
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    stamps: Mapping[str, Any] | None = None
     patience: float | None = None
 
     def __post_init__(self) -> None:
@@ -65,6 +70,8 @@ class CallOptions:
         check_name("queue", self.queue)
         check_name("shadow", self.shadow)
         check_priority(self.priority)
+        if self.time_limit is not None or self.soft_time_limit is not None:
+            check_limits(self.time_limit, self.soft_time_limit)
         if self.headers is not None and not isinstance(self.headers, Mapping):
             raise ImproperlyConfigured(f"headers are a mapping, not {self.headers!r:.80}")
 
@@ -91,6 +98,27 @@ def check_priority(priority: object) -> None:
         )
 
 
+def check_limits(hard: object, soft: object, of: str = "") -> None:
+    """Raise `ImproperlyConfigured` for what is no time limit, ValueError for soft above hard.
+
+    ``of`` says whose they are, as "shop.charge: ".
+    """
+    for name, given in (("time_limit", hard), ("soft_time_limit", soft)):
+        if given is not None and (
+            isinstance(given, bool)
+            or not isinstance(given, int | float)
+            or not 0 < given <= LAST_MOMENT  # so is NaN
+        ):
+            raise ImproperlyConfigured(
+                f"{of}{name} is a number of seconds above 0, or None, not {given!r:.80}"
+            )
+    if isinstance(hard, int | float) and isinstance(soft, int | float) and soft > hard:
+        raise ValueError(
+            f"{of}soft_time_limit must be less than or equal to time_limit, and {soft:g} is more "
+            f"than {hard:g}"
+        )
+
+
 AS_REGISTERED: Final = CallOptions()
 
 
@@ -102,6 +130,7 @@ class Eagerly:
     retries: int = 0
     throw: bool | None = None
     headers: Mapping[str, Any] | None = None
+    stamps: Mapping[str, Any] | None = None
     logfile: str | None = None
     loglevel: int | None = None
 
@@ -183,6 +212,26 @@ def refuse_options(options: Mapping[str, Any], unbuilt: frozenset[str], where: s
             raise TypeError(f"{where} has no option {name!r}")
         if value is not None:
             raise NotImplementedError(f"{where} option {name!r}")
+
+
+def take_stamps(
+    options: dict[str, Any], names: Iterable[str] | None, where: str
+) -> dict[str, Any] | None:
+    """Move the stamps that ``names`` (Celery's ``stamped_headers``) names out of ``options``.
+
+    Raises TypeError for a name that is no text, or that no option has.
+    """
+    if names is None:
+        return None
+    stamps = {}
+    for name in dict.fromkeys((names,) if isinstance(names, str) else names):
+        if not isinstance(name, str):
+            raise TypeError(f"stamped_headers are texts, not {name!r:.80}")
+        if name in UNBUILT_CALL_OPTIONS or name not in options:
+            raise TypeError(f"{where}: stamped_headers names {name!r}, which comes with no value")
+        value = options.pop(name)
+        stamps[name] = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+    return stamps
 
 
 def arguments_given(args: object, kwargs: object) -> tuple[tuple[Any, ...], dict[str, Any]]:

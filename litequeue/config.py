@@ -36,6 +36,7 @@ class Settings(MutableMapping[str, Any]):
     broker_url: str | None = None
     compression_threshold: int = 1024
     durability: str = "full"
+    event_ring_size: int = 100_000
     imports: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     queue_busy_timeout: float = 5.0
@@ -49,6 +50,7 @@ class Settings(MutableMapping[str, Any]):
     task_acks_late: bool = True
     task_always_eager: bool = False
     task_annotations: Any = None
+    task_capture_output: int = 0
     task_compression: str | None = None
     task_create_missing_queues: bool = True
     task_default_exchange: str | None = None
@@ -66,15 +68,29 @@ class Settings(MutableMapping[str, Any]):
     task_queues: Any = None
     task_reject_on_worker_lost: bool = True
     task_routes: Any = None
+    task_send_sent_event: bool = False
     task_serializer: str = "json"
+    task_soft_time_limit: float | None = None
     task_store_eager_result: bool = False
+    task_time_limit: float | None = None
     task_track_started: bool = True
     timezone: Any = None
     visibility_timeout: float = 60.0
+    worker_autoscale_keepalive: float = 30.0
     worker_concurrency: int = 0
+    worker_enable_remote_control: bool = True
     worker_grace: float = 30.0
     worker_hijack_root_logger: bool = False
     worker_log_format: str | None = None
+    worker_max_memory_per_child: int | None = None
+    worker_max_tasks_per_child: int | None = None
+    worker_pool: str = "prefork"
+    worker_pool_start_method: str = ""
+    worker_proc_alive_timeout: float = 15.0
+    worker_redirect_stdouts: bool = False
+    worker_redirect_stdouts_level: str = "WARNING"
+    worker_send_task_events: bool = False
+    worker_soft_shutdown_timeout: float = 0.0
     worker_task_log_format: str | None = None
 
     _version: int = field(default=0, init=False, repr=False)
@@ -102,6 +118,12 @@ class Settings(MutableMapping[str, Any]):
                 return
             object.__setattr__(self, name, checked(name, value))
             object.__setattr__(self, "_version", getattr(self, "_version", 0) + 1)
+
+    def overrule(self, **given: Any) -> None:
+        """Set what the command line said: it wins over the environment, and over code."""
+        self._fixed -= given.keys()
+        self.update(given)
+        self._fixed |= given.keys()
 
     def _set_foreign(self, name: str) -> None:
         """Refuse a setting we do not have, or say why a name of Celery's changes nothing here."""
@@ -167,13 +189,26 @@ class Settings(MutableMapping[str, Any]):
 Settings.NAMES = tuple(each.name for each in fields(Settings) if each.name[0] != "_")
 _A_CENTURY: Final = 100 * 366 * 86_400
 _LARGEST_VALUE: Final = 32 << 20
+_A_LOT: Final = 1_000_000_000
 _BOUNDS: Final = {
-    "task_default_priority": (-1_000_000_000, 1_000_000_000),
+    "event_ring_size": (1, _A_LOT),
+    "task_capture_output": (0, _LARGEST_VALUE),
+    "task_default_priority": (-_A_LOT, _A_LOT),
     "task_max_deliveries": (1, 1_000_000),
     "task_max_arguments_size": (0, _LARGEST_VALUE),
     "result_max_size": (0, _LARGEST_VALUE),
     "queue_busy_timeout": (0.01, 86_400),
+    "task_soft_time_limit": (0.001, _A_CENTURY),
+    "task_time_limit": (0.001, _A_CENTURY),
     "visibility_timeout": (0.1, 86_400),
+    "worker_max_memory_per_child": (1, _A_LOT),
+    "worker_max_tasks_per_child": (1, _A_LOT),
+    "worker_proc_alive_timeout": (0.1, 86_400),
+}
+_CHOICES: Final = {
+    "durability": ("full", "process"),
+    "worker_pool_start_method": ("", "fork", "forkserver", "spawn"),
+    "worker_redirect_stdouts_level": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
 }
 _KINDS: Final = {each.name: str(each.type) for each in fields(Settings) if each.name[0] != "_"}
 _NO_END: Final = frozenset({"result_expires", "result_failure_expires"})
@@ -206,7 +241,7 @@ def checked(name: str, value: object) -> Any:
         return float(_A_CENTURY)
     if kind == "Any" or (value is None and kind.endswith("| None")):
         return value
-    if isinstance(value, timedelta) and kind == "float":
+    if isinstance(value, timedelta) and kind.startswith("float"):
         value = value.total_seconds()
     try:
         converted = _CONVERTERS[kind.removesuffix(" | None")](value)
@@ -214,8 +249,12 @@ def checked(name: str, value: object) -> Any:
         if name == "security_key":  # it may hold one that is right; so may the cause
             raise ImproperlyConfigured(f"{name} is {_WORDS[kind]}, not what was given") from None
         raise ImproperlyConfigured(f"{name} is {_WORDS[kind]}, not {value!r}") from error
-    if name == "durability" and converted not in ("full", "process"):
-        raise ImproperlyConfigured(f'durability is "full" or "process", not {value!r}')
+    if name == "worker_redirect_stdouts_level":
+        converted = str(converted).upper()
+    choices = _CHOICES.get(name)
+    if choices is not None and converted not in choices:
+        listed = " or ".join(f'"{each}"' for each in choices)
+        raise ImproperlyConfigured(f"{name} is {listed}, not {value!r}")
     least, most = _BOUNDS.get(name, (0, _A_CENTURY))
     if isinstance(converted, int | float) and not least <= converted <= most:
         raise ImproperlyConfigured(f"{name} is between {least:,} and {most:,}, not {value}")
@@ -268,7 +307,9 @@ _CONVERTERS: Final = {
 }
 _WORDS: Final = {
     "int": "an int",
+    "int | None": "an int",
     "float": "a float",
+    "float | None": "a float",
     "bool": "true or false",
     "str": "a str",
     "str | None": "a str",

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, overload
 
-from litequeue.calling import check_name, check_priority, refuse_options
+from litequeue.calling import check_limits, check_name, check_priority, refuse_options
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.routing import Queue
 from litequeue.task import HOOKS, AsyncTask, Task
@@ -17,9 +17,7 @@ Self_co = TypeVar("Self_co", covariant=True)
 
 logger: Final = logging.getLogger("litequeue")
 
-UNBUILT_TASK_OPTIONS: Final = frozenset(
-    ["concurrency_key", "rate_limit", "send_events", "soft_time_limit", "time_limit", "unique"]
-)
+UNBUILT_TASK_OPTIONS: Final = frozenset(["concurrency_key", "rate_limit", "unique"])
 TASK_OPTIONS: Final = frozenset(
     name
     for name in Task.__annotations__
@@ -108,7 +106,8 @@ def _is_option(base: type[Task[..., Any]], name: str) -> bool:
 def check_task(task: Task[..., Any]) -> None:
     """Look at a task's options, wherever they were set: call, class, or base class.
 
-    Raises `ImproperlyConfigured` for one that makes no sense, NotImplementedError for one to come.
+    Raises `ImproperlyConfigured` for one that makes no sense, ValueError for a soft time limit
+    above the hard one, NotImplementedError for one to come.
     """
     check_name("the name of a task", task.name)
     queue: Any = task.queue
@@ -124,6 +123,12 @@ def check_task(task: Task[..., Any]) -> None:
             logger.warning(
                 "%s: the option %s=False changes nothing here: %s", task.name, name, reason
             )
+    check_limits(task.time_limit, task.soft_time_limit, f"{task.name}: ")
+    if task.capture is not None and not isinstance(task.capture, bool):
+        raise ImproperlyConfigured(
+            f"{task.name}: capture is True, False, or None for the setting task_capture_output, "
+            f"not {task.capture!r:.80}"
+        )
     _check_retries(task)
 
 

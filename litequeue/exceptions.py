@@ -25,13 +25,19 @@
         ├── RemoteError              the task raised a type this process may not rebuild
         ├── MaxRetriesExceededError  the last retry failed
         ├── WorkerLostError          the job's worker died too often while running it
+        ├── SoftTimeLimitExceeded    raised in the task: it has run too long, and may clean up
+        ├── TimeLimitExceeded        the job ran longer than its hard limit, and was killed
         ├── ResultTooLarge           the return value is above `result_max_size`
         ├── RejectedError            the task raised Reject
-        └── TaskRevokedError         the job was revoked, or expired, before it ran
+        ├── TaskRevokedError         the job was revoked or terminated, or had expired
+        └── Terminated               the job was stopped by a signal while it ran
     TaskPredicate                    control flow, raised in a task on purpose
     ├── Retry                        run again later
     ├── Ignore                       end in state IGNORED, keep no result
     └── Reject                       end in state REJECTED, or go back (requeue=True)
+    SystemExit                       Python's own
+    ├── WorkerShutdown               raised in a task: the worker finishes what runs, and ends
+    └── WorkerTerminate              raised in a task: the worker ends at once
 
 A docstring is the default message.  Raised by callers of the library unless it says otherwise.
 Of Celery's other names, `OperationalError` and `BackendError` are `StoreError` here, and
@@ -195,6 +201,14 @@ class WorkerLostError(TaskError):
     """The worker died while running the job, more often than `task_max_deliveries` allows."""
 
 
+class SoftTimeLimitExceeded(TaskError):
+    """The job ran longer than its soft time limit."""
+
+
+class TimeLimitExceeded(TaskError):
+    """The job ran longer than its hard time limit and was killed."""
+
+
 class ResultTooLarge(TaskError):
     """The return value is larger than `result_max_size`."""
 
@@ -204,7 +218,11 @@ class RejectedError(TaskError):
 
 
 class TaskRevokedError(TaskError):
-    """The job was revoked, or expired, before it ran."""
+    """The job was revoked or terminated, or had expired before it ran."""
+
+
+class Terminated(TaskError):
+    """The job was terminated while it ran."""
 
 
 class TaskPredicate(Exception):
@@ -252,9 +270,16 @@ class Reject(TaskPredicate):
         super().__init__(str(reason) if reason is not None else "rejected")
 
 
+class WorkerShutdown(SystemExit):
+    """Raised in a task: the worker finishes what runs, and ends."""
+
+
+class WorkerTerminate(SystemExit):
+    """Raised in a task: the worker ends at once; what runs is given back."""
+
+
 # Celery's names: what `except` clauses that were written for it look for
 
-_NO_TIME_LIMIT: Final = "time limits are not built yet"
 _ABSENT: Final = {
     "AlreadyRegistered": "two tasks of one name raise ImproperlyConfigured",
     "AlwaysEagerIgnored": "send_task() logs that it enqueues although task_always_eager is set",
@@ -263,11 +288,6 @@ _ABSENT: Final = {
     "ChordError": "chords are not built yet",
     "IncompleteStream": "there is no stream, only a file",
     "InvalidTaskError": "a job that cannot be read ends as FAILURE, with its reason",
-    "SoftTimeLimitExceeded": _NO_TIME_LIMIT,
-    "Terminated": "stopping a running job, revoke(terminate=True), is not built yet",
-    "TimeLimitExceeded": _NO_TIME_LIMIT,
-    "WorkerShutdown": "stopping a worker from inside a task is not built yet",
-    "WorkerTerminate": "stopping a worker from inside a task is not built yet",
 }
 
 if TYPE_CHECKING:

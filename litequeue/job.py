@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,6 +41,20 @@ def result_of(id: str) -> str:
     return f"result:{id}"
 
 
+def stamps_of(options: str | None) -> dict[str, frozenset[str]]:
+    """Return the stamps in a job's options (JSON), each with the values that it holds, as text."""
+    if not options or '"stamps"' not in options:
+        return {}
+    try:
+        stamps = json.loads(options).get("stamps")
+    except (AttributeError, ValueError, RecursionError):  # no sender of ours writes such options
+        return {}
+    if not isinstance(stamps, dict):
+        return {}
+    held = {name: value if isinstance(value, list) else [value] for name, value in stamps.items()}
+    return {name: frozenset(map(str, values)) for name, values in held.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One request to run a task, as it is stored."""
@@ -62,6 +77,7 @@ class Lease:
     ``token`` is 64 random bits and ``claim`` the number of this claim; every later write about
     the attempt must match the token, so what a worker has lost it can no longer change.
     ``once``: acknowledged before it runs, so it is never run again (Celery's early ack).
+    ``soft`` and ``hard`` are its time limits in seconds, as its worker resolved them.
     """
 
     seq: int
@@ -79,13 +95,16 @@ class Lease:
     expires: float | None
     parent: str | None
     once: int = 0
+    soft: float | None = None
+    hard: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why an attempt failed, as text: exceptions cross processes as words, never as objects.
 
-    ``expected``: the task said that this may happen (`Task.throws`).
+    ``expected``: the task said that this may happen (`Task.throws`).  ``evidence`` is JSON: how the
+    process of the attempt died.
     """
 
     type: str
@@ -93,6 +112,7 @@ class Failure:
     traceback: str | None = None
     args: str = "[]"
     expected: bool = False
+    evidence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +121,8 @@ class Outcome:
 
     ``state`` is a ready state, or RETRY with the ``eta`` of the next attempt.  ``body`` replaces
     the arguments of the next attempt when the task asked for that, and ``moves`` its queue,
-    priority and expiry (each None: as it is).  ``shown`` is the result as the log shows it.
+    priority and expiry (each None: as it is).  ``shown`` is the result as the log shows it,
+    ``log`` what the attempt printed, where that is kept.
     """
 
     seq: int
@@ -117,18 +138,21 @@ class Outcome:
     failure: Failure | None = None
     moves: tuple[str | None, int | None, float | None] | None = None
     shown: str | None = None
+    log: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
     """Hooks to call for a verdict that was made without a child.
 
-    ``why`` is the signal to send: "task_failure", "task_revoked", "task_unknown".
+    ``why`` is the signal to send: "task_failure", "task_revoked", "task_unknown".  ``signum`` is
+    the signal by which a running job was terminated.
     """
 
     why: str
     lease: Lease
     failure: Failure | None = None
+    signum: int | None = None
 
 
 def lease_to_wire(lease: Lease) -> tuple[Any, ...]:
@@ -136,7 +160,7 @@ def lease_to_wire(lease: Lease) -> tuple[Any, ...]:
     return (
         lease.seq, lease.token, lease.claim, lease.id, lease.task, lease.body, lease.options,
         lease.queue, lease.priority, lease.retries, lease.deaths, lease.eta, lease.expires,
-        lease.parent, lease.once,
+        lease.parent, lease.once, lease.soft, lease.hard,
     )  # fmt: skip
 
 
@@ -146,34 +170,48 @@ def outcome_to_wire(outcome: Outcome) -> tuple[Any, ...]:
     return (
         outcome.seq, outcome.token, outcome.claim, outcome.state, outcome.result, outcome.started,
         outcome.runtime, outcome.eta, outcome.counted, outcome.body, outcome.moves, outcome.shown,
-        failure and _failure_to_wire(failure),
+        outcome.log, failure and _failure_to_wire(failure),
     )  # fmt: skip
 
 
 def _failure_to_wire(failure: Failure) -> tuple[Any, ...]:
     return (
         failure.type, failure.message, failure.traceback, failure.args, failure.expected,
+        failure.evidence,
     )  # fmt: skip
 
 
 def outcome_from_wire(fields: tuple[Any, ...]) -> Outcome:
     """Rebuild what `outcome_to_wire` took apart."""
-    *rest, moves, shown, failure = fields
-    return Outcome(*(*rest, failure and Failure(*failure), moves, shown))
+    *rest, moves, shown, log, failure = fields
+    return Outcome(*(*rest, failure and Failure(*failure), moves, shown, log))
 
 
 def errand_to_wire(errand: Errand) -> tuple[Any, ...]:
     """Return the fields in order, as marshal can carry them: fewer than a lease has."""
     failure = errand.failure
-    return errand.why, lease_to_wire(errand.lease), failure and _failure_to_wire(failure)
+    return (
+        errand.why, lease_to_wire(errand.lease), failure and _failure_to_wire(failure),
+        errand.signum,
+    )  # fmt: skip
 
 
-def from_wire(fields: tuple[Any, ...]) -> Lease | Errand:
+@dataclass(frozen=True, slots=True)
+class Nudge:
+    """Has an idle child look whether it was dismissed."""
+
+
+NUDGE: Final = Nudge()
+
+
+def from_wire(fields: tuple[Any, ...]) -> Lease | Errand | Nudge:
     """Rebuild what `lease_to_wire` or `errand_to_wire` took apart."""
-    if len(fields) != _ERRAND_FIELDS:
+    if len(fields) > _ERRAND_FIELDS:
         return Lease(*fields)
-    why, lease, failure = fields
-    return Errand(why, Lease(*lease), failure and Failure(*failure))
+    if not fields:
+        return NUDGE
+    why, lease, failure, signum = fields
+    return Errand(why, Lease(*lease), failure and Failure(*failure), signum)
 
 
-_ERRAND_FIELDS: Final = 3
+_ERRAND_FIELDS: Final = 4

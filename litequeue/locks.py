@@ -105,3 +105,29 @@ class Gate:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class Election:
+    """One winner at a time among all who name the same file; free again when it is gone.
+
+    By the filelock library, which knows how each system locks, and that a fork inherits nothing.
+    """
+
+    def __init__(self, path: str) -> None:
+        from filelock import FileLock
+
+        self._lock = FileLock(path, mode=0o600, thread_local=False)
+
+    def win(self) -> bool:
+        """Try once; tell whether this is the winner now."""
+        from filelock import Timeout
+
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        return True
+
+    def resign(self) -> None:
+        """Let another one win."""
+        self._lock.release(force=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from litequeue import loading, signals
 from litequeue.annotations import annotate, fill_in
-from litequeue.declaring import check_task
+from litequeue.declaring import check_option_names, check_task, function_task
 from litequeue.exceptions import ImproperlyConfigured, NotRegistered
-from litequeue.task import Task
+from litequeue.task import AsyncTask, Task
 
 
 class Tasks(dict[str, Task[..., Any]]):
@@ -42,6 +43,36 @@ class Registry:
         self._configured = False
         self._announced = False
         self._discoveries: list[Callable[[], object]] = []
+
+    def declare(self, function: Any, options: dict[str, Any]) -> Task[..., Any]:
+        """Make a task of a function and add it.  `LiteQueue.task` says what is raised."""
+        if not callable(function):
+            raise TypeError(f"@app.task() takes a function, not {function!r}")
+        base = options.pop("base", None) or self._app.Task
+        if not (isinstance(base, type) and issubclass(base, Task)):
+            raise TypeError(f"base= is a subclass of litequeue.Task, not {base!r}")
+        if inspect.iscoroutinefunction(function) and base is Task:
+            base = AsyncTask
+        name = options.pop("name", None) or self._app.gen_task_name(
+            function.__name__, function.__module__
+        )
+        task = function_task(function, base, name, dict(options))
+        self.register(task)
+        return task
+
+    def adopt(self, task: object, options: dict[str, Any]) -> Any:
+        """Add an instance of a class of tasks, or make one of the class."""
+        instance: Any = task() if isinstance(task, type) else task
+        kind = type(instance)
+        if not isinstance(instance, Task):
+            raise TypeError(f"register_task() takes a Task, not {task!r}; use @app.task")
+        check_option_names(kind, options)
+        for name, value in options.items():
+            setattr(instance, name, value)
+        if not instance.name:
+            instance.name = self._app.gen_task_name(kind.__name__, kind.__module__)
+        self.register(instance)
+        return instance
 
     def register(self, task: Task[..., Any]) -> None:
         """Add ``task``; raises `ImproperlyConfigured` when another one has its name."""
@@ -80,9 +111,16 @@ class Registry:
             app.on_after_finalize.send(sender=app)
 
     def discover(
-        self, packages: Iterable[str] | Callable[[], Iterable[str]], related_name: str | None
+        self,
+        packages: Iterable[str] | Callable[[], Iterable[str]] | None,
+        related_name: str | None,
     ) -> Callable[[], object]:
-        """Return what imports ``related_name`` of each package."""
+        """Return what imports ``related_name`` of each package; raises `ImproperlyConfigured`."""
+        if packages is None:
+            raise ImproperlyConfigured(
+                "autodiscover_tasks() needs the packages to look into, as "
+                'app.autodiscover_tasks(["shop", "mail"])'
+            )
 
         def discover() -> object:
             found = packages() if callable(packages) else packages

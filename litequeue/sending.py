@@ -32,6 +32,7 @@ from litequeue.retry import patience
 from litequeue.routing import Router
 from litequeue.serialization import Codec, dumps
 from litequeue.store import Store
+from litequeue.store.events import EventRow
 from litequeue.task import Task
 
 logger: Final = logging.getLogger("litequeue")
@@ -81,14 +82,16 @@ def send(
     now = app.clock.now()
     job = make_job(app, task, args, kwargs, options, id=options.id or new_id(now), now=now)
     if signals.before_task_publish.receivers:
-        job = _announce(job, args, kwargs)
+        job = _announce(job, task, args, kwargs)
     _introduced(app).enqueue(
-        job, wait=options.patience if options.patience is not None else _patience(app)
+        job,
+        wait=options.patience if options.patience is not None else _patience(app),
+        event=_sent(job, now) if app.conf.task_send_sent_event and task.send_events else None,
     )
     if signals.after_task_publish.receivers:
         signals.after_task_publish.send(
-            sender=job.task, body=(args, kwargs, {}), headers=_headers(job), exchange="",
-            routing_key=job.queue,
+            sender=job.task, body=(args, kwargs, {}), headers=_headers(job, task),
+            exchange="", routing_key=job.queue,
         )  # fmt: skip
     result: AsyncResult[Any] = AsyncResult(job.id, app=app)
     if task.ignore_result or options.ignore_result is not None:
@@ -119,8 +122,19 @@ def send_many(
         make_job(app, task, args, kwargs, options, id=id, now=now)
         for id, (task, args, kwargs) in zip(ids, calls, strict=True)
     ]
-    _introduced(app).enqueue_many(jobs)
+    happened = []
+    if app.conf.task_send_sent_event:
+        told = zip(jobs, calls, strict=True)
+        happened = [_sent(job, now) for job, (task, _, _) in told if task.send_events]
+    _introduced(app).enqueue_many(jobs, happened=happened)
     return [AsyncResult(id, app=app) for id in ids]
+
+
+def _sent(job: Job, now: float) -> EventRow:
+    """Return the event "task-sent"."""
+    from litequeue.events.rows import sent
+
+    return sent(job, now)
 
 
 def _introduced(app: App) -> Store:
@@ -213,6 +227,10 @@ def _extras(
         extras["headers"] = dict(options.headers)
     if options.shadow:
         extras["shadow"] = options.shadow
+    if options.time_limit is not None or options.soft_time_limit is not None:
+        extras["timelimit"] = [options.time_limit, options.soft_time_limit]
+    if options.stamps:
+        extras["stamps"] = dict(options.stamps)
     if chosen.get("ignore_result") is not None:
         extras["ignore_result"] = bool(chosen["ignore_result"])
     if parent is not None:
@@ -220,20 +238,26 @@ def _extras(
     return dumps(extras) if extras else None
 
 
-def _headers(job: Job) -> dict[str, Any]:
+def _headers(job: Job, task: Task[Any, Any]) -> dict[str, Any]:
     """Return a job as the headers of Celery's message (protocol 2)."""
     extras = json.loads(job.options) if job.options else {}
+    hard, soft = extras.get("timelimit", (None, None))
+    stamps = extras.get("stamps", {})
     return {
         "lang": "py", "task": job.task, "id": job.id, "root_id": extras.get("root", job.id),
         "parent_id": job.parent, "group": None, "shadow": extras.get("shadow"), "eta": job.eta,
-        "expires": job.expires, "retries": 0, "timelimit": [None, None],
-        "ignore_result": extras.get("ignore_result", False), **extras.get("headers", {}),
+        "expires": job.expires, "retries": 0,
+        "timelimit": [hard or task.time_limit, soft or task.soft_time_limit],
+        "ignore_result": extras.get("ignore_result", False),
+        "stamped_headers": [*stamps], "stamps": stamps, **extras.get("headers", {}),
     }  # fmt: skip
 
 
-def _announce(job: Job, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
+def _announce(
+    job: Job, task: Task[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Job:
     """Send `before_task_publish`; headers that a receiver adds travel with the job."""
-    headers = _headers(job)
+    headers = _headers(job, task)
     before = dict(headers)
     signals.before_task_publish.send(
         sender=job.task, body=(args, kwargs, {}), headers=headers, exchange="",

@@ -284,6 +284,7 @@ worker_process_shutdown: Final = Signal("worker_process_shutdown", ("pid", "exit
 worker_ready: Final = Signal("worker_ready")
 worker_shutdown: Final = Signal("worker_shutdown")
 worker_shutting_down: Final = Signal("worker_shutting_down", ("sig", "how", "exitcode"))
+heartbeat_sent: Final = Signal("heartbeat_sent")
 
 # Logging.
 setup_logging: Final = Signal("setup_logging", ("loglevel", "logfile", "format", "colorize"))
@@ -298,9 +299,6 @@ after_setup_task_logger: Final = Signal(
 _NO_EVENTLET: Final = "there is no such pool; use worker_process_init or worker_process_shutdown"
 _NO_BEAT: Final = "its beat is not built yet"
 task_sent: Final = UnsentSignal("task_sent", "use after_task_publish, as Celery advises, too")
-heartbeat_sent: Final = UnsentSignal(
-    "heartbeat_sent", "workers renew their leases without a message; use worker_ready"
-)
 user_preload_options: Final = UnsentSignal(
     "user_preload_options", "its commands take no options of an app's; use the environment"
 )

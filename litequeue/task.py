@@ -8,25 +8,26 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, cast
 
 from litequeue.calling import (
     AS_REGISTERED,
+    FOR_A_QUEUE,
     UNBUILT_CALL_OPTIONS,
+    UNBUILT_RETRY_OPTIONS,
     CallOptions,
     Eagerly,
     argument_check,
     arguments_given,
-    check_name,
-    check_priority,
     ending,
     id_for_key,
     refuse_options,
-    replace_arguments,
     starting,
+    take_stamps,
 )
-from litequeue.context import DIRECT, current_request
+from litequeue.context import DIRECT, current_app, current_request
 from litequeue.exceptions import ImproperlyConfigured, Retry
 from litequeue.exceptions import MaxRetriesExceededError as SpentError
 from litequeue.result import AsyncResult, EagerResult
 from litequeue.result.async_result import R
-from litequeue.retry import RetryPolicy, is_spent, patience
+from litequeue.retry import RetryPolicy, patience
+from litequeue.retrying import Changes, plan_retry, policy_of
 from litequeue.routing import Queue
 
 if TYPE_CHECKING:  # defaults, so that `class MyTask(Task)` says enough: in Python 3.13's typing
@@ -37,11 +38,6 @@ else:
     from typing import ParamSpec
 
     P = ParamSpec("P")
-
-_UNBUILT_FOR_RETRY: Final = UNBUILT_CALL_OPTIONS | {
-    "add_to_parent", "compression", "headers", "ignore_result", "retry", "retry_policy",
-    "serializer", "shadow",
-}  # fmt: skip
 
 
 class Task(Generic[P, R]):
@@ -93,6 +89,11 @@ class Task(Generic[P, R]):
     reject_on_worker_lost: bool | None = None
     retry_on_worker_lost: bool | None = None
     track_started: bool | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    send_events: bool = True
+    capture: bool | None = None
+    """Keep what an attempt logs and prints; None: as the setting ``task_capture_output`` says."""
     resultrepr_maxsize: int = 1024
     """Characters of the result that the log shows."""
 
@@ -190,6 +191,9 @@ class Task(Generic[P, R]):
         compression: str | None = None,
         ignore_result: bool | None = None,
         add_to_parent: bool = True,
+        time_limit: float | None = None,
+        soft_time_limit: float | None = None,
+        stamped_headers: Iterable[str] | None = None,
         idempotency_key: str | None = None,
         retry: bool | None = None,
         retry_policy: Mapping[str, Any] | None = None,
@@ -202,8 +206,11 @@ class Task(Generic[P, R]):
         instead; higher ``priority`` runs first (default 0).  Sending the same ``task_id``, or the
         same ``idempotency_key`` of the task, with the same payload again returns the same job;
         with another payload `DuplicateJob` is raised.  ``retry`` false gives up as soon as
-        another process writes; ``retry_policy`` says how long to wait for it.  Raises as `delay`.
+        another process writes; ``retry_policy`` says how long to wait for it.
+        ``stamped_headers`` names those of the other options that are stamps.  Raises as `delay`,
+        and ValueError for a soft time limit above the hard one.
         """
+        stamps = take_stamps(options, stamped_headers, "apply_async()")
         refuse_options(options, UNBUILT_CALL_OPTIONS, "apply_async()")
         arguments, keywords = arguments_given(args, kwargs)
         if self.typing:
@@ -223,6 +230,9 @@ class Task(Generic[P, R]):
             serializer=serializer,
             compression=compression,
             add_to_parent=add_to_parent,
+            time_limit=time_limit,
+            soft_time_limit=soft_time_limit,
+            stamps=stamps,
             patience=patience(retry, retry_policy),
         )
         result: AsyncResult[R] = self.app.send(self, arguments, keywords, call)
@@ -239,6 +249,7 @@ class Task(Generic[P, R]):
         logfile: str | None = None,
         loglevel: int | None = None,
         headers: Mapping[str, Any] | None = None,
+        stamped_headers: Iterable[str] | None = None,
         **options: Any,
     ) -> EagerResult[R]:
         """Run a call here and now as a worker would, retries and hooks included, and store nothing.
@@ -247,16 +258,13 @@ class Task(Generic[P, R]):
         Waits are left out.  Options of `apply_async` that need a queue change nothing, as in
         Celery.
         """
-        rest = {name: options[name] for name in options.keys() - _MEAN_NOTHING_HERE}
+        stamps = take_stamps(options, stamped_headers, "apply()")
+        rest = {name: options[name] for name in options.keys() - FOR_A_QUEUE}
         refuse_options(rest, UNBUILT_CALL_OPTIONS, "apply()")
         how = Eagerly(
-            id=task_id,
-            retries=retries,
-            throw=throw,
-            headers=headers,
-            logfile=logfile,
-            loglevel=loglevel,
-        )
+            id=task_id, retries=retries, throw=throw, headers=headers, stamps=stamps,
+            logfile=logfile, loglevel=loglevel,
+        )  # fmt: skip
         result: EagerResult[R] = self.app.apply(self, *arguments_given(args, kwargs), how)
         return result
 
@@ -297,66 +305,21 @@ class Task(Generic[P, R]):
         retry is left, raises ``exc`` or `MaxRetriesExceededError`.  With ``throw`` false the
         `Retry` is returned: the job runs again however this attempt ends.
         """
-        refuse_options(options, _UNBUILT_FOR_RETRY, "retry()")
-        request = self.request
-        if request.called_directly:
-            _raise(exc or Retry("Task can be retried"))
-        if args is not None or kwargs is not None:
-            args, kwargs = replace_arguments(
-                self.run, request.args, request.kwargs,
-                new_args=None if args is None else tuple(args), new_kwargs=kwargs,
-            )  # fmt: skip
-        if max_retries is not None:
-            request.limit = max_retries
-        limit = self.max_retries if max_retries is None else max_retries
-        if is_spent(request.retries, limit):
-            _raise(exc or self._no_retry_left(request, args, kwargs))
-        now, zone = self.app.clock.now(), self.app.zone
-        wait = self.default_retry_delay if countdown is None else countdown
-        when = starting(eta, wait if eta is None else None, now, zone) or now
-        name = queue.name if isinstance(queue, Queue) else queue
-        if exchange is not None or routing_key is not None:
-            where = {"queue": name, "exchange": exchange, "routing_key": routing_key}
-            name = self.app.router.route(self.name, (), {}, where, task=self)["queue"]
-        check_name("queue", name)
-        check_priority(priority)
-        request.plan_retry(
-            when,
-            args=None if args is None else tuple(args),
-            kwargs=None if kwargs is None else dict(kwargs),
-            queue=name,
-            priority=priority,
-            expires=ending(expires, now, zone),
-        )
-        retry = Retry(
-            exc=exc or _being_handled(), when=max(0.0, when - now), is_eager=request.is_eager
+        refuse_options(options, UNBUILT_RETRY_OPTIONS, "retry()")
+        changes = Changes(
+            args=args, kwargs=kwargs, queue=queue, exchange=exchange, routing_key=routing_key,
+            priority=priority, expires=expires,
+        )  # fmt: skip
+        planned = plan_retry(
+            self, changes, exc=exc, eta=eta, countdown=countdown, max_retries=max_retries
         )
         if throw:
-            raise retry
-        return retry
-
-    def _no_retry_left(self, request: Any, args: Any, kwargs: Any) -> Exception:
-        arguments = request.args if args is None else args
-        keywords = request.kwargs if kwargs is None else kwargs
-        return self.MaxRetriesExceededError(
-            f"Can't retry {self.name}[{request.id}] args:{arguments!r:.200} "
-            f"kwargs:{keywords!r:.200}",
-            task_args=arguments,
-            task_kwargs=keywords,
-        )
+            raise planned
+        return planned
 
     def retry_policy(self) -> RetryPolicy:
         """Return when and how often a failed job of this task runs again."""
-        given = self.retry_kwargs or {}
-        return RetryPolicy(
-            autoretry_for=tuple(self.autoretry_for),
-            dont_autoretry_for=tuple(self.dont_autoretry_for),
-            max_retries=given.get("max_retries", self.max_retries),
-            delay=float(given.get("countdown", self.default_retry_delay)),
-            retry_backoff=float(self.retry_backoff),
-            retry_backoff_max=self.retry_backoff_max,
-            retry_jitter=self.retry_jitter,
-        )
+        return policy_of(self)
 
     def update_state(
         self,
@@ -375,16 +338,21 @@ class Task(Generic[P, R]):
             raise ImproperlyConfigured("update_state() outside a job needs the task_id to speak of")
         self.app.update_state(id, state, meta)
 
+    def send_event(
+        self, type_: str, retry: bool = True, retry_policy: Any = None, **fields: Any
+    ) -> None:
+        """Store an event of your own about the running job; ``fields`` are what JSON holds.
+
+        ``retry`` and ``retry_policy`` are Celery's, for connections, and change nothing here.
+        """
+        self.app.send_event(type_, uuid=self.request.id, **fields)
+
     def _signature(self, *args: Any, **kwargs: Any) -> Any:
         """Make a signature: still to come, so this raises NotImplementedError."""
         raise NotImplementedError("signatures: Task.s(), si(), map(), starmap(), chunks()")
 
     if not TYPE_CHECKING:  # what is not built is an error to a type checker, too
         s = si = signature = subtask = map = starmap = chunks = replace = add_to_chord = _signature
-
-        def send_event(self, *args: Any, **kwargs: Any) -> Any:
-            """Send an event: still to come, so this raises NotImplementedError."""
-            raise NotImplementedError("Task.send_event()")
 
     def bind(self, app: Any) -> None:
         """Become a task of ``app``."""
@@ -422,52 +390,9 @@ class AsyncTask(Task[P, R]):
 
 _APPLY_ASYNC: Final = Task.apply_async
 HOOKS: Final = frozenset(
-    [
-        "__call__",
-        "after_return",
-        "before_start",
-        "on_failure",
-        "on_retry",
-        "on_success",
-        "shadow_name",
-    ]
-)
-_MEAN_NOTHING_HERE: Final = frozenset(
-    [
-        "countdown",
-        "eta",
-        "expires",
-        "queue",
-        "exchange",
-        "routing_key",
-        "priority",
-        "serializer",
-        "compression",
-        "shadow",
-        "ignore_result",
-        "add_to_parent",
-        "retry",
-        "retry_policy",
-        "idempotency_key",
-    ]
-)
+    ("__call__", "after_return", "before_start", "on_failure", "on_retry", "on_success")
+) | {"shadow_name"}
 
 
 def _task_of_current_app(name: str) -> Any:
-    from litequeue.context import current_app
-
     return current_app().tasks[name]
-
-
-def _being_handled() -> BaseException | None:
-    import sys
-
-    return sys.exc_info()[1]
-
-
-def _raise(error: BaseException) -> None:
-    """Raise ``error`` from the exception that is being handled, if it is another one."""
-    handled = _being_handled()
-    if handled is None or handled is error:
-        raise error
-    raise error from handled

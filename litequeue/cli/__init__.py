@@ -27,11 +27,16 @@ _FAMILIES: Final = {
         "queues": ("lists", "List the queues and what waits in them."),
         "tasks": ("lists", "List the tasks that can be sent."),
         "workers": ("lists", "List the workers, and say which are alive."),
+        "inspect": ("control", "Ask the workers what they do."),
+        "events": ("events", "Show what happens to jobs and workers."),
     },
     "Change": {
         "retry": ("changes", "Run finished jobs again, under the same ids."),
-        "revoke": ("changes", "Call off jobs that have not started."),
+        "revoke": ("revoking", "Call off jobs, also those that run."),
         "purge": ("changes", "Delete all jobs that have not started."),
+        "pause": ("pausing", "Have no more jobs of a queue started."),
+        "resume": ("pausing", "Have the jobs of a paused queue started again."),
+        "control": ("control", "Tell the workers what to do."),
     },
     "Set up": {
         "migrate": ("database", "Make DB a queue file, or bring it up to date."),
@@ -40,8 +45,7 @@ _FAMILIES: Final = {
 }
 _COMMANDS: Final = {name: entry for family in _FAMILIES.values() for name, entry in family.items()}
 _PLANNED: Final = (
-    "backup", "beat", "control", "dashboard", "doctor", "graduate", "inspect", "pause", "prune",
-    "resume", "schedule", "stats", "top",
+    "backup", "beat", "dashboard", "doctor", "graduate", "prune", "schedule", "stats", "top",
 )  # fmt: skip
 _EXAMPLES: Final = """\
 Examples:

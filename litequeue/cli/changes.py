@@ -1,9 +1,12 @@
-"""``litequeue retry``, ``revoke`` and ``purge``: changes to many jobs, never more than was said."""
+"""``litequeue retry`` and ``purge``: changes to many jobs, never more than was said.
+
+What `litequeue.cli.revoking` shares with them is here, too.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -51,7 +54,8 @@ WORDS: Final = {
 }
 
 
-def _bulk(function: F) -> F:
+def bulk_options(function: F) -> F:
+    """Add --yes, --dry-run and --json."""
     for option in (
         json_option,
         click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
@@ -61,8 +65,8 @@ def _bulk(function: F) -> F:
     return function
 
 
-def _several(function: F) -> F:
-    """Add ids, filters and --all."""
+def several(function: F) -> F:
+    """Add ids, filters and --all: which jobs are meant."""
     for option in (
         click.option("--all", "everything", is_flag=True, help="All jobs it can be done to."),
         filters,
@@ -74,8 +78,8 @@ def _several(function: F) -> F:
 
 @click.command(cls=Command, example="litequeue retry jobs.sqlite --task 'mail.*' --since 1h")
 @database_argument
-@_several
-@_bulk
+@several
+@bulk_options
 @click.pass_context
 def retry(ctx: click.Context, /, db: str, ids: tuple[str, ...], **given: Any) -> int:
     """Run finished jobs again, under the same ids.
@@ -85,29 +89,22 @@ def retry(ctx: click.Context, /, db: str, ids: tuple[str, ...], **given: Any) ->
     """
     from litequeue.store.bulk import Change
 
-    return _change(ctx, Change.RERUN, db, ids, given)
-
-
-@click.command(cls=Command, example="litequeue revoke jobs.sqlite 019a3f")
-@database_argument
-@_several
-@_bulk
-@click.pass_context
-def revoke(ctx: click.Context, /, db: str, ids: tuple[str, ...], **given: Any) -> int:
-    """Call off jobs that have not started.
-
-    They end as REVOKED.  An ID may be abbreviated.
-    """
-    from litequeue.store.bulk import Change
-
-    return _change(ctx, Change.REVOKE, db, ids, given)
+    options = taken_out(given)
+    check_which(ctx, ids, given)
+    with opened(db) as database:
+        if ids:
+            return _rerun_some(database, ids, options)
+        given["wanted"] = given["wanted"] or ("failed",)
+        chosen = selection(**given)
+        check_queues(database, chosen.queues)
+        return _change_many(database, Change.RERUN, chosen, options)
 
 
 @click.command(cls=Command, example="litequeue purge jobs.sqlite -Q mail")
 @database_argument
 @click.option("-Q", "--queues", type=Name(), multiple=True,
               help="Comma-separated; default: every queue.")  # fmt: skip
-@_bulk
+@bulk_options
 def purge(db: str, queues: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> int:
     """Delete all jobs that have not started.
 
@@ -122,11 +119,13 @@ def purge(db: str, queues: tuple[str, ...], yes: bool, dry_run: bool, as_json: b
         return _change_many(database, Change.PURGE, chosen, options)
 
 
-def _change(
-    ctx: click.Context, change: Change, db: str, ids: tuple[str, ...], given: dict[str, Any]
-) -> int:
-    """Change the jobs that were named, or those that match."""
-    options = Options(**{name: given.pop(name) for name in ("yes", "dry_run", "as_json")})
+def taken_out(given: dict[str, Any]) -> Options:
+    """Return how the change is made; what is left in ``given`` says of what."""
+    return Options(**{name: given.pop(name) for name in ("yes", "dry_run", "as_json")})
+
+
+def check_which(ctx: click.Context, ids: Iterable[str], given: dict[str, Any]) -> None:
+    """Raise `click.UsageError` unless jobs are named, or filters say which; leave the filters."""
     everything = given.pop("everything")
     any_filter = any(value not in ((), None) for value in given.values())
     if ids and (any_filter or everything):
@@ -136,128 +135,133 @@ def _change(
             f"which jobs? name ids, or say --state, --task, --queue, --since or --all, "
             f"as `{getattr(ctx.command, 'example', '')}`", ctx,
         )  # fmt: skip
-    with opened(db) as database:
-        if ids:
-            return _change_some(database, change, ids, options)
-        if change.value == "rerun" and not given["wanted"]:
-            given["wanted"] = ("failed",)
-        chosen = selection(**given)
-        check_queues(database, chosen.queues)
-        return _change_many(database, change, chosen, options)
 
 
-def _change_some(database: Database, change: Change, ids: Iterable[str], options: Options) -> int:
-    """Change jobs by their ids; all are found before one is changed."""
-    found = list({job.seq: job for job in [find_job(database, id) for id in ids]}.values())
-    changed = [job for job in found if not options.dry_run and _change_one(database, change, job)]
+def find_all(database: Database, ids: Iterable[str]) -> list[JobRow]:
+    """Return the jobs that were named, each once; raises `Failure` where one is not found."""
+    return list({job.seq: job for job in [find_job(database, id) for id in ids]}.values())
+
+
+def _rerun_some(database: Database, ids: Iterable[str], options: Options) -> int:
+    """Run jobs again by their ids; all are found before one is changed."""
+    found = find_all(database, ids)
+    changed = [job for job in found if not options.dry_run and _rerun(database, job)]
     left = [job for job in found if job not in changed]
     if options.as_json:
         print_json(
             matched=len(found), changed=len(changed), dry_run=options.dry_run,
             ids=[job.id for job in changed],
         )  # fmt: skip
-    words = WORDS[change.value]
     for job in found:
         if options.dry_run:
-            say(f"would {words.verb} {job.id} ({job.task}, {job.state}){words.after}")
+            say(f"would run {job.id} ({job.task}, {job.state}) again")
         elif job in left:
-            note(f"litequeue: job {job.id} {_why_not(change, job)}")
+            note(f"litequeue: job {job.id} {_why_not(job)}")
         elif not options.as_json:
-            say(f"{job.id} {words.done}")
+            say(f"{job.id} {WORDS['rerun'].done}")
     return 1 if left and not options.dry_run else 0
 
 
-def _change_one(database: Database, change: Change, job: JobRow) -> bool:
+def _rerun(database: Database, job: JobRow) -> bool:
     from litequeue.store import jobs
 
-    if change.value == "rerun":
-        done = jobs.rerun(database, job.id)
-    else:
-        done = jobs.revoke(database, job.id, now=SYSTEM.now(), keep=_keep())
+    done = jobs.rerun(database, job.id)
     if done:
-        _ring(database, change, [[job.id]])
+        ring(database, [])
     return done
 
 
-def _why_not(change: Change, job: JobRow) -> str:
+def _why_not(job: JobRow) -> str:
     if job.phase == "done":
         return f"has already ended as {clean(job.state)}"
-    if change.value == "rerun":
-        return f"has not ended yet, it is {job.phase}; nothing was changed"
-    return "is running; what has started cannot be revoked"
+    return f"has not ended yet, it is {job.phase}; nothing was changed"
 
 
 def _change_many(database: Database, change: Change, chosen_by: Selection, options: Options) -> int:
     from litequeue.store import bulk
 
     chosen = bulk.choose(database, change, chosen_by, SYSTEM.now())
+    words = WORDS[change.value]
     if chosen.total and not options.dry_run and not options.yes:
-        _ask(chosen)
-    done = 0
-    if not options.dry_run:
-        done = _carry_out(database, chosen)
-    if options.as_json:
-        print_json(
-            matched=chosen.total, changed=done, dry_run=options.dry_run, counts=dict(chosen.counts)
-        )
-    elif not chosen.total:
-        say("no job matches")
-    elif options.dry_run:
-        say(f"would {_sentence(chosen)}")
-    else:
-        say(f"{counted(done)} {WORDS[change.value].done}")
+        ask(sentence(words, chosen.counts))
+    done = 0 if options.dry_run else carry_out(database, chosen)
+    report(words, chosen.counts, done, options)
     return 0
 
 
-def _sentence(chosen: Chosen) -> str:
-    words = WORDS[chosen.change.value]
-    return f"{words.verb} {counted(chosen.total)}{words.after} ({breakdown(chosen.counts)})"
+def report(words: Words, counts: Mapping[str, int], done: int, options: Options) -> None:
+    """Say what was done, or would be."""
+    total = sum(counts.values())
+    if options.as_json:
+        print_json(matched=total, changed=done, dry_run=options.dry_run, counts=dict(counts))
+    elif not total:
+        say("no job matches")
+    elif options.dry_run:
+        say(f"would {sentence(words, counts)}")
+    else:
+        say(f"{counted(done)} {words.done}")
 
 
-def _ask(chosen: Chosen) -> None:
+def sentence(words: Words, counts: Mapping[str, int]) -> str:
+    """Return "delete 3 jobs (2 ready, 1 scheduled)"."""
+    total = counted(sum(counts.values()))
+    return f"{words.verb} {total}{words.after} ({breakdown(counts)})"
+
+
+def ask(what: str, *, can_look: bool = True) -> None:
     """Go on only if somebody says so."""
     if not (sys.stdin.isatty() and is_terminal(sys.stderr)):
         raise click.UsageError(
-            f"this would {_sentence(chosen)}: add --yes to do it, or --dry-run to look "
+            f"this would {what}: add --yes to do it{', or --dry-run to look' if can_look else ''} "
             "(nobody is here to be asked)"
         )
-    question = f"{_sentence(chosen)}?"
+    question = f"{what}?"
     if not click.confirm(question[:1].upper() + question[1:], err=True):
         raise Failure("nothing was changed")
 
 
-def _carry_out(database: Database, chosen: Chosen) -> int:
-    """Make the change batch by batch; say how far it came when it is interrupted."""
+def carry_out(
+    database: Database,
+    chosen: Chosen,
+    moved_on: Callable[[list[str]], object] = lambda ids: None,
+) -> int:
+    """Make the change batch by batch; say how far it came when it is interrupted.
+
+    ``moved_on`` is told of batches of which some jobs have moved on since they were counted.
+    """
     from litequeue.store import bulk
 
     done = 0
-    batches = bulk.carry_out(database, chosen, now=SYSTEM.now(), keep=_keep())
+    batches = bulk.carry_out(database, chosen, now=SYSTEM.now(), keep=keep())
     try:
         for ids, changed in batches:
             done += changed
-            _ring(database, chosen.change, [ids])
+            ring(database, [] if chosen.change is bulk.Change.RERUN else ids)
+            if changed < len(ids):
+                moved_on(ids)
     except KeyboardInterrupt:
         note(f"stopped: {counted(done)} {WORDS[chosen.change.value].done} so far")
         raise
     return done
 
 
-def _ring(database: Database, change: Change, batches: Iterable[list[str]]) -> None:
-    """Wake who waits for such news: workers for jobs, everybody else for verdicts."""
+def ring(database: Database, ended: Iterable[str], *, post: bool = False) -> None:
+    """Wake who awaits the ``ended`` jobs, or the workers: there is work, or with ``post`` news."""
     from litequeue.store.wakeup import Ringer
 
     ringer: Ringer = Ringer(database.path, SYSTEM)
     try:
-        for ids in batches:
-            if change.value == "rerun":
-                ringer.ring_workers()
-            else:
-                ringer.ring_waiters(ids)
+        ids = list(ended)
+        if ids:
+            ringer.ring_waiters(ids)
+        if post or not ids:
+            ringer.ring_workers(post=post)
     finally:
         ringer.close()
 
 
-def _keep() -> Keep:
+def keep() -> Keep:
+    """Return how long what ends is kept."""
     from litequeue.store import Keep
 
     conf = pyproject.settings()

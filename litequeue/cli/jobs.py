@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from litequeue.cli.attempts import print_attempt, print_logs
 from litequeue.cli.output import (
     Cell,
     clean,
@@ -14,11 +15,9 @@ from litequeue.cli.output import (
     iso,
     note,
     number,
-    print_block,
     print_json,
     print_pairs,
     print_table,
-    say,
     span,
     when,
 )
@@ -28,7 +27,7 @@ from litequeue.cli.selection import filters, selection
 from litequeue.clock import SYSTEM
 
 if TYPE_CHECKING:
-    from litequeue.store.listing import Attempt, Detail, JobRow
+    from litequeue.store.listing import Detail, JobRow
 
 
 @click.command(cls=Command, example="litequeue jobs jobs.sqlite --state failed --since 1h")
@@ -81,8 +80,10 @@ def _line(job: JobRow, now: float) -> tuple[Cell, ...]:
 @click.command(cls=Command, example="litequeue show jobs.sqlite 019a3f")
 @database_argument
 @click.argument("id", type=Name())
+@click.option("--log", "only_log", is_flag=True,
+              help="Print what its attempts logged and printed, and nothing else.")  # fmt: skip
 @json_option
-def show(db: str, id: str, as_json: bool) -> None:
+def show(db: str, id: str, only_log: bool, as_json: bool) -> None:
     """Show everything about one job.
 
     ID is the job's id, its beginning (4 characters or more), or a part of it (6 or more).
@@ -96,9 +97,13 @@ def show(db: str, id: str, as_json: bool) -> None:
     if as_json:
         print_json(job=_full_document(job, detail, now))
         return
+    if only_log:
+        print_logs(detail)
+        return
     print_pairs(_facts(job, detail, now))
-    for attempt in detail.attempts:
-        _print_attempt(attempt, now)
+    failed = {attempt.attempt: attempt for attempt in detail.attempts}
+    for claim in sorted({*failed, *detail.logs}):
+        print_attempt(claim, failed.get(claim), detail.logs.get(claim), now)
 
 
 def waited(job: JobRow, now: float) -> float | None:
@@ -156,9 +161,11 @@ def _full_document(job: JobRow, detail: Detail, now: float) -> dict[str, Any]:
                 "type": attempt.type,
                 "message": attempt.message,
                 "traceback": attempt.traceback,
+                "evidence": decoded(attempt.evidence)[0],
             }
             for attempt in detail.attempts
         ],
+        "logs": [{"attempt": number, "text": text} for number, text in detail.logs.items()],
         "children": list(detail.children),
         "children_count": detail.children_count,
     }
@@ -212,9 +219,3 @@ def _asked(detail: Detail) -> Iterator[tuple[str, Cell]]:
     yield "args", ", ".join(json.dumps(value) for value in arguments[0])
     pairs = (f"{clean(name)}={json.dumps(value)}" for name, value in arguments[1].items())
     yield "kwargs", ", ".join(pairs)
-
-
-def _print_attempt(attempt: Attempt, now: float) -> None:
-    say("")
-    say(f"attempt {attempt.attempt} ended as {attempt.state}, {when(attempt.at, now)}")
-    print_block(attempt.traceback or f"{attempt.type}: {attempt.message}")

@@ -20,7 +20,8 @@ DAY: Final = 86_400.0
 def queues(db: str, as_json: bool) -> None:
     """List the queues and what waits in them.
 
-    Waiting: may run now.  Scheduled: later.  Parked: no worker knew the task.
+    Waiting: may run now.  Scheduled: later.  Parked: no worker knew the task.  Paused: since when
+    no job of the queue is started.
     """
     from litequeue.store import listing
 
@@ -38,16 +39,23 @@ def queues(db: str, as_json: bool) -> None:
                     "parked": queue.parked,
                     "running": queue.leased,
                     "oldest_wait": number(oldest[queue.name]),
+                    "paused": iso(queue.paused),
                 }
                 for queue in found
             ]
         )
         return
     print_table(
-        ("queue", "waiting", "scheduled", "parked", "running", "oldest wait"),
-        [(q.name, q.ready, q.scheduled, q.parked, q.leased, span(oldest[q.name])) for q in found],
+        ("queue", "waiting", "scheduled", "parked", "running", "oldest wait", "paused"),
+        [
+            (
+                q.name, q.ready, q.scheduled, q.parked, q.leased, span(oldest[q.name]),
+                when(q.paused, now),
+            )
+            for q in found
+        ],
         empty="no queue yet: the first job makes one",
-    )
+    )  # fmt: skip
 
 
 @click.command(cls=Command, example="litequeue tasks jobs.sqlite")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -12,46 +12,69 @@ import click
 from litequeue.cli import apps, pyproject
 from litequeue.cli.parameters import Command, database_argument, looks_like_an_app
 from litequeue.exceptions import ImproperlyConfigured
+from litequeue.worker.naming import expand
+from litequeue.worker.pools import find_pool
+from litequeue.worker.queue_choice import ORDERS, parse
+from litequeue.worker.slots import MOST_LINES
 
 if TYPE_CHECKING:
     from litequeue.app import LiteQueue
     from litequeue.config import Settings
+    from litequeue.worker.queue_choice import QueueChoice
 
+T = TypeVar("T")
+SECONDS = click.FloatRange(min=0.001)
 F = TypeVar("F", bound=Callable[..., Any])
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-POOLS: Final = ("prefork", "threads", "solo", "aio", "gevent")
-UNBUILT: Final[dict[str, str | None]] = {
-    "--autoscale": "MAX,MIN",
-    "--time-limit": "SECONDS",
-    "--soft-time-limit": "SECONDS",
-    "--max-tasks-per-child": "N",
-    "--max-memory-per-child": "KIB",
-    "--burst": None,
-    "--reload": None,
-    "--no-beat": None,
+UNBUILT: Final = {
+    "--no-beat": "the option --no-beat is not built yet",
+    "--beat": "the option --beat is not built yet",
+    "--detach": "a worker stays in the foreground: have systemd run it, as docs/how-to/"
+    "stop-and-deploy.md shows, or your shell (&)",
 }
-"""Options that are to come, and what they take: none of them is accepted and forgotten."""
+"""Options of Celery's, and of ours still to come: none of them is accepted and forgotten."""
+_SHORT: Final = {"--beat": "-B", "--detach": "-D"}
 
 
 def _refuse(ctx: click.Context, param: click.Parameter, value: object) -> None:
     if value:
-        raise click.UsageError(f"the option {param.opts[0]} is not built yet", ctx)
+        raise click.UsageError(UNBUILT[param.opts[-1]], ctx)
 
 
 def _options_to_come(function: F) -> F:
-    for name, takes in reversed(UNBUILT.items()):
+    for name in reversed(UNBUILT):
+        names = (_SHORT[name], name) if name in _SHORT else (name,)
         function = click.option(
-            name, metavar=takes, is_flag=takes is None, callback=_refuse, expose_value=False,
-            hidden=True,
+            *names, is_flag=True, callback=_refuse, expose_value=False, hidden=True
         )(function)  # fmt: skip
     return function
 
 
-def _pool(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    if value != "prefork":
-        raise click.UsageError(f"the pool {value!r} (-P {value}) is not built yet", ctx)
-    return value
+def _concurrency(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    if value == "auto":
+        return os.cpu_count() or 1
+    if value.isascii() and value.isdigit() and 1 <= int(value) <= MOST_LINES:
+        return int(value)
+    raise click.BadParameter(f"{value!r} is neither auto nor a number from 1 to {MOST_LINES:,}")
+
+
+def _bounds(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Read MAX,MIN; as in Celery, a lone MAX has 0 at least, which is 1 here."""
+    if value is None:
+        return None
+    most, _, least = value.partition(",")
+    parts = [part.strip() for part in (most, least or "1")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise click.BadParameter(f"{value!r} is not MAX,MIN, as in --autoscale 10,2")
+    high, low = int(parts[0]), max(1, int(parts[1]))
+    if not low <= high <= 1000:
+        raise click.BadParameter(f"{value!r}: MAX is from MIN to 1,000, and MIN at least 1")
+    return high, low
 
 
 def _nothing_more(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:
@@ -71,30 +94,59 @@ def _nothing_more(ctx: click.Context, param: click.Parameter, value: tuple[str, 
 @click.argument("more", nargs=-1, metavar="", callback=_nothing_more, expose_value=False)
 @click.option("-A", "--app", "app_name", envvar="LITEQUEUE_APP", metavar="MODULE:APP",
               help="The app whose tasks to run (default: the one the file remembers).")  # fmt: skip
-@click.option("-c", "--concurrency", type=click.IntRange(1, 1000),
+@click.option("-c", "--concurrency", callback=_concurrency, metavar="N|auto",
               help="How many jobs to run at once (default: the number of CPUs).")  # fmt: skip
-@click.option("-P", "--pool", type=click.Choice(POOLS), default="prefork", show_default=True,
-              callback=_pool, expose_value=False, help="How jobs are run.")  # fmt: skip
-@click.option("-Q", "--queues", default="", help="Comma-separated; default: every queue.")
-@click.option("-n", "--hostname", "name", help="The worker's name (default: host and pid).")
+@click.option("-P", "--pool", metavar="POOL",
+              help="How jobs are run: prefork (default), threads, solo, aio, gevent, or "
+              "module:Class.")  # fmt: skip
+@click.option("--autoscale", callback=_bounds, metavar="MAX,MIN",
+              help="Run so many jobs at once as wait, between these bounds.")  # fmt: skip
+@click.option("-Q", "--queues", default="", metavar="Q1,Q2",
+              help="Queues, or patterns as mail.*; high=3,low=1 are weights; default: all.")  # fmt: skip
+@click.option("-X", "--exclude-queues", "excluded", default="", metavar="Q1,Q2",
+              help="Queues, or patterns, to leave to others.")  # fmt: skip
+@click.option("--queue-order", "order", type=click.Choice(ORDERS),
+              help="priority: all queues as one; strict: in the order of -Q; weighted.")  # fmt: skip
+@click.option("--time-limit", type=SECONDS, metavar="SECONDS",
+              help="Kill jobs that run longer, unless their task says otherwise.")  # fmt: skip
+@click.option("--soft-time-limit", type=SECONDS, metavar="SECONDS",
+              help="Raise SoftTimeLimitExceeded in jobs that run longer.")  # fmt: skip
+@click.option("--max-tasks-per-child", type=click.IntRange(1), metavar="N",
+              help="Replace a child process after so many jobs.")  # fmt: skip
+@click.option("--max-memory-per-child", type=click.IntRange(1), metavar="KIB",
+              help="Replace a child process that has grown larger.")  # fmt: skip
+@click.option("--burst", is_flag=True, help="Stop once no job is left that could run now.")
+@click.option("--max-jobs", type=click.IntRange(1), metavar="N", help="Stop after so many jobs.")
+@click.option("--max-time", type=SECONDS, metavar="SECONDS", help="Stop after so much time.")
+@click.option("-E", "--task-events", "events", is_flag=True,
+              help="Write events, for litequeue events and app.events.")  # fmt: skip
+@click.option("--reload", is_flag=True, help="Start anew when the code changes (extra: reload).")
+@click.option("-n", "--hostname", "name", metavar="NAME",
+              help="The worker's name; %h, %n, %d are the host, its name, its domain.")  # fmt: skip
 @click.option("-l", "--loglevel", "level", default="INFO", show_default=True,
               type=click.Choice(LEVELS, case_sensitive=False))  # fmt: skip
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text",
               show_default=True)  # fmt: skip
 @click.option("--rebind", is_flag=True, help="Use DB even if the app was made for another file.")
-@click.option("--start-method", type=click.Choice(["fork", "spawn"]),
+@click.option("--start-method", type=click.Choice(["fork", "forkserver", "spawn"]),
               help="How children are made (default: fork, unless it is unsafe).")  # fmt: skip
 @_options_to_come
 def worker(
     db: str,
     app_name: str | None,
-    concurrency: int | None,
     queues: str,
+    excluded: str,
+    order: str | None,
+    autoscale: tuple[int, int] | None,
+    burst: bool,
+    max_jobs: int | None,
+    max_time: float | None,
+    reload: bool,
     name: str | None,
     level: str,
     log_format: str,
     rebind: bool,
-    start_method: str | None,
+    **chosen: Any,
 ) -> int:
     """Run the jobs in DB until stopped.
 
@@ -104,10 +156,16 @@ def worker(
     from litequeue.store.filesystem import normalise
 
     refuse_namesake()
+    if reload:
+        from litequeue.worker.reload import run_reloading
+
+        return run_reloading()
     path = normalise(db)
     settings = pyproject.settings()
     wanted = apps.choose(app_name, path)
-    wanted_queues = tuple(part.strip() for part in queues.split(",") if part.strip())
+    choice = _usage(lambda: parse(queues, excluded, order))
+    if name is not None:
+        _usage(lambda: expand(name))
     from litequeue import log
 
     log.configure(**_logs(settings, level, log_format))
@@ -119,9 +177,10 @@ def worker(
     def load() -> LiteQueue:
         app = apps.load(wanted, path, rebind=rebind)
         log.set_up(**_logs(app.conf, level, log_format))
-        _say_hello(app, wanted.name, path, wanted_queues)
+        _say_hello(app, wanted.name, path, choice)
         return app
 
+    from litequeue.worker.restart import start_anew
     from litequeue.worker.supervisor import Supervisor, WorkerOptions
 
     options = WorkerOptions(
@@ -129,12 +188,54 @@ def worker(
         app_name=wanted.name,
         load=load,
         settings=settings,
-        concurrency=concurrency,
-        queues=wanted_queues,
+        overrules=_overrules(chosen),
+        queues=choice,
         name=name,
-        start_method=start_method,
+        autoscale=autoscale,
+        burst=burst,
+        max_jobs=max_jobs,
+        max_time=max_time,
     )
-    return Supervisor(options).run()
+    supervisor = Supervisor(options)
+    code = supervisor.run()
+    if supervisor.starts_anew:
+        start_anew()
+    return code
+
+
+_SETTINGS: Final = {
+    "concurrency": "worker_concurrency",
+    "pool": "worker_pool",
+    "time_limit": "task_time_limit",
+    "soft_time_limit": "task_soft_time_limit",
+    "max_tasks_per_child": "worker_max_tasks_per_child",
+    "max_memory_per_child": "worker_max_memory_per_child",
+    "start_method": "worker_pool_start_method",
+    "events": "worker_send_task_events",
+}
+"""Options of the command that are settings: they win over the app's."""
+
+
+def _overrules(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    pool = chosen["pool"]
+    if pool is not None:
+        _usage(lambda: find_pool(pool))
+    soft, hard = chosen["soft_time_limit"], chosen["time_limit"]
+    if soft is not None and hard is not None and soft > hard:
+        raise click.UsageError(
+            f"--soft-time-limit {soft:g} is longer than --time-limit {hard:g}; make it shorter"
+        )
+    return {
+        _SETTINGS[name]: value for name, value in chosen.items() if value not in (None, False)
+    }
+
+
+def _usage(read: Callable[[], T]) -> T:
+    """Return what ``read`` reads of the command line; what is wrong with it is a usage error."""
+    try:
+        return read()
+    except ImproperlyConfigured as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _logs(conf: Settings, level: str, log_format: str) -> dict[str, Any]:
@@ -165,7 +266,7 @@ def refuse_namesake() -> None:
     )
 
 
-def _say_hello(app: LiteQueue, name: str, path: str, queues: tuple[str, ...]) -> None:
+def _say_hello(app: LiteQueue, name: str, path: str, queues: QueueChoice) -> None:
     import logging
 
     from litequeue import __version__
@@ -175,6 +276,6 @@ def _say_hello(app: LiteQueue, name: str, path: str, queues: tuple[str, ...]) ->
     guarded = " (WAL-reset bug guarded)" if driver.has_wal_reset_bug() else ""
     logger.info("litequeue %s · %s · SQLite %s%s · worker pid %d", __version__, path,
                 driver.VERSION, guarded, os.getpid())  # fmt: skip
-    logger.info("app %s · queues %s · %s durability", name, ", ".join(queues) or "all",
+    logger.info("app %s · queues %s · %s durability", name, ", ".join(queues.names or ()) or "all",
                 app.conf.durability)  # fmt: skip
     logger.info("tasks %s", ", ".join(sorted(app.tasks)) or "none: is everything imported?")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, cast
 from litequeue import states
 from litequeue.context import current_app
 from litequeue.job import arguments_of
+from litequeue.result import revoking
 from litequeue.result.failures import FailedAttempt, error_of, value_of
 from litequeue.result.home import Home
 from litequeue.result.joining import refuse_to_block
-from litequeue.result.revoked import tell_revoked
+from litequeue.result.revoking import Signal
 from litequeue.result.waiting import Gathering, Patience, ended, until_ended
 from litequeue.store import Record
 
@@ -28,7 +29,7 @@ else:
     R_co = TypeVar("R_co", covariant=True)
 
 _UNBUILT: Final = frozenset(
-    "as_list build_graph collect get_leaf graph iterdeps revoke_by_stamped_headers".split()  # noqa: SIM905 - one line
+    "as_list build_graph collect get_leaf graph iterdeps".split()  # noqa: SIM905 - one line
 )
 _UNSEEN: Final = (states.PENDING, None)
 
@@ -316,21 +317,36 @@ class AsyncResult(Generic[R_co]):
         connection: object = None,
         *,
         terminate: bool = False,
-        signal: object = None,
+        signal: Signal = None,
         wait: bool = False,
         timeout: float | None = None,
     ) -> bool:
-        """End the job as REVOKED if it still waits; False when it does not.
+        """End the job as REVOKED if it still waits; one that runs will not run again.
 
-        ``terminate`` raises NotImplementedError.  The others change nothing: no worker is asked,
-        so there is nothing to wait for.
+        With ``terminate`` one that runs is ended by ``signal`` (SIGTERM); ``wait`` then waits for
+        that, at most ``timeout`` seconds (None: for ever).  Returns whether this revoked the job
+        by now.  It stands for an id that is not known yet, too.
         """
-        if terminate:
-            raise NotImplementedError("revoke(terminate=True), which stops a running job")
-        revoked = self.app.store.revoke(self.id)
-        if revoked:
-            tell_revoked(self.app, [self.id])
-        return revoked
+        revoked = revoking.revoke(self.app, [self.id], terminate=terminate, signal=signal)
+        if terminate and wait:
+            return self.id in revoking.await_end(self.app, revoked, timeout)
+        return self.id in revoked.ended
+
+    def revoke_by_stamped_headers(
+        self,
+        headers: Mapping[str, str | Sequence[str]],
+        connection: object = None,
+        *,
+        terminate: bool = False,
+        signal: Signal = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Revoke all jobs that carry one of these stamps, this one or not, now and later.
+
+        ``terminate`` and ``signal`` mean what they do in `revoke`; there is nothing to wait for.
+        """
+        revoking.revoke_stamped(self.app, headers, terminate=terminate, signal=signal)
 
     def forget(self) -> bool:
         """Delete the finished job with its result; False when it is not finished."""

@@ -7,11 +7,12 @@ from typing import Any, Generic, cast
 
 from litequeue import states
 from litequeue.context import current_app
+from litequeue.result import revoking
 from litequeue.result.async_result import AsyncResult, R
 from litequeue.result.eager_result import EagerResult
 from litequeue.result.home import Home
 from litequeue.result.joining import refuse_to_block
-from litequeue.result.revoked import tell_revoked
+from litequeue.result.revoking import Signal
 from litequeue.result.waiting import Gathering, Patience, as_they_end, ended, in_order
 from litequeue.store import Record
 
@@ -275,18 +276,18 @@ class ResultSet(Generic[R]):
         connection: object = None,
         *,
         terminate: bool = False,
-        signal: object = None,
+        signal: Signal = None,
         wait: bool = False,
         timeout: float | None = None,
     ) -> None:
-        """End as REVOKED those that still wait; see `AsyncResult.revoke`."""
-        if terminate:
-            raise NotImplementedError("revoke(terminate=True), which stops running jobs")
+        """Revoke all; see `AsyncResult.revoke`."""
         for member in self.results:
             if isinstance(member, EagerResult):
                 member.revoke()
-        revoked = self.app.store.revoke_many([member.id for member in self._stored()])
-        tell_revoked(self.app, revoked)
+        stored = [member.id for member in self._stored()]
+        revoked = revoking.revoke(self.app, stored, terminate=terminate, signal=signal)
+        if terminate and wait:
+            revoking.await_end(self.app, revoked, timeout)
 
     def forget(self) -> None:
         """Delete those that have ended with their results."""

@@ -16,10 +16,13 @@ from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
 from litequeue.facts import AppFacts
 from litequeue.job import Job, Outcome
-from litequeue.store import fork_gate, jobs, results
+from litequeue.store import events, fork_gate, jobs, mailbox, queues, results, revocations
 from litequeue.store.connection import Database
+from litequeue.store.events import Event, EventRow
+from litequeue.store.mailbox import NewCommand
 from litequeue.store.result_bell import ResultBell, Waiting
 from litequeue.store.results import Details, ErrorRow, Record
+from litequeue.store.revocations import Revoked
 from litequeue.store.settle import Keep
 from litequeue.store.wakeup import Ringer
 from litequeue.store.watcher import News, Told, Watch, Watcher
@@ -55,10 +58,14 @@ class Store:
         """Have the next commit of an enqueue note what is known of ``app``, for who looks."""
         self.database.newcomer = app
 
-    def enqueue(self, job: Job, *, wait: float | None = None) -> None:
+    def enqueue(
+        self, job: Job, *, wait: float | None = None, event: EventRow | None = None
+    ) -> None:
         """Accept one job, and wake a worker; ``wait`` is seconds to wait for other writers."""
-        jobs.enqueue(self.database, job, self.clock.now(), wait=wait)
+        jobs.enqueue(self.database, job, self.clock.now(), wait=wait, event=event)
         self._ring()
+        if event is not None:
+            self._tell(events.MARK)
 
     def add_ended(self, job: Job, outcome: Outcome, *, retries: int) -> None:
         """Store a job that has run without a queue."""
@@ -71,13 +78,14 @@ class Store:
     ) -> None:
         """Show a state of a job that runs, and tell who awaits it."""
         if jobs.update_state(self.database, id, state=state, meta=meta, token=token):
-            with self._ringing:
-                self._open_ringer().ring_waiters([id])
+            self._tell(id)
 
-    def enqueue_many(self, batch: Sequence[Job]) -> None:
-        """Accept all of ``batch`` or none, and wake the workers."""
-        jobs.enqueue_many(self.database, batch, self.clock.now())
+    def enqueue_many(self, batch: Sequence[Job], *, happened: Sequence[EventRow] = ()) -> None:
+        """Accept all of ``batch`` or none, and wake the workers; ``happened`` are its events."""
+        jobs.enqueue_many(self.database, batch, self.clock.now(), events=happened)
         self._ring()
+        if happened:
+            self._tell(events.MARK)
 
     def fetch(self, id: str) -> Record | None:
         """Return what the file says about a job, None for an unknown id."""
@@ -119,21 +127,115 @@ class Store:
         """Delete those among the jobs that have ended; return how many."""
         return results.forget_many(self.database, ids)
 
-    def revoke(self, id: str) -> bool:
-        """End a waiting job as REVOKED, and tell who awaits it."""
-        revoked = jobs.revoke(self.database, id, now=self.clock.now(), keep=self.keep)
-        if revoked:
-            with self._ringing:
-                self._open_ringer().ring_waiters([id])
-        return revoked
+    def logs_of(self, id: str) -> list[tuple[int, str]]:
+        """Return what each attempt of a job printed, where that was kept: (attempt, text)."""
+        return results.logs_of(self.database, id)
 
-    def revoke_many(self, ids: Iterable[str]) -> list[str]:
-        """End those among the jobs that wait as REVOKED; tell who awaits them, return their ids."""
-        now = self.clock.now()
-        revoked = results.revoke_many(self.database, ids, now=now, keep=self.keep)
+    # Revoking
+
+    def revoke(self, id: str, *, terminate: bool = False, signal: str | None = None) -> bool:
+        """End a waiting job as REVOKED; have it stand for one that runs.  Tell if it has ended."""
+        return bool(self.revoke_all([id], terminate=terminate, signal=signal).ended)
+
+    def revoke_many(
+        self, ids: Iterable[str], *, terminate: bool = False, signal: str | None = None
+    ) -> list[str]:
+        """End those among the jobs that wait as REVOKED, and return their ids."""
+        return self.revoke_all(ids, terminate=terminate, signal=signal).ended
+
+    def revoke_all(
+        self, ids: Iterable[str], *, terminate: bool = False, signal: str | None = None
+    ) -> Revoked:
+        """End those that wait, have it stand for the others, tell workers and who awaits them."""
+        return self._told(
+            revocations.revoke(
+                self.database,
+                ids,
+                terminate=terminate,
+                signal=signal,
+                now=self.clock.now(),
+                keep=self.keep,
+            )
+        )
+
+    def revoke_stamped(
+        self,
+        header: str,
+        values: Iterable[str],
+        *,
+        terminate: bool = False,
+        signal: str | None = None,
+    ) -> Revoked:
+        """Revoke all jobs whose stamp ``header`` holds one of ``values``, later ones too."""
+        return self._told(
+            revocations.revoke_stamped(
+                self.database,
+                header,
+                values,
+                terminate=terminate,
+                signal=signal,
+                now=self.clock.now(),
+                keep=self.keep,
+            )
+        )
+
+    def _told(self, done: Revoked) -> Revoked:
         with self._ringing:
-            self._open_ringer().ring_waiters(revoked)
-        return revoked
+            ringer = self._open_ringer()
+            ringer.ring_waiters(done.ended)
+            ringer.ring_workers(post=True)
+        return done
+
+    # Queues, commands, events
+
+    def pause(self, queue: str) -> bool:
+        """Have no more jobs of a queue claimed; False when it was paused before."""
+        return queues.pause(self.database, queue, self.clock.now())
+
+    def resume(self, queue: str) -> bool:
+        """Have the jobs of a queue claimed again; False when it was not paused."""
+        resumed = queues.resume(self.database, queue)
+        self._ring()
+        return resumed
+
+    def paused(self) -> list[str]:
+        """Return the names of the paused queues."""
+        return queues.paused(self.database)
+
+    def post_command(self, command: NewCommand) -> int:
+        """Leave a command for the workers and wake them; return its number."""
+        number = mailbox.post(self.database, command, self.clock.now())
+        with self._ringing:
+            self._open_ringer().ring_workers(post=True)
+        return number
+
+    def replies(self, command: int) -> dict[str, str]:
+        """Return what the workers have answered so far: name to JSON.
+
+        To wait for more: ``wait_for(mailbox.reply_mark(command))``.
+        """
+        return mailbox.replies(self.database, command)
+
+    def discard_command(self, command: int) -> None:
+        """Delete a command with its replies: nobody waits for more."""
+        mailbox.discard(self.database, command)
+
+    def append_events(self, rows: Sequence[EventRow]) -> None:
+        """Store events, and tell who follows them."""
+        events.append(self.database, rows)
+        self._tell(events.MARK)
+
+    def events_after(
+        self, after: int, *, types: Sequence[str] | None = None, limit: int = 1000
+    ) -> list[Event]:
+        """Return events after number ``after``; to wait for more: ``wait_for(events.MARK)``."""
+        return events.read(self.database, after, types=types, limit=limit)
+
+    def last_event(self) -> int:
+        """Return the number of the last event, 0 without one."""
+        return events.last(self.database)
+
+    # Waiting
 
     def wait_for(self, id: str) -> Waiting:
         """Announce an interest in ``id``; look at the file after this call, then wait."""
@@ -170,6 +272,10 @@ class Store:
         self._ringer = None
         self._results = ResultBell(self.path)
         self._watcher = Watcher(self.database, self._results, self.clock)
+
+    def _tell(self, mark: str) -> None:
+        with self._ringing:
+            self._open_ringer().ring_waiters([mark])
 
     def _ring(self) -> None:
         with self._ringing:

@@ -16,9 +16,9 @@ from peewee import Expression, fn
 
 from litequeue import states
 from litequeue.store.connection import Database
-from litequeue.store.jobs import RERUN, REVOKE
+from litequeue.store.jobs import RERUN
 from litequeue.store.listing import WAITING, Selection, lenient
-from litequeue.store.maintenance import PRUNE_ERRORS, PRUNE_JOB, PRUNE_PAYLOAD
+from litequeue.store.maintenance import PRUNE_ALL
 from litequeue.store.models import Job
 from litequeue.store.settle import Keep
 
@@ -118,7 +118,14 @@ def _may_be(change: Change, before: float) -> tuple[Expression, ...]:
 
 # By number, because an id that is no UTF-8 cannot be said again.
 RERUN_IT: Final = RERUN.replace("WHERE id = ?", "WHERE seq = ?")
-REVOKE_IT: Final = REVOKE.replace("WHERE id = ?", "WHERE seq = ?")
+CLEAR_IT: Final = """
+DELETE FROM litequeue_revocation
+WHERE header IS NULL AND value IN (SELECT id FROM litequeue_job WHERE seq = ? AND phase = 'ready')
+"""
+REVOKE_IT: Final = """
+UPDATE litequeue_job SET phase = 'done', state = 'REVOKED', finished = ?, keep_until = ?
+WHERE seq = ? AND phase <> 'done' AND phase <> 'leased'
+"""
 STILL_WAITING: Final = """
 SELECT seq FROM litequeue_job WHERE seq IN (SELECT value FROM json_each(?))
 AND phase <> 'done' AND phase <> 'leased'
@@ -134,13 +141,16 @@ def _apply(
 ) -> int:
     with database.write(durable=True, rows=len(rows)) as connection:
         if change is Change.RERUN:
-            return connection.executemany(RERUN_IT, [(seq,) for seq, _ in rows]).rowcount
+            numbers = [(seq,) for seq, _ in rows]
+            changed = connection.executemany(RERUN_IT, numbers).rowcount
+            connection.executemany(CLEAR_IT, numbers)
+            return changed
         if change is Change.REVOKE:
             until = keep.until(states.REVOKED, now)
             ends = [(now, until, seq) for seq, _ in rows]
             return connection.executemany(REVOKE_IT, ends).rowcount
-        numbers = json.dumps([seq for seq, _ in rows])
-        waiting = connection.execute(STILL_WAITING, (numbers,)).fetchall()
-        for statement in (PRUNE_ERRORS, PRUNE_PAYLOAD, PRUNE_JOB):
+        listed = json.dumps([seq for seq, _ in rows])
+        waiting = connection.execute(STILL_WAITING, (listed,)).fetchall()
+        for statement in PRUNE_ALL:
             connection.executemany(statement, waiting)
         return len(waiting)

@@ -8,12 +8,13 @@ in the same transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from litequeue import states
 from litequeue.job import Failure, Lease, Outcome
+from litequeue.store import revocations
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
 from litequeue.store.errors import sqlite_error
@@ -27,17 +28,32 @@ PROMOTE_AT_ONCE: Final = 500
 class Claim:
     """What a worker asks for: at most ``limit`` jobs of ``queues`` (None: all) that it knows.
 
-    ``queues`` is a JSON list; with ``parked``, jobs that waited for such a worker come first.
+    ``queues`` is a JSON list of GLOB patterns, and so is ``excluded``; with ``in_order``, several
+    such lists, the queues of the first come first, and so on, instead of ``queues``.  With
+    ``parked``, jobs that waited for such a worker come first.  Paused queues are left alone.
     Jobs of tasks in ``once`` are acknowledged by the claim: no other will follow.  A worker that
     is not registered (any more) gets nothing.
+
+    ``revoked`` and ``stamps`` are what the worker remembers of revocations, up to the number
+    ``loaded``; later ones are looked up, or with None are not.
     """
 
     owner: int
     limit: int
     tasks: frozenset[str]
     queues: str | None = None
+    excluded: str = "[]"
+    in_order: tuple[str, ...] = ()
     parked: bool = False
     once: frozenset[str] = frozenset()
+    revoked: frozenset[str] = frozenset()
+    stamps: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    loaded: int | None = None
+
+    @property
+    def choices(self) -> tuple[str | None, ...]:
+        """Return the lists of patterns to try, one after the other; None for all queues."""
+        return self.in_order or (self.queues,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +61,16 @@ class Settled:
     """What `settle_and_claim` did.
 
     ``zombies`` are the seqs of outcomes whose lease was lost; ``ended`` the ids of other jobs
-    that ended here (expired, unreadable), ``expired`` the seqs of the former; ``more`` tells that
-    a claim found all it asked for, and ``parked_left`` that some of it may still be parked;
-    ``next_due`` is when the next scheduled job is due.
+    that ended here (expired, revoked, unreadable), ``expired`` and ``revoked`` the seqs of the
+    former; ``more`` tells that a claim found all it asked for, and ``parked_left`` that some of it
+    may still be parked; ``next_due`` is when the next scheduled job is due.
     """
 
     leases: list[Lease]
     zombies: list[int]
     ended: list[str]
     expired: list[int]
+    revoked: list[int]
     parked: list[Lease]
     more: bool
     parked_left: bool
@@ -73,33 +90,34 @@ ACKNOWLEDGE: Final = "UPDATE litequeue_job SET once = 1 WHERE seq = ? AND token 
 # Others may write to the file: a counter that is at its end already must not stop the claim.
 CLAIM: Final = """
 UPDATE litequeue_job
-SET phase = 'leased', state = 'RECEIVED', owner = ?, token = random(),
+SET phase = 'leased', state = 'RECEIVED', owner = ?1, token = random(),
     claims = min(claims, 4611686018427387903) + 1
 WHERE seq IN (
-    SELECT seq FROM litequeue_job
-    WHERE phase = 'ready'
-      AND queue IN (SELECT name FROM litequeue_queue)
-    ORDER BY priority DESC, seq LIMIT ?)
-  AND EXISTS (SELECT 1 FROM litequeue_worker AS worker WHERE worker.id = ?)
+    SELECT job.seq FROM litequeue_queue AS queue CROSS JOIN litequeue_job AS job
+    WHERE queue.paused IS NULL AND job.phase = 'ready' AND job.queue = queue.name
+    ORDER BY job.priority DESC, job.seq LIMIT ?2)
+  AND EXISTS (SELECT 1 FROM litequeue_worker AS worker WHERE worker.id = ?1)
 RETURNING seq, token, claims, id, task,
     (SELECT body FROM litequeue_payload AS payload WHERE payload.seq = litequeue_job.seq),
     (SELECT options FROM litequeue_payload AS payload WHERE payload.seq = litequeue_job.seq),
     queue, priority, retries, deaths, eta, expires, parent, once
 """
-CLAIM_FROM: Final = CLAIM.replace(
-    "(SELECT name FROM litequeue_queue)", "(SELECT value FROM json_each(?))"
-)
+# A queue whose name looks like a pattern is still found by its name.
+OPEN_QUEUE: Final = "queue.paused IS NULL"
+CHOSEN_QUEUE: Final = f"""{OPEN_QUEUE}
+      AND (?3 IS NULL OR EXISTS (
+          SELECT 1 FROM json_each(?3) WHERE queue.name = value OR queue.name GLOB value))
+      AND NOT EXISTS (
+          SELECT 1 FROM json_each(?4) WHERE queue.name = value OR queue.name GLOB value)
+     """
+CLAIM_FROM: Final = CLAIM.replace(OPEN_QUEUE, CHOSEN_QUEUE)
 
 
 # Jobs that wait for a worker which knows their task go to one straight away: made ready first,
 # they would be claimed and parked again by those who do not.
-CLAIM_PARKED: Final = CLAIM.replace(
-    """WHERE phase = 'ready'
-      AND queue IN (SELECT name FROM litequeue_queue)
-    ORDER BY priority DESC, seq LIMIT ?""",
-    """WHERE phase = 'parked' AND task IN (SELECT value FROM json_each(?))
-      AND (? IS NULL OR queue IN (SELECT value FROM json_each(?)))
-    LIMIT ?""",
+KNOWN_HERE: Final = "job.phase = 'parked' AND job.task IN (SELECT value FROM json_each(?5))"
+CLAIM_PARKED: Final = CLAIM_FROM.replace("job.phase = 'ready'", KNOWN_HERE).replace(
+    "ORDER BY job.priority DESC, job.seq ", ""
 )
 
 
@@ -115,39 +133,55 @@ def promote(connection: sqlite3.Connection, now: float) -> float | None:
 def take(
     connection: sqlite3.Connection, claim: Claim, now: float, keep: Keep, next_due: float | None
 ) -> Settled:
-    """Lease up to ``claim.limit`` ready jobs; park the unknown and end the late among them."""
-    rows = _take_parked(connection, claim) if claim.parked else []
-    parked_left = claim.parked and len(rows) == claim.limit
-    limit = claim.limit - len(rows)
-    if claim.queues is None:
-        parameters: tuple[Any, ...] = (claim.owner, limit, claim.owner)
-        rows += connection.execute(CLAIM, parameters).fetchall()
-    else:
-        parameters = (claim.owner, claim.queues, limit, claim.owner)
-        rows += connection.execute(CLAIM_FROM, parameters).fetchall()
-    rows.sort(key=_order)
-    leases = [Lease(*row) for row in rows]
-    parked: list[Lease] = []
-    ended: list[str] = []
-    late: list[int] = []
-    if any(lease.expires is not None or lease.task not in claim.tasks for lease in leases):
-        leases, parked, expired = _sift(leases, claim, now)
-        connection.executemany(PARK, [(lease.seq, lease.token) for lease in parked])
-        end(connection, expired, states.REVOKED, EXPIRED, now=now, keep=keep)
-        ended = [lease.id for lease in expired]
-        late = [lease.seq for lease in expired]
-    if claim.once:
-        leases = [_acknowledge(connection, lease, claim) for lease in leases]
-    return Settled(
+    """Lease up to ``claim.limit`` ready jobs; park the unknown, end the late and the revoked."""
+    leases = _take_parked(connection, claim) if claim.parked else []
+    parked_left = claim.parked and len(leases) == claim.limit
+    leases += _take_ready(connection, claim, claim.limit - len(leases))
+    if not claim.in_order:
+        leases.sort(key=_order)
+    settled = Settled(
         leases=leases,
         zombies=[],
-        ended=ended,
-        expired=late,
-        parked=parked,
-        more=len(rows) == claim.limit,
+        ended=[],
+        expired=[],
+        revoked=[],
+        parked=[],
+        more=len(leases) == claim.limit,
         parked_left=parked_left,
         next_due=next_due,
     )
+    if claim.revoked or claim.stamps or claim.loaded is not None:
+        _end_revoked(connection, claim, settled, now, keep)
+    if any(lease.expires is not None or lease.task not in claim.tasks for lease in leases):
+        _sift(connection, claim, settled, now, keep)
+    if claim.once:
+        leases[:] = [_acknowledge(connection, lease, claim) for lease in leases]
+    return settled
+
+
+def _take_ready(connection: sqlite3.Connection, claim: Claim, limit: int) -> list[Lease]:
+    if claim.queues is None and claim.excluded == "[]" and not claim.in_order:
+        rows = connection.execute(CLAIM, (claim.owner, limit)).fetchall()
+        return [Lease(*row) for row in rows]
+    leases: list[Lease] = []
+    for queues in claim.choices:
+        parameters = (claim.owner, limit - len(leases), queues, claim.excluded)
+        some = [Lease(*row) for row in connection.execute(CLAIM_FROM, parameters).fetchall()]
+        leases += sorted(some, key=_order)
+        if len(leases) == limit:
+            break
+    return leases
+
+
+def _take_parked(connection: sqlite3.Connection, claim: Claim) -> list[Lease]:
+    tasks = json.dumps(sorted(claim.tasks))
+    leases: list[Lease] = []
+    for queues in claim.choices:
+        left = claim.limit - len(leases)
+        parameters = (claim.owner, left, queues, claim.excluded, tasks)
+        some = [Lease(*row) for row in connection.execute(CLAIM_PARKED, parameters).fetchall()]
+        leases += sorted(some, key=_order)
+    return leases
 
 
 def _acknowledge(connection: sqlite3.Connection, lease: Lease, claim: Claim) -> Lease:
@@ -157,36 +191,52 @@ def _acknowledge(connection: sqlite3.Connection, lease: Lease, claim: Claim) -> 
     return replace(lease, once=1)
 
 
-def _take_parked(connection: sqlite3.Connection, claim: Claim) -> list[tuple[Any, ...]]:
-    tasks = json.dumps(sorted(claim.tasks))
-    parameters = (claim.owner, tasks, claim.queues, claim.queues, claim.limit, claim.owner)
-    return connection.execute(CLAIM_PARKED, parameters).fetchall()
-
-
 def _next_due(connection: sqlite3.Connection) -> float | None:
     row = connection.execute(NEXT_DUE).fetchone()
     return None if row is None else float(row[0])
 
 
-def _order(row: tuple[Any, ...]) -> tuple[int, int]:
-    return -row[8], row[0]
+def _order(lease: Lease) -> tuple[int, int]:
+    return -lease.priority, lease.seq
+
+
+def _end_revoked(
+    connection: sqlite3.Connection, claim: Claim, settled: Settled, now: float, keep: Keep
+) -> None:
+    revoked = revocations.revoked_among(
+        connection,
+        settled.leases,
+        ids=claim.revoked,
+        stamps=claim.stamps,
+        after=claim.loaded,
+        now=now,
+    )
+    if revoked:
+        end(connection, revoked, states.REVOKED, REVOKED, now=now, keep=keep)
+        settled.ended.extend(lease.id for lease in revoked)
+        settled.revoked.extend(lease.seq for lease in revoked)
+        gone = set(settled.revoked)
+        settled.leases[:] = [lease for lease in settled.leases if lease.seq not in gone]
 
 
 def _sift(
-    leases: list[Lease], claim: Claim, now: float
-) -> tuple[list[Lease], list[Lease], list[Lease]]:
-    """Split what was claimed into what may run, what nobody here knows, and what came too late."""
+    connection: sqlite3.Connection, claim: Claim, settled: Settled, now: float, keep: Keep
+) -> None:
+    """Park what nobody here knows, end what came too late; leave what may run."""
     may_run: list[Lease] = []
-    unknown: list[Lease] = []
     expired: list[Lease] = []
-    for lease in leases:
+    for lease in settled.leases:
         if lease.expires is not None and lease.expires <= now:
             expired.append(lease)
         elif lease.task not in claim.tasks:
-            unknown.append(lease)
+            settled.parked.append(lease)
         else:
             may_run.append(lease)
-    return may_run, unknown, expired
+    connection.executemany(PARK, [(lease.seq, lease.token) for lease in settled.parked])
+    end(connection, expired, states.REVOKED, EXPIRED, now=now, keep=keep)
+    settled.ended.extend(lease.id for lease in expired)
+    settled.expired.extend(lease.seq for lease in expired)
+    settled.leases[:] = may_run
 
 
 PARK: Final = """
@@ -195,37 +245,40 @@ SET phase = 'parked', state = CASE WHEN retries THEN 'RETRY' ELSE 'PENDING' END,
     owner = NULL, token = NULL
 WHERE seq = ? AND token = ?
 """
-HAS_PARKED: Final = """
-SELECT 1 FROM litequeue_job
-WHERE phase = 'parked' AND task IN (SELECT value FROM json_each(?)) LIMIT 1
+ANY_PARKED: Final = "SELECT 1 FROM litequeue_job WHERE phase = 'parked' ORDER BY task LIMIT 1"
+HAS_PARKED: Final = f"""
+SELECT 1 FROM litequeue_queue AS queue CROSS JOIN litequeue_job AS job
+WHERE {CHOSEN_QUEUE.replace("?3", "?1").replace("?4", "?2")}
+  AND {KNOWN_HERE.replace("?5", "?3")} AND job.queue = queue.name
+LIMIT 1
 """
 
 
-def has_parked(database: Database, tasks: Iterable[str]) -> bool:
-    """Tell whether a job of one of ``tasks`` is parked."""
+def has_parked(
+    database: Database, tasks: Iterable[str], queues: str | None = None, excluded: str = "[]"
+) -> bool:
+    """Tell whether a job of one of ``tasks`` is parked, in a queue that may be claimed from."""
     with database.read() as connection:
-        row = connection.execute(HAS_PARKED, (json.dumps(sorted(tasks)),)).fetchone()
-    return row is not None
+        if connection.execute(ANY_PARKED).fetchone() is None:
+            return False
+        parameters = (queues, excluded, json.dumps(sorted(tasks)))
+        return connection.execute(HAS_PARKED, parameters).fetchone() is not None
 
 
 EXPIRED: Final = Failure("TaskRevokedError", "expired before it could run")
+REVOKED: Final = Failure("TaskRevokedError", "revoked")
 UNREADABLE: Final = Failure("ValueError", "the row cannot be read")
 
 # A row that Python cannot read must not stop the others (invalid UTF-8, a value too long).
 
-CANDIDATES: Final = """
-SELECT seq FROM litequeue_job
-WHERE phase = 'ready'
-  AND queue IN (SELECT name FROM litequeue_queue WHERE ?1 IS NULL
-                UNION ALL SELECT value FROM json_each(coalesce(?1, '[]')))
-ORDER BY priority DESC, seq LIMIT ?2
+CANDIDATES: Final = f"""
+SELECT job.seq FROM litequeue_queue AS queue CROSS JOIN litequeue_job AS job
+WHERE {CHOSEN_QUEUE} AND job.phase = 'ready' AND job.queue = queue.name
+ORDER BY job.priority DESC, job.seq LIMIT ?2
 """
-PARKED_CANDIDATES: Final = """
-SELECT seq FROM litequeue_job
-WHERE phase = 'parked' AND task IN (SELECT value FROM json_each(?))
-  AND (? IS NULL OR queue IN (SELECT value FROM json_each(?)))
-LIMIT ?
-"""
+PARKED_CANDIDATES: Final = CANDIDATES.replace("job.phase = 'ready'", KNOWN_HERE).replace(
+    "ORDER BY job.priority DESC, job.seq ", ""
+)
 PROBE: Final = """
 SELECT job.id, job.task, job.queue, job.parent, payload.body, payload.options
 FROM litequeue_job AS job LEFT JOIN litequeue_payload AS payload ON payload.seq = job.seq
@@ -248,11 +301,14 @@ def is_unreadable(error: BaseException) -> bool:
 def quarantine(connection: sqlite3.Connection, claim: Claim, now: float, keep: Keep) -> list[str]:
     """Fail the unreadable rows among the next candidates, each with its reason."""
     ended: list[str] = []
-    candidates = connection.execute(CANDIDATES, (claim.queues, claim.limit)).fetchall()
-    if claim.parked:
-        tasks = json.dumps(sorted(claim.tasks))
-        parameters = (tasks, claim.queues, claim.queues, claim.limit)
-        candidates += connection.execute(PARKED_CANDIDATES, parameters).fetchall()
+    tasks = json.dumps(sorted(claim.tasks))
+    candidates: list[tuple[int]] = []
+    for queues in claim.choices:
+        # ?1 is the owner in a claim.
+        parameters = (None, claim.limit, queues, claim.excluded)
+        candidates += connection.execute(CANDIDATES, parameters).fetchall()
+        if claim.parked:
+            candidates += connection.execute(PARKED_CANDIDATES, (*parameters, tasks)).fetchall()
     for (seq,) in candidates:
         try:
             connection.execute(PROBE, (seq,)).fetchall()

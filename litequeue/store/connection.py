@@ -1,19 +1,18 @@
 """One process's hold on one queue file.
 
 Two SQLite connections for all threads: a writer and a reader, each behind a lock, because the
-file has one writer anyway.  Here live the rules that keep the file whole: guarded checkpoints,
-a fair wait for the write lock, durability chosen per transaction, one connection per process.
+file has one writer anyway.  Here live the rules that keep the file whole: a fair wait for the
+write lock, durability chosen per transaction, one connection per process; `checkpoints` has the
+guarded checkpoints, `opening` what every connection is set to.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from litequeue.clock import SYSTEM, Clock
 from litequeue.exceptions import (
@@ -21,48 +20,25 @@ from litequeue.exceptions import (
     QueueBusy,
     QueueFileReplaced,
     QueueNotFound,
-    SchemaMismatch,
     StoreError,
 )
 from litequeue.facts import AppFacts
+from litequeue.interrupts import critical, relieve
 from litequeue.locks import Gate
-from litequeue.store import filesystem, fork_gate
+from litequeue.store import filesystem, fork_gate, opening
+from litequeue.store.checkpoints import Checkpoints
 from litequeue.store.driver import sqlite3
-from litequeue.store.errors import is_busy, raise_translated, sqlite_error, translate
-from litequeue.store.fair_wait import pause, try_begin, wait_for_begin
+from litequeue.store.errors import raise_translated
+from litequeue.store.fair_wait import try_begin, wait_for_begin
 from litequeue.store.filesystem import side_directory
+from litequeue.store.opening import FULL, NORMAL
+from litequeue.store.transaction import Reading, Transaction
 
-logger: Final = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-CHECKPOINT_EVERY: Final = 1000
-"""Rows written by this process between two checkpoints; 4 times more or fewer cost 10 %."""
 RUSH: Final = 0.005
 """Seconds since its last commit within which a writer is one that may starve others."""
-COMMIT_ROWS: Final = 3
-"""Rows that a commit counts as by itself: a lone row writes four pages, one in a group a third."""
-LARGE_WAL: Final = 16 << 20
-"""Bytes of a WAL that is checkpointed by the first commit: who wrote it was killed too soon."""
-LENGTH_LIMIT: Final = 64 << 20
-"""Bytes of the longest value this process is willing to read."""
 OPEN_PATIENCE: Final = 5.0
 _READ_BUSY: Final = 1.0
 """Seconds a reader waits, in C: only for a recovery, or for the last of others to close."""
-_PRAGMAS: Final = (
-    # Without a guard, a checkpoint races a commit that resets the WAL and loses it
-    # (sqlite.org/wal.html#walresetbug, SQLite 3.7.0 to 3.51.2); see `Database.checkpoint`.
-    ("wal_autocheckpoint", 0),
-    ("mmap_size", 0),
-    ("journal_size_limit", LARGE_WAL),
-    ("foreign_keys", 1),
-    ("trusted_schema", 0),
-    ("cell_size_check", 1),
-    ("cache_size", -8000),
-    ("fullfsync", 1),
-)
-_FULL: Final = 2
-_NORMAL: Final = 1
 
 
 class Database:
@@ -100,14 +76,12 @@ class Database:
         self.known_queues: set[str] = set()
         self.newcomer: AppFacts | None = None
         self._last_commit = 0.0
-        self._rows = 0
-        self._commits = 0
-        self._checkpointed = (0, 0)
+        self._checkpoints = Checkpoints(self)
         fork_gate.guard(self)
 
     def set_durability(self, durability: str) -> None:
         """Choose what a durable transaction is: "full" (synced) or "process"."""
-        self._full = _FULL if durability == "full" else _NORMAL
+        self._full = FULL if durability == "full" else NORMAL
 
     # Transactions
 
@@ -118,24 +92,11 @@ class Database:
         ``rows`` counts towards the next checkpoint; ``wait`` is how many seconds to wait for
         other writers (default: ``busy_timeout``), then `QueueBusy`.
         """
-        return Transaction(self, self._full if durable else _NORMAL, rows, wait)
+        return Transaction(self, self._full if durable else NORMAL, rows, wait)
 
-    @contextlib.contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
-        """Lend the reader.  It never waits for a writer."""
-        self._check_pid()
-        while True:
-            if self._reader is None:
-                self._open_reader()
-            with self._read_lock:
-                if self._reader is None:  # closed by a fork in another thread
-                    continue
-                try:
-                    yield self._reader
-                except Exception as error:
-                    raise_translated(error, self.path)
-                    raise
-                return
+    def read(self) -> Reading:
+        """Return a context manager that lends the reader.  It never waits for a writer."""
+        return Reading(self)
 
     @contextlib.contextmanager
     def query(self) -> Iterator[Any]:
@@ -149,7 +110,7 @@ class Database:
         Raises `QueueFileReplaced` when it never will again, because the file is another one.
         """
         self._check_pid()
-        with self._lock:
+        with critical(), self._lock:
             try:
                 connection = self._writer or self._open()
                 self.check_identity()
@@ -158,8 +119,23 @@ class Database:
                 raise_translated(error, self.path)
                 raise
 
-    def begin(self, synchronous: int, wait: float | None) -> sqlite3.Connection:
-        """Take the thread lock and the write lock.  For `Transaction` only."""
+    def take_reader(self) -> sqlite3.Connection:
+        """Take the reader's lock.  For `Reading` only."""
+        self._check_pid()
+        while True:
+            if self._reader is None:
+                self._open_reader()
+            self._read_lock.acquire()
+            if self._reader is not None:
+                return self._reader
+            self._read_lock.release()  # closed by a fork in another thread
+
+    def give_reader_back(self) -> None:
+        """Release the reader's lock.  For `Reading` only."""
+        self._read_lock.release()
+
+    def begin(self, synchronous: int | None, wait: float | None) -> sqlite3.Connection:
+        """Take the thread lock and the write lock.  For `Transaction` and `Checkpoints` only."""
         self._check_pid()
         timeout = self.busy_timeout if wait is None else wait
         deadline = self.clock.monotonic() + timeout
@@ -168,6 +144,8 @@ class Database:
         try:
             self._holder = threading.get_ident()
             connection = self._writer or self._open()
+            if synchronous is None:  # as it is
+                synchronous = self._synchronous or self._full
             if self._synchronous != synchronous:
                 connection.execute(f"PRAGMA synchronous = {synchronous}")
                 self._synchronous = synchronous
@@ -178,7 +156,7 @@ class Database:
                 self._gate,
                 deadline=deadline,
                 clock=self.clock,
-                while_waiting=self.while_waiting,
+                while_waiting=self._while_waiting,
             ):
                 raise _busy(self.path, timeout)
             self.check_identity()
@@ -186,9 +164,13 @@ class Database:
         except BaseException as error:
             if self._writer is not None and self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-            self._release()
+            self.release()
             raise_translated(error, self.path)
             raise
+
+    def _while_waiting(self) -> None:
+        self.while_waiting()
+        relieve()
 
     def commit(self, connection: sqlite3.Connection, rows: int) -> None:
         """Commit; and checkpoint when enough has been written.  For `Transaction` only."""
@@ -200,12 +182,10 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
             self._last_commit = self.clock.monotonic()
-            self._rows += rows + COMMIT_ROWS
-            self._commits += 1
-            if self._rows >= CHECKPOINT_EVERY:
-                self._checkpoint_after_commit(connection)
+            if self._checkpoints.count(rows):
+                self._checkpoints.run_after_commit(connection)
         finally:
-            self._release()
+            self.release()
 
     def rollback(self, connection: sqlite3.Connection) -> None:
         """Roll back, whether or not SQLite already did.  For `Transaction` only."""
@@ -216,16 +196,17 @@ class Database:
             with self._read_lock:
                 self._close()  # closing rolls back, and the next use starts clean
         finally:
-            self._release()
+            self.release()
 
     def forget_connections(self) -> None:
         """Close both connections; the next use opens the file anew (after an I/O error)."""
-        with self._lock, self._read_lock:
+        with critical(), self._lock, self._read_lock:
             self._close()
 
     close = forget_connections
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Let go of the thread lock.  For `Checkpoints` only."""
         self._holder = 0
         self._lock.release()
 
@@ -233,43 +214,17 @@ class Database:
 
     def checkpoint(self, wait: float | None = None) -> None:
         """Move the WAL's content into the file, under the write lock."""
-        connection = self.begin(self._synchronous or self._full, wait)
-        try:
-            connection.execute("ROLLBACK")
-            self._checkpoint(connection)
-        except sqlite3.Error as error:
-            raise translate(error, self.path) from error
-        finally:
-            self._release()
+        self._checkpoints.run(wait)
 
     def checkpoint_if_written(self, wait: float) -> None:
         """Checkpoint when anybody has committed since the last call: producers may all be gone."""
-        version = (self.data_version(), self._commits)
-        if version != self._checkpointed:
-            self._checkpointed = version
-            self.checkpoint(wait)
+        self._checkpoints.run_if_written(wait)
 
-    def _checkpoint_after_commit(self, connection: sqlite3.Connection) -> None:
-        """Checkpoint; a failure must not make the commit before it look failed."""
-        try:
-            self._checkpoint(connection)
-        except Exception as error:
-            logger.warning("the WAL of %s was not checkpointed: %s", self.path, error)
-
-    def _checkpoint(self, connection: sqlite3.Connection) -> None:
-        """Run a checkpoint that cannot meet a commit: the write lock is ours meanwhile.
-
-        Busy is no reason to wait: the next checkpoint takes up what this one left.
-        """
-        self._rows = 0
-        if not try_begin(connection, None):
-            return
-        try:
-            with self._read_lock:
-                reader = self._reader or self._connect_reader()
-                reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        finally:
-            connection.execute("ROLLBACK")
+    @contextlib.contextmanager
+    def lend_reader(self) -> Iterator[sqlite3.Connection]:
+        """Lend the reader to who holds the write lock.  For `Checkpoints` only."""
+        with self._read_lock:
+            yield self._reader or self._connect_reader()
 
     # Opening and closing
 
@@ -292,7 +247,9 @@ class Database:
             raise QueueFileReplaced(_replaced(self.path))
         database, connection = self._connect()
         try:
-            self._prepare(database, connection)
+            opening.prepare(
+                database, connection, self._patience(), path=self.path, create=self._create
+            )
         except BaseException:
             connection.close()
             raise
@@ -304,8 +261,7 @@ class Database:
         self._writer = connection
         self.known_queues.clear()
         self._synchronous = 0
-        if self._wal_size() > LARGE_WAL:
-            self._rows = CHECKPOINT_EVERY
+        self._checkpoints.heed(self._wal_size())
         directory = side_directory(self.path)
         self._gate = Gate(os.path.join(directory, "gate")) if directory else None
         return connection
@@ -336,64 +292,10 @@ class Database:
         return connection
 
     def _connect(self, timeout: float = 0.0) -> tuple[Any, sqlite3.Connection]:
-        import peewee  # see driver.py
+        return opening.connect(self.path, self._patience(), timeout=timeout)
 
-        if getattr(peewee, "sqlite3", None) is not sqlite3:
-            raise StoreError("peewee and litequeue found different SQLite libraries; reinstall")
-        database = peewee.SqliteDatabase(
-            self.path,
-            thread_safe=False,
-            pragmas=_PRAGMAS,
-            timeout=timeout,
-            check_same_thread=False,
-            cached_statements=256,
-        )
-        self._patiently(database.connect)
-        connection: sqlite3.Connection = database.connection()  # type: ignore[no-untyped-call]  # peewee
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LENGTH_LIMIT)
-        return database, connection
-
-    def _prepare(self, database: Any, connection: sqlite3.Connection) -> None:
-        """Make sure of WAL and of the schema."""
-        from litequeue.store import migrations  # with peewee: see driver.py
-
-        version = self._patiently(lambda: migrations.current_version(database))
-        if version == 0 and not self._create:
-            raise QueueNotFound(
-                f"{self.path} holds no queue yet; it is made by the first delay(), "
-                f"or by `litequeue migrate {self.path}`"
-            )
-        if version == 0:
-            self._patiently(lambda: connection.execute("PRAGMA auto_vacuum = INCREMENTAL"))
-        mode = self._patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
-        if mode != ("wal",):
-            raise StoreError(f"SQLite refuses the WAL journal for {self.path} (it stays {mode})")
-        if version == migrations.newest():
-            return
-        if version and not self._create:
-            raise SchemaMismatch(
-                f"{self.path} has schema {version}; run `litequeue migrate {self.path}`"
-            )
-        connection.execute(f"PRAGMA synchronous = {_FULL}")
-        self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
-        try:
-            migrations.migrate(database)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-
-    def _patiently(self, action: Callable[[], T]) -> T:
-        """Run ``action`` until SQLite is not busy; opening meets recovery and last closes."""
-        deadline = self.clock.monotonic() + max(self.busy_timeout, OPEN_PATIENCE)
-        while True:
-            try:
-                return action()
-            except Exception as error:
-                if not is_busy(sqlite_error(error)) or self.clock.monotonic() > deadline:
-                    raise
-            self.clock.sleep(pause(quick=False))
+    def _patience(self) -> opening.Patience:
+        return opening.Patience(self.clock, max(self.busy_timeout, OPEN_PATIENCE))
 
     def _wal_size(self) -> int:
         try:
@@ -469,39 +371,6 @@ class Database:
 
 
 _inherited: list[Any] = []
-
-
-class Transaction:
-    """One write transaction, as a context manager over the writer's connection."""
-
-    __slots__ = ("_connection", "_database", "_rows", "_synchronous", "_wait")
-
-    def __init__(self, database: Database, synchronous: int, rows: int, wait: float | None) -> None:
-        self._database = database
-        self._synchronous = synchronous
-        self._rows = rows
-        self._wait = wait
-
-    def __enter__(self) -> sqlite3.Connection:
-        """Begin."""
-        self._connection = self._database.begin(self._synchronous, self._wait)
-        return self._connection
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Commit, or roll back and say what the file refused."""
-        if error is None:
-            try:
-                self._database.commit(self._connection, self._rows)
-            except sqlite3.Error as failure:
-                raise translate(failure, self._database.path) from failure
-            return
-        self._database.rollback(self._connection)
-        raise_translated(error, self._database.path)
 
 
 def _busy(path: str, timeout: float) -> QueueBusy:

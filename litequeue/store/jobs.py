@@ -13,11 +13,13 @@ from typing import Any, Final
 from litequeue import states
 from litequeue.exceptions import DuplicateJob, EnqueueUncertain
 from litequeue.job import Job, Outcome
-from litequeue.store import registry
+from litequeue.store import events as happenings
+from litequeue.store import registry, revocations
 from litequeue.store.claim import Claim, Settled, is_unreadable, promote, quarantine, take
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
 from litequeue.store.errors import IOFailure
+from litequeue.store.events import EventRow
 from litequeue.store.settle import (
     ADD_ERROR,
     MARK_STARTED,
@@ -47,12 +49,19 @@ WHERE job.id = ?
 """
 
 
-def enqueue(database: Database, job: Job, now: float, *, wait: float | None = None) -> bool:
+def enqueue(
+    database: Database,
+    job: Job,
+    now: float,
+    *,
+    wait: float | None = None,
+    event: EventRow | None = None,
+) -> bool:
     """Store ``job``; False when the very same job was stored before.
 
-    ``wait`` is how many seconds to wait for other writers (default: the file's).  Raises
-    `DuplicateJob`, `QueueBusy` and `QueueFull` (definitely not accepted), and `EnqueueUncertain`
-    (unknown; sending the same id again is safe).
+    ``wait`` is how many seconds to wait for other writers (default: the file's); ``event`` is
+    stored with a job that was not.  Raises `DuplicateJob`, `QueueBusy` and `QueueFull` (definitely
+    not accepted), and `EnqueueUncertain` (unknown; sending the same id again is safe).
     """
     try:
         with database.write(durable=True, rows=1 + len(job.body) // ROW, wait=wait) as connection:
@@ -60,6 +69,8 @@ def enqueue(database: Database, job: Job, now: float, *, wait: float | None = No
             if is_new:
                 connection.execute(ADD_QUEUE, (job.queue,))
             added = _add(connection, job, now)
+            if event is not None and added:
+                happenings.add(connection, [event])
             if (newcomer := database.newcomer) is not None:
                 registry.record(connection, database.path, newcomer, now)
     except IOFailure as error:
@@ -96,10 +107,13 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ADD_PAYLOADS: Final = "INSERT INTO litequeue_payload (body, options, seq) VALUES (?, ?, ?)"
 
 
-def enqueue_many(database: Database, jobs: Sequence[Job], now: float) -> None:
+def enqueue_many(
+    database: Database, jobs: Sequence[Job], now: float, *, events: Sequence[EventRow] = ()
+) -> None:
     """Store all ``jobs`` in one transaction, or none; those stored before are left alone.
 
-    Raises as `enqueue` does; `EnqueueUncertain` names the first id, and all share its fate.
+    ``events`` are stored with them.  Raises as `enqueue` does; `EnqueueUncertain` names the first
+    id, and all share its fate.
     """
     if not jobs:
         return
@@ -114,6 +128,8 @@ def enqueue_many(database: Database, jobs: Sequence[Job], now: float) -> None:
                 connection.execute("ROLLBACK TO litequeue_many")
                 for job in jobs:
                     _add(connection, job, now)
+            if events:
+                happenings.add(connection, events)
             if (newcomer := database.newcomer) is not None:
                 registry.record(connection, database.path, newcomer, now)
     except IOFailure as error:
@@ -172,11 +188,13 @@ def settle_and_claim(
     outcomes: Sequence[Outcome] = (),
     started: Sequence[tuple[float, int, int, int]] = (),
     claim: Claim | None = None,
+    events: Sequence[EventRow] = (),
     wait: float | None = None,
 ) -> Settled:
     """Make outcomes true and take new leases, in one transaction.
 
-    ``started`` holds (start time, pid, seq, token) of jobs seen running.  ``wait`` is seconds.
+    ``started`` holds (start time, pid, seq, token) of jobs seen running; ``events`` tell of the
+    outcomes, and those of outcomes whose lease was lost are left out.  ``wait`` is seconds.
     Raises `StoreError`; then nothing happened, or (after an I/O error) all of it: done again, the
     outcomes that made it are zombies of themselves and change nothing.
     """
@@ -185,12 +203,15 @@ def settle_and_claim(
         try:
             with database.write(
                 durable=bool(outcomes) or bool(claim and claim.once),
-                rows=sum(map(weight, outcomes)) + (claim.limit if claim else 0),
+                rows=sum(map(weight, outcomes)) + len(events) + (claim.limit if claim else 0),
                 wait=wait,
             ) as connection:
                 zombies = settle(connection, outcomes, now, keep, careful=careful)
                 if started:
                     connection.executemany(MARK_STARTED, started)
+                if events:
+                    told = _without(connection, zombies, events) if zombies else events
+                    happenings.add(connection, told, careful=careful)
                 if claim is None:
                     return _nothing_claimed(zombies)
                 next_due = promote(connection, now)
@@ -203,12 +224,23 @@ def settle_and_claim(
         except LeaseLost:
             careful = True
         except Exception as error:
-            if not careful and outcomes and is_about_a_value(error):
+            if not careful and (outcomes or events) and is_about_a_value(error):
                 careful = True
             elif not readable and is_unreadable(error):
                 readable = True
             else:
                 raise
+
+
+ID_OF: Final = "SELECT id FROM litequeue_job WHERE seq = ?"
+
+
+def _without(
+    connection: sqlite3.Connection, seqs: Sequence[int], events: Sequence[EventRow]
+) -> list[EventRow]:
+    """Return the events that are not about these jobs."""
+    ids = {id for seq in seqs for (id,) in connection.execute(ID_OF, (seq,)).fetchall()}
+    return [event for event in events if event[2] not in ids]
 
 
 def _nothing_claimed(
@@ -223,6 +255,7 @@ def _nothing_claimed(
         zombies=zombies,
         ended=list(ended),
         expired=[],
+        revoked=[],
         parked=[],
         more=bool(ended),
         parked_left=parked_left,
@@ -260,17 +293,13 @@ def update_state(
 
 # Revoke, run again
 
-REVOKE: Final = """
-UPDATE litequeue_job SET phase = 'done', state = 'REVOKED', finished = ?, keep_until = ?
-WHERE id = ? AND phase <> 'done' AND phase <> 'leased'
-"""
-
 
 def revoke(database: Database, id: str, *, now: float, keep: Keep) -> bool:
-    """End a waiting job as REVOKED; False when it is not waiting (running, done, unknown)."""
-    with database.write(durable=True) as connection:
-        row = (now, keep.until(states.REVOKED, now), id)
-        return connection.execute(REVOKE, row).rowcount == 1
+    """End a waiting job as REVOKED; False when it is not waiting (running, done, unknown).
+
+    It stands for one that runs or is not known: `litequeue.store.revocations.revoke`.
+    """
+    return bool(revocations.revoke(database, [id], now=now, keep=keep).ended)
 
 
 RERUN: Final = """
@@ -285,7 +314,10 @@ WHERE id = ? AND phase = 'done' AND state <> 'SUCCESS'
 def rerun(database: Database, id: str) -> bool:
     """Open a new run of a finished job under its id; False when it is not one to run again.
 
-    A job that succeeded, still waits or runs is left alone.
+    A job that succeeded, still waits or runs is left alone.  What was revoked may run again.
     """
     with database.write(durable=True) as connection:
-        return connection.execute(RERUN, (id,)).rowcount == 1
+        if not connection.execute(RERUN, (id,)).rowcount:
+            return False
+        connection.execute(revocations.CLEAR, (id,))
+        return True

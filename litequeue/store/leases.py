@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from litequeue import states
 from litequeue.job import Failure, Lease, Outcome
 from litequeue.store.connection import Database
-from litequeue.store.driver import lenient
+from litequeue.store.driver import lenient, sqlite3
 from litequeue.store.settle import ADD_ERROR, Keep, end, error_row
 
 RELEASE: Final = """
@@ -65,11 +66,22 @@ def ended(database: Database, seqs: Iterable[int]) -> list[Lease]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """A lease whose worker or child died: did it run, and with what reason is it given up?"""
+    """A lease whose worker or child died: did it run, and with what reason is it given up?
+
+    ``evidence`` is a JSON object: how the process died.  ``verdict`` is a state that ends the job
+    and why, whatever else would have become of it.
+    """
 
     lease: Lease
     ran: bool
     reason: str
+    evidence: str | None = None
+    verdict: tuple[str, Failure] | None = None
+
+
+PROGRESS_SHOWN: Final = 2048
+"""Characters of what a job last told of itself that are kept when it dies."""
+TOLD: Final = "SELECT state, result FROM litequeue_job WHERE seq = ? AND token = ?"
 
 
 def reap(
@@ -82,7 +94,7 @@ def reap(
     fragile: frozenset[str] = frozenset(),
     wait: float | None = None,
 ) -> list[Lease]:
-    """Take leases back from the dead; return those that were given up as poison.
+    """Take leases back from the dead; return those that were given up as poison, or by a verdict.
 
     Only a job that was running is blamed.  One that killed its worker ``max_deliveries`` times,
     was acknowledged before it ran, or is of a task in ``fragile``, ends as FAILURE with
@@ -92,17 +104,31 @@ def reap(
     with database.write(durable=True, rows=len(lost), wait=wait) as connection:
         for item in lost:
             lease = item.lease
+            failure = Failure("WorkerLostError", item.reason, evidence=_evidence(connection, item))
+            verdict = item.verdict
             last = lease.once or lease.task in fragile or lease.deaths + 1 >= max_deliveries
-            if item.ran and last:
-                failure = Failure("WorkerLostError", _why(item))
-                given_up += end(connection, [lease], states.FAILURE, failure, now=now, keep=keep)
+            if verdict is None and item.ran and last:
+                verdict = states.FAILURE, replace(failure, message=_why(item))
+            if verdict is not None:
+                state, reason = verdict
+                reason = replace(reason, evidence=failure.evidence)
+                given_up += end(connection, [lease], state, reason, now=now, keep=keep)
                 continue
             row = (int(item.ran), lease.seq, lease.token)
             if connection.execute(RELEASE, row).rowcount and item.ran:
                 outcome = Outcome(lease.seq, lease.token, lease.claim, states.RETRY)
-                failure = Failure("WorkerLostError", item.reason)
                 connection.execute(ADD_ERROR, error_row(outcome, failure, now))
     return given_up
+
+
+def _evidence(connection: sqlite3.Connection, item: Lost) -> str | None:
+    """Return the evidence, with what the job last told of itself."""
+    row = connection.execute(TOLD, (item.lease.seq, item.lease.token)).fetchone()
+    if row is None or row[0] in states.ALL_STATES:
+        return item.evidence
+    state, result = row
+    told = {"state": state, "result": result and result[:PROGRESS_SHOWN]}
+    return json.dumps(json.loads(item.evidence or "{}") | {"progress": told})
 
 
 def _why(item: Lost) -> str:

@@ -16,7 +16,7 @@ from litequeue import states
 from litequeue.store import driver
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
-from litequeue.store.models import Error, Job, Payload, WorkerName
+from litequeue.store.models import Error, Job, Log, Payload, WorkerName
 from litequeue.store.models import Task as TaskRow
 
 WAITING: Final = (states.READY, states.SCHEDULED, states.PARKED)
@@ -86,6 +86,7 @@ class Attempt:
     type: str
     message: str
     traceback: str | None
+    evidence: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,7 @@ class Detail:
     options: str | None
     result: str | None
     attempts: Sequence[Attempt]
+    logs: Mapping[int, str]
     children: Sequence[str]
     children_count: int
 
@@ -160,10 +162,19 @@ def detail(database: Database, job: JobRow) -> Detail:
     payload = Payload.select(Payload.body, Payload.options).where(Payload.seq == job.seq)
     result = Job.select(Job.result).where(Job.seq == job.seq)
     errors = (
-        Error.select(Error.claim, Error.at, Error.state, Error.type, Error.message, Error.traceback)
+        Error.select(
+            Error.claim,
+            Error.at,
+            Error.state,
+            Error.type,
+            Error.message,
+            Error.traceback,
+            Error.evidence,
+        )
         .where(Error.job == job.seq)
         .order_by(Error.claim)
     )
+    logs = Log.select(Log.claim, Log.text).where(Log.job == job.seq).order_by(Log.claim)
     children = Job.select(Job.id).where(Job.parent == job.id)
     with lenient(database) as (peewee, _):
         body, options = next(iter(payload.tuples().execute(peewee)), (None, None))
@@ -174,6 +185,7 @@ def detail(database: Database, job: JobRow) -> Detail:
             options=options,
             result=stored[0],
             attempts=[Attempt(*row) for row in errors.tuples().execute(peewee)],
+            logs=dict(logs.tuples().execute(peewee)),
             children=[row[0] for row in first.execute(peewee)],
             children_count=children.count(peewee),
         )
@@ -184,7 +196,10 @@ def detail(database: Database, job: JobRow) -> Detail:
 
 @dataclass(slots=True)
 class QueueCounts:
-    """How many jobs of a queue are where; ``due_since`` is when its oldest ready job was due."""
+    """How many jobs of a queue are where; ``due_since`` is when its oldest ready job was due.
+
+    ``paused`` is when it was paused, None while it runs.
+    """
 
     name: str
     ready: int = 0
@@ -192,9 +207,10 @@ class QueueCounts:
     parked: int = 0
     leased: int = 0
     due_since: float | None = None
+    paused: float | None = None
 
 
-QUEUE_NAMES: Final = "SELECT name FROM litequeue_queue"
+QUEUE_NAMES: Final = "SELECT name, paused FROM litequeue_queue"
 # One index per phase: finished jobs, of which there are the most, are never looked at.
 QUEUE_COUNTS: Final = " UNION ALL ".join(
     f"SELECT queue, '{phase}', count(*), min(seq) FROM litequeue_job"
@@ -207,13 +223,14 @@ DUE_SINCE: Final = "SELECT max(created, coalesce(eta, created)) FROM litequeue_j
 def queue_names(database: Database) -> list[str]:
     """Return the names of the queues that jobs were ever sent to."""
     with lenient(database) as (_, connection):
-        return [name for (name,) in connection.execute(QUEUE_NAMES).fetchall()]
+        return [name for name, _ in connection.execute(QUEUE_NAMES).fetchall()]
 
 
 def queues(database: Database) -> list[QueueCounts]:
     """Return all queues in the order of their names."""
-    found = {name: QueueCounts(name) for name in queue_names(database)}
     with lenient(database) as (_, connection):
+        named = connection.execute(QUEUE_NAMES).fetchall()
+        found = {name: QueueCounts(name, paused=paused) for name, paused in named}
         for name, phase, count, oldest in connection.execute(QUEUE_COUNTS).fetchall():
             queue = found.setdefault(name, QueueCounts(name))
             setattr(queue, phase, count)

@@ -15,15 +15,18 @@ PRUNABLE: Final = """
 SELECT seq FROM litequeue_job WHERE phase = 'done' AND keep_until <= ? ORDER BY keep_until LIMIT ?
 """
 PRUNE_ERRORS: Final = "DELETE FROM litequeue_error WHERE job = ?"
+PRUNE_LOGS: Final = "DELETE FROM litequeue_log WHERE job = ?"
 PRUNE_PAYLOAD: Final = "DELETE FROM litequeue_payload WHERE seq = ?"
 PRUNE_JOB: Final = "DELETE FROM litequeue_job WHERE seq = ?"
+PRUNE_ALL: Final = (PRUNE_ERRORS, PRUNE_LOGS, PRUNE_PAYLOAD, PRUNE_JOB)
+"""Everything that the file has about a job, each by its number."""
 
 
 def prune(database: Database, now: float, *, limit: int = PRUNE_AT_ONCE) -> int:
     """Delete at most ``limit`` finished jobs whose time is over; return how many."""
     with database.write(durable=False, rows=limit) as connection:
         rows = connection.execute(PRUNABLE, (now, limit)).fetchall()
-        for statement in (PRUNE_ERRORS, PRUNE_PAYLOAD, PRUNE_JOB):
+        for statement in PRUNE_ALL:
             connection.executemany(statement, rows)
     return len(rows)
 

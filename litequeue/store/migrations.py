@@ -12,10 +12,13 @@ from typing import Any, Final
 from peewee import SchemaManager
 
 from litequeue.exceptions import NotAQueue, SchemaMismatch
-from litequeue.store import models
+from litequeue.store import models, views
 
 APPLICATION_ID: Final = 0x4C697451  # "LitQ"
 TABLE_NAMES: Final = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+PARKED_BY_TASK_AND_QUEUE: Final = """
+CREATE INDEX litequeue_job_parked ON litequeue_job (task, queue) WHERE phase = 'parked'
+"""
 READ_VERSION: Final = "SELECT value FROM litequeue_meta WHERE key = 'schema'"
 WRITE_VERSION: Final = "INSERT OR REPLACE INTO litequeue_meta (key, value) VALUES ('schema', ?)"
 
@@ -23,19 +26,35 @@ WRITE_VERSION: Final = "INSERT OR REPLACE INTO litequeue_meta (key, value) VALUE
 def _create_everything(database: Any) -> None:
     for model in models.TABLES:
         SchemaManager(model, database).create_all(safe=False)
-    for statement in models.VIEWS:
+    for statement in views.VIEWS:
         database.execute_sql(statement)
     database.execute_sql(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
-STEPS: Final[tuple[Callable[[Any], None], ...]] = (_create_everything,)
-UNRELEASED: Final = 1
-"""The last version of the schema that no release wrote: there is no way up from it."""
+def _add_remote_control(database: Any) -> None:
+    """Go from 2 to 3: paused queues, commands, revocations, events, logs, evidence."""
+    database.execute_sql("ALTER TABLE litequeue_queue ADD COLUMN paused REAL")
+    database.execute_sql("ALTER TABLE litequeue_error ADD COLUMN evidence TEXT")
+    for model in (models.Log, models.Command, models.Reply, models.Revocation, models.Event):
+        SchemaManager(model, database).create_all(safe=False)
+    # With the queue in it, or a paused queue's parked jobs would be stepped over by every claim.
+    database.execute_sql("DROP INDEX litequeue_job_parked")
+    database.execute_sql(PARKED_BY_TASK_AND_QUEUE)
+    for name in ("litequeue_enqueue", "litequeue_jobs", "litequeue_errors"):
+        database.execute_sql(f"DROP VIEW {name}")
+    for statement in views.VIEWS:
+        database.execute_sql(statement)
+
+
+FIRST: Final = 2
+"""The first version of the schema that a release wrote: there is no way up from an older one."""
+STEPS: Final[tuple[Callable[[Any], None], ...]] = (_add_remote_control,)
+"""From each version, `FIRST` on, to the next."""
 
 
 def newest() -> int:
     """Return the version of the schema in `models`."""
-    return UNRELEASED + len(STEPS)
+    return FIRST + len(STEPS)
 
 
 def current_version(database: Any) -> int:
@@ -57,7 +76,7 @@ def current_version(database: Any) -> int:
             f"{database.database} has schema {version} and this litequeue knows {newest()}; "
             "upgrade litequeue-jobs here, or use the version that wrote the file"
         )
-    if version <= UNRELEASED:
+    if version < FIRST:
         raise SchemaMismatch(
             f"{database.database} has schema {version}, of a litequeue that was never released; "
             "let that one finish its jobs, then start with a new file"
@@ -67,6 +86,10 @@ def current_version(database: Any) -> int:
 
 def migrate(database: Any) -> None:
     """Bring the file to this version.  The caller holds the write lock and commits."""
-    for step in STEPS[max(0, current_version(database) - UNRELEASED) :]:
-        step(database)
+    version = current_version(database)
+    if version == 0:
+        _create_everything(database)
+    else:
+        for step in STEPS[version - FIRST :]:
+            step(database)
     database.execute_sql(WRITE_VERSION, (str(newest()),))

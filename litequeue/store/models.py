@@ -1,4 +1,4 @@
-"""The schema, declared with peewee: tables, indexes, and the views that are open to everybody.
+"""The schema, declared with peewee: tables and indexes.  `views` has what is open to everybody.
 
 A status change rewrites its whole row, so `Job` is narrow and what never changes lives in
 `Payload` (arguments of 8 kB: 15,000 jobs/s in the row, 32,000 apart).  Rows that are not due,
@@ -79,7 +79,10 @@ class Payload(Model):
 
 
 class Error(Model):
-    """Why one attempt of a job ended without a result.  ``args`` is JSON."""
+    """Why one attempt of a job ended without a result.
+
+    ``args`` is JSON; ``evidence`` too: an object that says how the attempt's process died.
+    """
 
     job: Final = IntegerField()
     claim: Final = IntegerField()
@@ -89,6 +92,7 @@ class Error(Model):
     message: Final = TextField()
     args: Final = TextField()
     traceback: Final = TextField(null=True)
+    evidence: Final = TextField(null=True)
 
     class Meta:
         """Where it is stored."""
@@ -99,10 +103,27 @@ class Error(Model):
         without_rowid = True
 
 
+class Log(Model):
+    """What one attempt of a job printed and logged, where that is kept."""
+
+    job: Final = IntegerField()
+    claim: Final = IntegerField()
+    text: Final = TextField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table_name = "litequeue_log"
+        primary_key: Final = CompositeKey("job", "claim")
+        strict_tables = True
+        without_rowid = True
+
+
 class Queue(Model):
-    """A queue that a job was ever sent to."""
+    """A queue that a job was ever sent to; ``paused`` is when that was done, NULL while it runs."""
 
     name: Final = TextField(primary_key=True)
+    paused: Final = FloatField(null=True)
 
     class Meta:
         """Where it is stored."""
@@ -188,6 +209,85 @@ class Task(Model):
         without_rowid = True
 
 
+class Command(Model):
+    """A message to workers.  Ids are not used again: a worker knows which it has seen.
+
+    ``arguments`` is a JSON object, ``destination`` a JSON list of the names of workers; ``matcher``
+    says what kind of pattern ``pattern`` is.  ``reply`` tells whether anybody waits for one.
+    """
+
+    id: Final = IntegerField(primary_key=True, constraints=[SQL("AUTOINCREMENT")])
+    at: Final = FloatField()
+    expires: Final = FloatField()
+    name: Final = TextField()
+    arguments: Final = TextField()
+    destination: Final = TextField(null=True)
+    pattern: Final = TextField(null=True)
+    matcher: Final = TextField(null=True)
+    reply: Final = IntegerField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table_name = "litequeue_command"
+        strict_tables = True
+
+
+class Reply(Model):
+    """What one worker answered to a command.  ``body`` is JSON."""
+
+    command: Final = IntegerField()
+    worker: Final = TextField()
+    at: Final = FloatField()
+    body: Final = TextField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table_name = "litequeue_reply"
+        primary_key: Final = CompositeKey("command", "worker")
+        strict_tables = True
+        without_rowid = True
+
+
+class Revocation(Model):
+    """The wish that a job shall not run (any more): of an id, or of all that bear a stamp.
+
+    ``header`` is the stamp's name, NULL where ``value`` is a job's id.  Who says it again gets a
+    new ``id``, so that workers hear of it again.
+    """
+
+    id: Final = IntegerField(primary_key=True, constraints=[SQL("AUTOINCREMENT")])
+    header: Final = TextField(null=True)
+    value: Final = TextField()
+    terminate: Final = IntegerField()
+    signal: Final = TextField(null=True)
+    at: Final = FloatField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table_name = "litequeue_revocation"
+        strict_tables = True
+
+
+class Event(Model):
+    """A fact, in a ring: the oldest go when there are too many.  ``body`` is a JSON object."""
+
+    seq: Final = IntegerField(primary_key=True, constraints=[SQL("AUTOINCREMENT")])
+    at: Final = FloatField()
+    type: Final = TextField()
+    job: Final = TextField(null=True)
+    worker: Final = TextField(null=True)
+    body: Final = TextField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table_name = "litequeue_event"
+        strict_tables = True
+
+
 class Meta(Model):
     """Facts about the file: the version of its schema, and when it was made."""
 
@@ -202,7 +302,10 @@ class Meta(Model):
         without_rowid = True
 
 
-TABLES: Final = (Job, Payload, Error, Queue, Worker, WorkerName, App, Task, Meta)
+TABLES: Final = (
+    Job, Payload, Error, Log, Queue, Worker, WorkerName, App, Task, Command, Reply, Revocation,
+    Event, Meta,
+)  # fmt: skip
 
 for _index in (
     Job.index(Job.queue, Job.priority.desc(), Job.seq, name="litequeue_job_ready").where(
@@ -210,7 +313,7 @@ for _index in (
     ),
     Job.index(Job.id, name="litequeue_job_id", unique=True),
     Job.index(Job.eta, name="litequeue_job_scheduled").where(Job.phase == states.SCHEDULED),
-    Job.index(Job.task, name="litequeue_job_parked").where(Job.phase == states.PARKED),
+    Job.index(Job.task, Job.queue, name="litequeue_job_parked").where(Job.phase == states.PARKED),
     Job.index(Job.owner, name="litequeue_job_leased").where(Job.phase == states.LEASED),
     Job.index(Job.expires, name="litequeue_job_expiring").where(
         Job.expires.is_null(False), Job.phase != states.DONE, Job.phase != states.LEASED
@@ -220,67 +323,13 @@ for _index in (
 ):
     Job.add_index(_index)
 Worker.add_index(Worker.index(Worker.nonce, name="litequeue_worker_nonce", unique=True))
-
-_UUID7: Final = """lower(
-    printf('%08x-%04x', milliseconds >> 16, milliseconds & 65535)
-    || '-7' || substr(hex(randomblob(2)), 2) || '-' || substr('89ab', 1 + (random() & 3), 1)
-    || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))"""
-
-_NOW: Final = "((julianday('now') - 2440587.5) * 86400.0)"
-
-ENQUEUE_VIEW: Final = """
-CREATE VIEW litequeue_enqueue AS
-SELECT id, task, '[]' AS args, '{}' AS kwargs, queue, priority, eta, expires
-FROM litequeue_job WHERE 0
-"""
-
-# An INSERT OR REPLACE (or IGNORE) into the view rules every INSERT in here, so that each has to
-# be free of conflicts.  Before SQLite 3.41 only JSON's table-valued functions run in triggers of
-# a connection with `trusted_schema = 0`.
-ENQUEUE_TRIGGER: Final = f"""
-CREATE TRIGGER litequeue_enqueue_insert INSTEAD OF INSERT ON litequeue_enqueue
-BEGIN
-    SELECT raise(ABORT, 'litequeue: args is a JSON array and kwargs a JSON object')
-    WHERE (SELECT type FROM json_tree(coalesce(NEW.args, '[]')) LIMIT 1) <> 'array'
-       OR (SELECT type FROM json_tree(coalesce(NEW.kwargs, '{{}}')) LIMIT 1) <> 'object';
-    SELECT raise(ABORT, 'litequeue: this id is taken')
-    WHERE EXISTS (SELECT 1 FROM litequeue_job WHERE id = NEW.id);
-    INSERT INTO litequeue_queue (name) SELECT coalesce(NEW.queue, 'default')
-    WHERE NOT EXISTS (SELECT 1 FROM litequeue_queue WHERE name = coalesce(NEW.queue, 'default'));
-    INSERT INTO litequeue_job (id, task, queue, priority, phase, eta, expires, created)
-    SELECT coalesce(NEW.id, {_UUID7}), NEW.task, coalesce(NEW.queue, 'default'),
-           coalesce(NEW.priority, 0),
-           CASE WHEN NEW.eta > {_NOW} THEN 'scheduled' ELSE 'ready' END,
-           NEW.eta, NEW.expires, {_NOW}
-    FROM (SELECT CAST({_NOW} * 1000 AS INTEGER) AS milliseconds);
-    SELECT raise(ABORT, 'litequeue: this makes no sense as a job') WHERE changes() = 0;
-    INSERT INTO litequeue_payload (seq, body)
-    VALUES (last_insert_rowid(),
-            '[' || coalesce(NEW.args, '[]') || ',' || coalesce(NEW.kwargs, '{{}}') || ']');
-END
-"""
-
-JOBS_VIEW: Final = """
-CREATE VIEW litequeue_jobs AS
-SELECT job.id, job.task,
-       CASE WHEN json_valid(payload.body) THEN json_extract(payload.body, '$[0]') END AS args,
-       CASE WHEN json_valid(payload.body) THEN json_extract(payload.body, '$[1]') END AS kwargs,
-       job.queue, job.priority, job.phase, job.state,
-       job.retries, job.deaths AS lost, worker.name AS worker, job.pid,
-       datetime(job.created, 'unixepoch') AS created, datetime(job.eta, 'unixepoch') AS eta,
-       datetime(job.expires, 'unixepoch') AS expires,
-       datetime(job.started, 'unixepoch') AS started,
-       datetime(job.finished, 'unixepoch') AS finished, job.runtime, job.result
-FROM litequeue_job AS job
-LEFT JOIN litequeue_payload AS payload ON payload.seq = job.seq
-LEFT JOIN litequeue_worker_name AS worker ON worker.id = job.owner
-"""
-
-ERRORS_VIEW: Final = """
-CREATE VIEW litequeue_errors AS
-SELECT job.id, job.task, error.claim AS attempt, datetime(error.at, 'unixepoch') AS at, error.state,
-       error.type, error.message, error.traceback
-FROM litequeue_error AS error JOIN litequeue_job AS job ON job.seq = error.job
-"""
-
-VIEWS: Final = (ENQUEUE_VIEW, ENQUEUE_TRIGGER, JOBS_VIEW, ERRORS_VIEW)
+for _index in (
+    Revocation.index(Revocation.value, name="litequeue_revocation_id", unique=True).where(
+        Revocation.header.is_null()
+    ),
+    Revocation.index(
+        Revocation.header, Revocation.value, name="litequeue_revocation_stamp", unique=True
+    ).where(Revocation.header.is_null(False)),
+    Revocation.index(Revocation.at, name="litequeue_revocation_at"),
+):
+    Revocation.add_index(_index)

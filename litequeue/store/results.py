@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from litequeue import states
 from litequeue.job import Failure
+from litequeue.store import revocations
 from litequeue.store.connection import Database
-from litequeue.store.driver import sqlite3
-from litequeue.store.maintenance import PRUNE_ERRORS, PRUNE_JOB, PRUNE_PAYLOAD
+from litequeue.store.driver import lenient, sqlite3
+from litequeue.store.maintenance import PRUNE_ALL
 from litequeue.store.settle import Keep
 
 AT_ONCE: Final = 500
@@ -47,7 +48,7 @@ FETCH: Final = """
 SELECT phase, state, result, retries, finished, seq FROM litequeue_job WHERE id = ?
 """
 LAST_ERROR: Final = """
-SELECT type, message, traceback, args FROM litequeue_error WHERE job = ? AND state = ?
+SELECT type, message, traceback, args, 0, evidence FROM litequeue_error WHERE job = ? AND state = ?
 ORDER BY claim DESC LIMIT 1
 """
 
@@ -76,7 +77,8 @@ FROM json_each(?) LEFT JOIN litequeue_job AS job ON job.id = json_each.value
 """
 FETCH_ENDED: Final = f"{FETCH_MANY}WHERE job.phase = 'done' OR job.phase IS NULL\n"
 LAST_ERRORS: Final = """
-SELECT error.job, error.state, error.type, error.message, error.traceback, error.args
+SELECT error.job, error.state, error.type, error.message, error.traceback, error.args, 0,
+       error.evidence
 FROM json_each(?) CROSS JOIN litequeue_error AS error ON error.job = json_each.value
 ORDER BY error.job, error.claim
 """
@@ -203,6 +205,18 @@ def errors_of(database: Database, id: str) -> list[ErrorRow]:
         return connection.execute(ERRORS_OF, (id,)).fetchall()
 
 
+LOGS_OF: Final = """
+SELECT log.claim, log.text FROM litequeue_job AS job JOIN litequeue_log AS log ON log.job = job.seq
+WHERE job.id = ? ORDER BY log.claim
+"""
+
+
+def logs_of(database: Database, id: str) -> list[tuple[int, str]]:
+    """Return what each attempt of a job printed, where that was kept: (attempt, text)."""
+    with database.read() as connection, lenient(connection):
+        return connection.execute(LOGS_OF, (id,)).fetchall()
+
+
 CHILDREN_OF: Final = "SELECT id FROM litequeue_job WHERE parent = ? ORDER BY seq"
 
 
@@ -232,22 +246,10 @@ def children_of_many(database: Database, ids: Iterable[str]) -> dict[str, list[s
 
 # Ending and forgetting
 
-REVOKE_AMONG: Final = """
-UPDATE litequeue_job SET phase = 'done', state = 'REVOKED', finished = ?, keep_until = ?
-WHERE id IN (SELECT value FROM json_each(?)) AND phase <> 'done' AND phase <> 'leased'
-RETURNING id
-"""
-
 
 def revoke_many(database: Database, ids: Iterable[str], *, now: float, keep: Keep) -> list[str]:
     """End those among the jobs that wait as REVOKED, some at a time; return their ids."""
-    revoked: list[str] = []
-    keep_until = keep.until(states.REVOKED, now)
-    for some in _portions(ids):
-        with database.write(durable=True, rows=len(some)) as connection:
-            rows = connection.execute(REVOKE_AMONG, (now, keep_until, json.dumps(some))).fetchall()
-        revoked += [row[0] for row in rows]
-    return revoked
+    return revocations.revoke(database, ids, now=now, keep=keep).ended
 
 
 FORGETTABLE: Final = "SELECT seq FROM litequeue_job WHERE id = ? AND phase = 'done'"
@@ -275,6 +277,6 @@ def forget_many(database: Database, ids: Iterable[str]) -> int:
 def _forget(database: Database, query: str, argument: str, *, rows: int = 1) -> int:
     with database.write(durable=True, rows=rows) as connection:
         found = connection.execute(query, (argument,)).fetchall()
-        for statement in (PRUNE_ERRORS, PRUNE_PAYLOAD, PRUNE_JOB):
+        for statement in PRUNE_ALL:
             connection.executemany(statement, found)
     return len(found)

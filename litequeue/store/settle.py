@@ -52,9 +52,11 @@ ADD_ITS_QUEUE: Final = """
 INSERT OR IGNORE INTO litequeue_queue (name) SELECT queue FROM litequeue_job WHERE seq = ?
 """
 ADD_ERROR: Final = """
-INSERT OR REPLACE INTO litequeue_error (job, claim, at, state, type, message, args, traceback)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT OR REPLACE INTO litequeue_error
+    (job, claim, at, state, type, message, args, traceback, evidence)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+ADD_LOG: Final = "INSERT OR REPLACE INTO litequeue_log (job, claim, text) VALUES (?, ?, ?)"
 MARK_STARTED: Final = """
 UPDATE litequeue_job
 SET state = CASE state WHEN 'RECEIVED' THEN 'STARTED' ELSE state END, started = ?, pid = ?
@@ -68,7 +70,7 @@ class LeaseLost(Exception):
 
 def weight(outcome: Outcome) -> int:
     """Return how many rows' worth of the WAL an outcome takes."""
-    return 1 + len(outcome.result or "") // ROW
+    return 1 + (len(outcome.result or "") + len(outcome.log or "")) // ROW
 
 
 def settle(
@@ -92,7 +94,8 @@ def settle(
         if rows and connection.executemany(statement, rows).rowcount != len(rows):
             raise LeaseLost
     for outcome in outcomes:
-        _write_rest(connection, outcome, now)
+        if outcome.failure or outcome.log or outcome.body or outcome.moves:
+            _write_rest(connection, outcome, now)
     return []
 
 
@@ -124,6 +127,10 @@ def _write_one(connection: sqlite3.Connection, outcome: Outcome, now: float, kee
 def _write_rest(connection: sqlite3.Connection, outcome: Outcome, now: float) -> None:
     if outcome.failure is not None:
         connection.execute(ADD_ERROR, error_row(outcome, outcome.failure, now))
+    if outcome.log is not None:
+        # What a program prints may be no text, and is no reason to fail.
+        text = outcome.log.encode("utf-8", "replace").decode()
+        connection.execute(ADD_LOG, (outcome.seq, outcome.claim, text))
     if outcome.body is not None:
         connection.execute(CHANGE_BODY, (outcome.body, outcome.seq))
     if outcome.moves is not None:
@@ -155,7 +162,7 @@ def error_row(outcome: Outcome, failure: Failure, now: float) -> tuple[Any, ...]
     """Return the parameters of `ADD_ERROR`."""
     return (
         outcome.seq, outcome.claim, now, outcome.state, failure.type, failure.message,
-        failure.args, failure.traceback,
+        failure.args, failure.traceback, failure.evidence,
     )  # fmt: skip
 
 

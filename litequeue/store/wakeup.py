@@ -34,6 +34,8 @@ _FULL: Final = 10
 _SWEEP_EVERY: Final = 60.0
 """Seconds between two looks for the bells of processes that were killed."""
 _HEADER: Final = struct.Struct("=II")  # asleep, number of awaited ids (or EVERYTHING)
+_POST: Final = 1
+"""The byte of a worker's page that says that somebody left a command."""
 _SETTLED_DIRECTORY: Final = 0.05
 """Seconds after which a directory's mtime is believed: it moves in ticks of some 4 ms."""
 
@@ -86,6 +88,13 @@ class Bell:
         """Say whether a ring is wanted.  Set it, look at the file once more, then sleep."""
         if self._page is not None:
             self._page[0] = sleeping
+
+    def has_post(self) -> bool:
+        """Tell whether somebody left a command since the last call; look at the mailbox then."""
+        if self._page is None or not self._page[_POST]:
+            return False
+        self._page[_POST] = 0
+        return True
 
     def await_marks(self, marks: Collection[int]) -> None:
         """Publish which jobs this process awaits."""
@@ -147,11 +156,16 @@ class Ringer:
         self._waiters: dict[str, mmap.mmap] = {}
         self._socket: socket.socket | None = None
 
-    def ring_workers(self) -> None:
-        """Wake the workers that sleep: there is something to claim."""
+    def ring_workers(self, *, post: bool = False) -> None:
+        """Wake the workers that sleep: there is something to claim.
+
+        With ``post`` tell all of them, awake or not: there is something in the mailbox.
+        """
         self._look()
         for name, page in list(self._workers.items()):
-            if page[0]:
+            if post:
+                page[_POST] = 1
+            if page[0] or post:
                 self._ring(name, b"\1")
 
     def ring_waiters(self, ids: Iterable[str]) -> None:

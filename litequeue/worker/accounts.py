@@ -45,10 +45,14 @@ class Accounts:
             marked.difference_update(closed)
         return closed
 
+    def lease(self, seq: int, token: int) -> Lease | None:
+        """Return this very lease, None when it is not out."""
+        lease = self._out.get(seq)
+        return lease if lease is not None and lease.token == token else None
+
     def is_ours(self, seq: int, token: int) -> bool:
         """Tell whether this very lease is out."""
-        lease = self._out.get(seq)
-        return lease is not None and lease.token == token
+        return self.lease(seq, token) is not None
 
     def find(self, seq: int, token: int, *, without: Sequence[Outcome]) -> Lease | None:
         """Return the lease, unless its outcome has arrived."""
@@ -70,8 +74,8 @@ class Accounts:
         Those of the tasks in ``without`` do not want to be.
         """
         rows = []
-        for index in range(slots.count):
-            running = slots.running(index)
+        for line in range(slots.lines):
+            running = slots.running(line)
             if (
                 running is not None
                 and running.seq not in self._marked
@@ -80,7 +84,7 @@ class Accounts:
                 if self._out[running.seq].task in without:
                     self._marked.add(running.seq)
                     continue
-                rows.append((running.started, slots.child(index)[0], running.seq, running.token))
+                rows.append((running.started, slots.child(line // slots.per_child)[0], running.seq, running.token))
         return rows
 
     def mark(self, seqs: Iterable[int]) -> None:

@@ -8,6 +8,7 @@ next, as long as the children's end stays open somewhere: the supervisor and the
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import marshal
 import os
@@ -19,6 +20,7 @@ from litequeue.clock import SYSTEM
 from litequeue.job import (
     Errand,
     Lease,
+    Nudge,
     Outcome,
     errand_to_wire,
     from_wire,
@@ -91,16 +93,25 @@ class Channel:
         for fields in _unread(self.outcomes_out):
             yield outcome_from_wire(fields)
 
-    def take_back(self) -> list[Lease | Errand]:
+    def nudge(self, times: int) -> None:
+        """Have idle children look whether they were dismissed; the others do after their job."""
+        with contextlib.suppress(BlockingIOError, InterruptedError):
+            for _ in range(times):
+                self.jobs_in.send(marshal.dumps(()), socket.MSG_DONTWAIT)
+
+    def take_back(self) -> list[Lease | Errand | Nudge]:
         """Take back what no child has read."""
         self._drop_refused()
         return [from_wire(fields) for fields in _unread(self.jobs_out)]
 
     # The child's side
 
-    def next_lease(self) -> Lease | Errand | None:
-        """Wait for a lease; None when the worker is gone or wants no more of this child."""
-        message = self.jobs_out.recv(INLINE + 1024)
+    def next_lease(self, flags: int = 0) -> Lease | Errand | Nudge | None:
+        """Wait for a lease; None when the worker is gone or wants no more of its children.
+
+        Raises BlockingIOError with MSG_DONTWAIT among ``flags`` when there is none.
+        """
+        message = self.jobs_out.recv(INLINE + 1024, flags)
         return from_wire(_unpack(message)) if message else None
 
     def report(self, outcome: Outcome) -> None:
@@ -143,7 +154,7 @@ class _Spool:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._count = 0
+        self._count = itertools.count(1)  # its next() is one step, in threads too
         self._complained = float("-inf")
 
     def pack(self, fields: tuple[Any, ...]) -> bytes | None:
@@ -151,8 +162,7 @@ class _Spool:
         message = marshal.dumps(fields)
         if len(message) <= INLINE:
             return message
-        self._count += 1
-        path = f"{self._prefix}.{os.getpid()}.{self._count}.big"
+        path = f"{self._prefix}.{os.getpid()}.{next(self._count)}.big"
         try:
             fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             try:

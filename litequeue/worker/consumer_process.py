@@ -24,6 +24,7 @@ from litequeue import log
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
 from litequeue.facts import AppFacts
+from litequeue.freezing import command
 from litequeue.locks import HeldLock
 from litequeue.store.workers import Identity
 from litequeue.worker import link as messages
@@ -31,7 +32,10 @@ from litequeue.worker.channel import Channel
 from litequeue.worker.consumer import Consumer, ConsumerOptions
 from litequeue.worker.link import Death, Link, Manifest, link_pair
 from litequeue.worker.os_signals import fork, ignore_stop_signals, signals_held
+from litequeue.worker.queue_choice import QueueChoice
 from litequeue.worker.slots import Slots
+from litequeue.worker.time_limits import Alarm
+from litequeue.worker.titles import set_title
 
 logger: Final = logging.getLogger("litequeue.worker")
 
@@ -59,6 +63,7 @@ class ConsumerProcess:
         options: ConsumerOptions,
         channel: Channel,
         slots: Slots,
+        alarm: Alarm,
         lock: HeldLock,
         *,
         poll: select.poll,
@@ -68,6 +73,7 @@ class ConsumerProcess:
         self._options = options
         self._channel = channel
         self._slots = slots
+        self._alarm = alarm
         self._lock = lock
         self.spawns = False
         self._poll = poll
@@ -118,6 +124,10 @@ class ConsumerProcess:
         self._death_count += 1
         self._deaths[self._death_count] = death
         self._send(messages.DIED, self._death_count, *dataclasses.astuple(death))
+
+    def tell_nudge(self) -> None:
+        """Ask it to have idle children look whether they were dismissed."""
+        self._send(messages.NUDGE)
 
     def tell_stop(self) -> None:
         """Ask it to claim no more."""
@@ -275,22 +285,27 @@ class ConsumerProcess:
         sockets = [theirs.socket, channel.jobs_in, channel.jobs_out,
                    channel.outcomes_in, channel.outcomes_out]  # fmt: skip
         descriptors = [each.fileno() for each in sockets]
+        pipes = [self._alarm.out, self._alarm.into]
         options = self._options
         order = {
             "options": {
                 "path": options.path,
                 "settings": {name: options.settings[name] for name in _SETTINGS},
                 "identity": dataclasses.asdict(options.identity),
-                "queues": options.queues,
+                "queues": dataclasses.asdict(options.queues),
+                "burst": options.burst,
+                "max_jobs": options.max_jobs,
             },
             "sockets": descriptors,
+            "pipes": pipes,
             "slots": self._slots.path,
             "spool": channel.spool,
             "logs": log.told(),
         }
-        command = [sys.executable, "-m", "litequeue.worker.consumer_process", json.dumps(order)]
+        program = command("litequeue.worker.consumer_process", json.dumps(order))
+        inherited = [*descriptors, *pipes, self._lock.fileno()]
         with signals_held():
-            process = subprocess.Popen(command, pass_fds=[*descriptors, self._lock.fileno()])
+            process = subprocess.Popen(program, pass_fds=inherited)
         process.returncode = 0  # Popen would reap by itself; only `look_after` does
         return process.pid
 
@@ -300,7 +315,10 @@ class ConsumerProcess:
             ours.close()
             self._close_in_child()
             ignore_stop_signals()
-            Consumer(self._options, theirs, self._channel, self._slots, self._clock).run()
+            set_title(f"consumer of {self._options.identity.name}")
+            Consumer(
+                self._options, theirs, self._channel, self._slots, self._alarm, self._clock
+            ).run()
             code = 0
         except BaseException:
             logger.exception("the consumer failed")
@@ -314,6 +332,7 @@ def run_spawned(order: Mapping[str, Any]) -> None:
     ignore_stop_signals()
     log.configure(**order["logs"])
     options = order["options"]
+    set_title(f"consumer of {options['identity']['name']}")
     link, *ends = (socket.socket(fileno=number) for number in order["sockets"])
     channel = Channel(order["spool"])
     channel.close()  # the ends it made: ours are the ones that were inherited
@@ -323,11 +342,14 @@ def run_spawned(order: Mapping[str, Any]) -> None:
             path=options["path"],
             settings=Settings(**options["settings"]),
             identity=Identity(**options["identity"]),
-            queues=options["queues"],
+            queues=QueueChoice.from_json(options["queues"]),
+            burst=options["burst"],
+            max_jobs=options["max_jobs"],
         ),
         Link(link),
         channel,
         Slots(order["slots"]),
+        Alarm((order["pipes"][0], order["pipes"][1])),
         SYSTEM,
     ).run()
 

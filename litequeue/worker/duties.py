@@ -13,7 +13,16 @@ from typing import Final
 from litequeue import states
 from litequeue.clock import Clock
 from litequeue.exceptions import LiteQueueError, QueueBusy
-from litequeue.store import Database, Keep, claim, maintenance, workers
+from litequeue.store import (
+    Database,
+    Keep,
+    claim,
+    events,
+    mailbox,
+    maintenance,
+    revocations,
+    workers,
+)
 from litequeue.store.wakeup import Ringer
 from litequeue.worker.ears import LOOK_EVERY
 from litequeue.worker.link import Manifest
@@ -90,7 +99,7 @@ class Duties:
                 self._watch_at = now + WATCH_EVERY
                 self.watch()
             if now >= self._tidy_at:
-                self._tidy(now)
+                self._tidy(manifest, now)
             if now >= self._checkpoint_at:
                 self._checkpoint_at = now + TIDY_EVERY
                 self._database.checkpoint_if_written(WAIT)
@@ -135,7 +144,7 @@ class Duties:
             self._found_parked()
         self._seen = version
 
-    def _tidy(self, now: float) -> None:
+    def _tidy(self, manifest: Manifest, now: float) -> None:
         """End jobs that are too late, delete those kept long enough; plan the next time."""
         wall = self._clock.now()
         if maintenance.has_expired(self._database, wall):
@@ -146,6 +155,9 @@ class Duties:
         if maintenance.has_prunable(self._database, wall):
             maintenance.prune(self._database, wall)
             maintenance.give_back_pages(self._database)
+        mailbox.prune(self._database, wall)
+        revocations.prune(self._database, wall)
+        events.trim(self._database, manifest.event_ring_size)
         moment = maintenance.next_moment(self._database)
         wait = TIDY_EVERY if moment is None else max(0.05, moment - wall)
         self._tidy_at = now + min(wait, TIDY_EVERY)

@@ -14,8 +14,9 @@ from litequeue.result import EagerResult
 from litequeue.sending import make_job
 from litequeue.serialization import dumps
 from litequeue.task import Task
-from litequeue.worker.executor import Attempt, Executor
+from litequeue.worker.executor import Executor
 from litequeue.worker.request import Request
+from litequeue.worker.verdict import Attempt
 
 HOSTNAME: Final = "(eager)"
 

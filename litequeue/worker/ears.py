@@ -29,6 +29,8 @@ class Ears:
         self._stirring = Stirring(database.path)
         self._stirred = 0.0
         self._looked = 0.0
+        self._post_at = 0.0
+        self._post_version = -1
         for fd in (self._bell.fileno(), self._stirring.fd):
             if fd >= 0:
                 poll.register(fd, select.POLLIN)
@@ -43,6 +45,16 @@ class Ears:
     def look_now_and_then(self) -> bool:
         """Look, unless that was done a moment ago."""
         return self._clock.monotonic() - self._looked > LOOK_EVERY and self.look()
+
+    def has_post(self) -> bool:
+        """Tell whether somebody has left a command, or perhaps: who cannot ring just writes."""
+        if self._bell.has_post():
+            return True
+        now = self._clock.monotonic()
+        if self.version == self._post_version or now - self._post_at < LOOK_EVERY:
+            return False
+        self._post_at, self._post_version = now, self.version
+        return True
 
     def ask_to_be_rung(self) -> bool:
         """Announce sleep, then look once more: a commit is either seen here or rings."""

@@ -37,13 +37,26 @@ class Errands:
         self._listens = frozenset(manifest.listens)
         self._hooked = manifest.of_kind(HOOKED)
 
-    def failed(self, given_up: Iterable[Lease], reason: str) -> None:
-        """Tell that jobs have failed for good, because their worker was lost."""
+    def __len__(self) -> int:
+        """Return how many wait to be sent."""
+        return len(self._due)
+
+    def failed(
+        self, given_up: Iterable[Lease], reason: str, kind: str = "WorkerLostError"
+    ) -> None:
+        """Tell that jobs have failed for good, because their worker was lost or killed."""
         wanted = [
             lease for lease in given_up if FAILED in self._listens or lease.task in self._hooked
         ]
-        failure = Failure("WorkerLostError", reason)
+        failure = Failure(kind, reason)
         self._due.extend(Errand(FAILED, lease, failure) for lease in self._complete(wanted))
+
+    def revoked(self, seqs: Iterable[int], signum: int | None = None) -> None:
+        """Tell that jobs were revoked; by a signal, those that ran."""
+        if REVOKED in self._listens:
+            failure = Failure("TaskRevokedError", "terminated" if signum else "revoked")
+            found = leases.ended(self._database, seqs)
+            self._due.extend(Errand(REVOKED, lease, failure, signum) for lease in found)
 
     def expired(self, seqs: Iterable[int]) -> None:
         """Tell that jobs have ended unrun: they came too late."""

@@ -10,6 +10,7 @@ from typing import Final
 from litequeue import states
 from litequeue.clock import Clock
 from litequeue.job import Lease, Outcome
+from litequeue.log import about
 
 logger: Final = logging.getLogger("litequeue.worker")
 
@@ -54,7 +55,10 @@ class Journal:
 
     def event(self, lease: Lease, level: int, words: str) -> None:
         """Log something else that happened to a job."""
-        logger.log(level, "%s[%s] %s", safe(shown_name(lease)), safe(lease.id), words)
+        logger.log(
+            level, "%s[%s] %s", safe(shown_name(lease)), safe(lease.id), words,
+            extra=about(lease.id, lease.task, lease.claim),
+        )  # fmt: skip
 
 
 def shown_name(lease: Lease) -> str:

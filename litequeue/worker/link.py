@@ -4,12 +4,17 @@ To the consumer:
     ("manifest", fields)         what a worker knows of the app; claiming may begin
     ("app", name, root, tasks)   some of what the file may know of the app: facts for people
     ("died", number, Death)      a child is dead; told again until acknowledged
+    ("nudge",)                   have idle children look whether they were dismissed
     ("stop",)                    claim no more, finish what runs, give back the rest
     ("release",)                 every child is dead: give back whatever is left
     ("exit",)                    leave
 To the supervisor:
     ("opened",)                  the file is open and the worker registered
     ("acknowledged", number)     a death has been dealt with
+    ("resize", count)            so many jobs are to run at once
+    ("restart", anew)            replace all children; or all of the worker, ``anew``
+    ("done",)                    there was nothing more to do, and that was all
+    ("shutdown", reason)         somebody asked for a warm stop
     ("drained",)                 no lease is left
     ("fatal", exit code, text)   this worker cannot go on
 """
@@ -29,9 +34,14 @@ APP: Final = "app"
 DIED: Final = "died"
 STOP: Final = "stop"
 RELEASE: Final = "release"
+NUDGE: Final = "nudge"
 EXIT: Final = "exit"
 OPENED: Final = "opened"
 ACKNOWLEDGED: Final = "acknowledged"
+RESIZE: Final = "resize"
+RESTART: Final = "restart"
+DONE: Final = "done"
+SHUTDOWN: Final = "shutdown"
 DRAINED: Final = "drained"
 FATAL: Final = "fatal"
 _LARGEST: Final = 400_000
@@ -46,19 +56,28 @@ UNTRACKED: Final = 4
 """It is never shown as STARTED."""
 HOOKED: Final = 8
 """It has hooks to call when it fails without a child."""
+SILENT: Final = 16
+"""No events are written about it (`send_events` false)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What the consumer knows of the app, as plain data.  Durations are seconds.
 
-    ``kinds`` are flags of the tasks, in their order.  ``listens`` names the signals that have
-    receivers.
+    ``kinds`` are flags of the tasks, in their order, and ``limits`` their (soft, hard) time
+    limits.  ``listens`` names the signals that have receivers.  ``conf`` is JSON, for people,
+    without secrets; ``facts`` is JSON about the pool (see `litequeue.worker.panel`).
     """
 
     tasks: tuple[str, ...]
     kinds: tuple[int, ...]
+    limits: tuple[tuple[float | None, float | None], ...]
     listens: tuple[str, ...]
+    conf: str
+    facts: str
+    events: bool
+    controlled: bool
+    event_ring_size: int
     max_deliveries: int
     result_expires: float
     result_failure_expires: float
@@ -73,12 +92,20 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """The end of a child: what its slot said, how it ended, and whether its job is to blame."""
+    """The end of a child: what its lines ran, how it ended, and whether its jobs are to blame.
 
-    seq: int
-    token: int
+    ``runs`` are (seq, token).  ``sentence`` is why we killed it: "" for no job's sake,
+    "time_limit" (``detail`` seconds), "terminated" (``detail``: the signal); ``sentenced`` is
+    the token of the job that this was about.  ``evidence`` is JSON.
+    """
+
+    runs: tuple[tuple[int, int], ...]
     reason: str
     blame: bool
+    sentence: str = ""
+    sentenced: int = 0
+    detail: float = 0.0
+    evidence: str | None = None
 
 
 class Link:

@@ -190,8 +190,7 @@ def _end_processes(identity: Identity, clock: Clock) -> set[int] | None:
     except (OSError, ValueError):
         return None
     if can_see(identity):
-        children = [slots.child(index) for index in range(slots.count)]
-        kill_orphans(children, identity.nonce, slots.path, clock)
+        kill_orphans(slots.all_children(), identity.nonce, slots.path, clock)
     return slots.begun() | {running.token for running in slots.all_running().values()}
 
 

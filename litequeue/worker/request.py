@@ -24,10 +24,6 @@ _NOT_HERE: Final = dict.fromkeys(
         "loglevel",
         "reply_to",
         "replaced_task_nesting",
-        "soft_time_limit",
-        "stamped_headers",
-        "stamps",
-        "time_limit",
     ]
 )
 
@@ -56,7 +52,8 @@ class Request:
 
     ``claim`` grows with every attempt: an outside system can refuse a stale one by it.
     ``trail`` tells whether jobs that it sends are remembered as its children.  ``limit`` is the
-    ``max_retries`` of a call of `Task.retry`, which holds for automatic retries, too.
+    ``max_retries`` of a call of `Task.retry`, which holds for automatic retries, too.  The time
+    limits are in seconds; ``once`` says that the job was acknowledged before it ran.
     """
 
     id: str
@@ -75,6 +72,9 @@ class Request:
     options: str | None = None
     trail: bool = True
     ignores: bool = False
+    soft_time_limit: float | None = None
+    time_limit: float | None = None
+    once: int = 0
     is_eager: bool = False
     retry_plan: RetryPlan | None = None
     limit: int | None = None
@@ -140,8 +140,19 @@ class Request:
 
     @property
     def timelimit(self) -> tuple[float | None, float | None]:
-        """The hard and the soft time limit (still to come)."""
-        return None, None
+        """The hard and the soft time limit, in seconds."""
+        return self.time_limit, self.soft_time_limit
+
+    @property
+    def stamps(self) -> dict[str, Any] | None:
+        """The stamps that the job was sent with, by their header."""
+        stamps: dict[str, Any] | None = self.extras.get("stamps")
+        return stamps
+
+    @property
+    def stamped_headers(self) -> list[str] | None:
+        """The names of its stamps."""
+        return None if self.stamps is None else [*self.stamps]
 
     @property
     def children(self) -> list[Any]:
@@ -199,7 +210,7 @@ def _read_options(text: str) -> dict[str, Any]:
         raise ValueError("they are nested too deep") from error
     if not isinstance(extras, dict):
         raise ValueError("they are no object")
-    for name, kind in (("headers", dict), ("root", str), ("shadow", str)):
+    for name, kind in (("headers", dict), ("root", str), ("shadow", str), ("stamps", dict)):
         if name in extras and not isinstance(extras[name], kind):
             raise ValueError(f"{name!r} is no {kind.__name__}")
     return extras
@@ -220,20 +231,7 @@ def request_for(
 ) -> Request:
     """Build the request of an attempt."""
     return Request(
-        id=lease.id,
-        task=lease.task,
-        args=args,
-        kwargs=kwargs,
-        retries=lease.retries,
-        claim=lease.claim,
-        hostname=hostname,
-        queue=lease.queue,
-        priority=lease.priority,
-        token=lease.token,
-        due=lease.eta,
-        ends=lease.expires,
-        parent_id=lease.parent,
-        options=lease.options,
-        trail=trail,
-        ignores=ignore_result,
-    )
+        lease.id, lease.task, args, kwargs, lease.retries, lease.claim, hostname, lease.queue,
+        lease.priority, lease.token, lease.eta, lease.expires, lease.parent, lease.options, trail,
+        ignore_result, lease.soft, lease.hard, lease.once,
+    )  # fmt: skip

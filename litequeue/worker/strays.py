@@ -11,12 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from litequeue import states
 from litequeue.clock import Clock
 from litequeue.exceptions import StoreError
-from litequeue.job import Errand, Lease, Outcome
+from litequeue.job import Errand, Failure, Lease, Outcome
 from litequeue.store import Database, Keep, leases
 from litequeue.store.leases import Lost
 from litequeue.store.wakeup import Ringer
+from litequeue.worker import evidence
 from litequeue.worker import link as messages
 from litequeue.worker.accounts import Accounts
 from litequeue.worker.channel import Channel
@@ -27,6 +29,7 @@ from litequeue.worker.slots import Slots
 
 logger: Final = logging.getLogger("litequeue.worker")
 
+TIME_LIMIT: Final = "time_limit"
 PATIENCE: Final = 0.5
 """Seconds to wait for the write lock before looking at everything else again."""
 
@@ -35,7 +38,8 @@ class Strays:
     """What of the ``accounts`` is not with a child that runs it.
 
     ``gather`` reads the outcomes that have arrived and returns all that wait to be settled;
-    ``changed`` is called when jobs may have become ready.
+    ``changed`` is called when jobs may have become ready, ``given_back`` with how many leases
+    went back unharmed.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Strays:
         *,
         gather: Callable[[], Sequence[Outcome]],
         changed: Callable[[], None],
+        given_back: Callable[[int], None],
     ) -> None:
         self._database = database
         self._accounts = accounts
@@ -62,6 +67,7 @@ class Strays:
         self._clock = clock
         self._gather = gather
         self._changed = changed
+        self._given_back = given_back
         self.unsent: deque[Lease] = deque()
         """Leases on their way to a child, for which the socket has no room yet."""
         self.deaths: deque[tuple[int, Death]] = deque()
@@ -106,6 +112,7 @@ class Strays:
             raise
         for seq, _ in held:
             self._accounts.drop(seq)
+        self._given_back(len(held))
         self._changed()
 
     def _give_up_begun(self, given: list[Lease]) -> list[Lease]:
@@ -122,34 +129,69 @@ class Strays:
         """Settle the jobs of dead children: their outcomes were read first."""
         while self.deaths:
             number, death = self.deaths[0]
-            lease = self._accounts.find(death.seq, death.token, without=outcomes)
-            if lease is not None and death.blame:
-                self.reap([Lost(lease=lease, ran=True, reason=death.reason)])
-            elif lease is not None:
-                self.give_back([lease])
+            for seq, token in death.runs:
+                lease = self._accounts.find(seq, token, without=outcomes)
+                if lease is not None:
+                    self._settle_death(death, lease)
             self.deaths.popleft()
             link.send(messages.ACKNOWLEDGED, number)
             self.audit_soon()
 
+    def _settle_death(self, death: Death, lease: Lease) -> None:
+        """Settle one job that a dead child ran."""
+        if death.sentence and lease.token == death.sentenced:
+            self._carry_out(death, lease)
+        elif death.blame:
+            lost = Lost(lease=lease, ran=True, reason=death.reason, evidence=death.evidence)
+            self.reap([lost])
+        else:
+            self.give_back([lease])
+
+    def _carry_out(self, death: Death, lease: Lease) -> None:
+        """End a job for whose sake its child was killed."""
+        if death.sentence == TIME_LIMIT:
+            words = f"the job ran longer than its time limit of {lease.hard or 0.0:g} s"
+            state, failure = states.FAILURE, Failure("TimeLimitExceeded", words)
+        else:
+            words = f"terminated by {evidence.signal_name(int(death.detail))}"
+            state, failure = states.REVOKED, Failure("TaskRevokedError", words)
+        lost = Lost(
+            lease=lease, ran=True, reason=words, evidence=death.evidence, verdict=(state, failure)
+        )
+        ended = self._end([lost], frozenset())
+        self._journal.event(lease, logging.ERROR, f"{words}; its child was killed")
+        if death.sentence == TIME_LIMIT:
+            self._errands.failed(ended, words, failure.type)
+        else:
+            self._errands.revoked([each.seq for each in ended], int(death.detail))
+
     def reap(self, lost: list[Lost], *, with_worker: bool = False) -> None:
         """Take leases back from the dead; ``with_worker`` when not only a child of it died."""
-        given_up = leases.reap(
+        given_up = self._end(lost, frozenset() if with_worker else self._fragile)
+        poison = {lease.seq for lease in given_up}
+        for item in lost:
+            words = "given up" if item.lease.seq in poison else "it runs again"
+            told = evidence.summary(item.evidence)
+            about = f" ({told})" if told else ""
+            self._journal.event(item.lease, logging.ERROR, f"{item.reason}{about}; {words}")
+        self._errands.failed(given_up, lost[0].reason)
+
+    def _end(self, lost: list[Lost], fragile: frozenset[str]) -> list[Lease]:
+        """Write what becomes of lost leases; return those of jobs that have ended."""
+        ended = leases.reap(
             self._database,
             lost,
             now=self._clock.now(),
             keep=self._keep,
             max_deliveries=self._max_deliveries,
-            fragile=frozenset() if with_worker else self._fragile,
+            fragile=fragile,
             wait=PATIENCE,
         )
-        poison = {lease.seq for lease in given_up}
         for item in lost:
             self._accounts.drop(item.lease.seq)
-            words = "given up" if item.lease.seq in poison else "it runs again"
-            self._journal.event(item.lease, logging.ERROR, f"{item.reason}; {words}")
-        self._ringer.ring_waiters([lease.id for lease in given_up])
+        self._ringer.ring_waiters([lease.id for lease in ended])
         self._changed()
-        self._errands.failed(given_up, lost[0].reason)
+        return ended
 
     def audit(self, now: float) -> None:
         """Find leases that went down with a process, between its reading and its slot."""

@@ -29,6 +29,7 @@ WITH_A_WORKER: Final = (
     "classes",
     "routing",
     "signals",
+    "limits",
 )
 WITHOUT: Final = ("configuration", "eager")
 """Topics that make apps of their own, in a process of their own."""

@@ -14,10 +14,15 @@ from celery import canvas
 from celery import exceptions as celery_exceptions
 from celery import signals as celery_signals
 from celery import states as celery_states
+from celery.app.control import Control as CeleryControl
+from celery.app.control import Inspect as CeleryInspect
 from celery.app.defaults import NAMESPACES, flatten
+from celery.app.events import Events as CeleryEvents
 from celery.app.task import Context
 from celery.bin.celery import celery as celery_command
 from celery.bin.worker import worker as celery_worker
+from celery.concurrency import get_available_pool_names
+from celery.events.state import TASK_EVENT_TO_STATE
 from celery.result import AsyncResult, GroupResult, ResultSet
 from celery.utils.dispatch import Signal
 
@@ -27,9 +32,12 @@ from litequeue.calling import UNBUILT_CALL_OPTIONS
 from litequeue.celery_names import NOT_BUILT, WITHOUT_EFFECT, without_effect
 from litequeue.cli.worker import worker
 from litequeue.config import Settings
+from litequeue.control import Control, Inspect
 from litequeue.declaring import TASK_OPTIONS, UNBUILT_TASK_OPTIONS
+from litequeue.events import Events
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.task import Task
+from litequeue.worker.pools import ALIASES, BUILT_IN
 from litequeue.worker.request import Request
 from tests.docs.pages import reference
 
@@ -105,6 +113,18 @@ class TestEveryNameOfCelery:
 
     def test_commands(self) -> None:
         assert missing(celery_command.commands, "Commands") == []
+
+    @pytest.mark.parametrize("kind", [CeleryControl, CeleryInspect])
+    def test_remote_control(self, kind: type) -> None:
+        assert missing(public(kind), "Remote control") == []
+
+    def test_events(self) -> None:
+        types = {f"task-{name}" for name in TASK_EVENT_TO_STATE}
+        assert len(types) == 8
+        assert missing(types | public(CeleryEvents), "Events") == []
+
+    def test_pools(self) -> None:
+        assert missing(get_available_pool_names(), "Pools") == []
 
     def test_workflows(self) -> None:
         names = {name for name in canvas.__all__ if hasattr(celery, name)}
@@ -211,6 +231,24 @@ class TestTheRowsAreTrue:
             signal = getattr(signals, name)
             assert (type(signal) is signals.Signal) == (verdict in BUILT), name
         assert rows("Signals").keys() >= {signal.name for signal in signals.ALL}
+
+    def test_remote_control(self) -> None:
+        here = public(Control) | public(Inspect) | {"app"}
+        for name, verdict in rows("Remote control").items():
+            assert name in here or verdict not in BUILT, name
+
+    def test_events(self) -> None:
+        here = public(Events) | {f"task-{name}" for name in TASK_EVENT_TO_STATE}
+        for name, verdict in rows("Events").items():
+            if not name.startswith("worker-"):
+                assert (name in here) == (verdict in BUILT), name
+
+    def test_pools(self) -> None:
+        told = rows("Pools")
+        assert {name for name in BUILT_IN if told[name] not in BUILT} == set()
+        for name, verdict in told.items():
+            if verdict in BUILT and name != "custom":
+                assert ALIASES.get(name, name) in BUILT_IN, name
 
     def test_options_of_the_worker(self) -> None:
         ours = {option for parameter in worker.params for option in _visible(parameter)}

@@ -18,7 +18,8 @@ from litequeue.calling import UNBUILT_CALL_OPTIONS
 from litequeue.cli import exit_code, root
 from litequeue.config import Settings
 from litequeue.declaring import TASK_OPTIONS, UNBUILT_TASK_OPTIONS
-from litequeue.store.models import ENQUEUE_VIEW, ERRORS_VIEW, JOBS_VIEW, TABLES
+from litequeue.store.models import TABLES
+from litequeue.store.views import ENQUEUE_VIEW, ERRORS_VIEW, JOBS_VIEW
 from litequeue.worker import link
 from litequeue.worker.request import Request
 from tests.docs.pages import DOCS, LINKED, ROOT, Page, anchor_of, code_words, read, reference
@@ -192,6 +193,7 @@ def test_every_field_of_a_request_is_told() -> None:
         "ignores",
         "limit",
         "may_show",
+        "once",
         "options",
         "plan_retry",
         "retry_plan",

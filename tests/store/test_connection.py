@@ -24,7 +24,7 @@ from litequeue.exceptions import (
     StoreError,
     UnsafeFilesystem,
 )
-from litequeue.store import Database, connection, filesystem, jobs, results
+from litequeue.store import Database, checkpoints, filesystem, jobs, results
 from litequeue.store.errors import IOFailure
 from litequeue.store.maintenance import prune
 from tests.conftest import FakeClock, wait_until
@@ -513,7 +513,7 @@ def test_checkpoints_run_only_under_the_write_lock(
 
     reader.set_trace_callback(look)
     database.checkpoint()
-    jobs.enqueue_many(database, [job() for _ in range(connection.CHECKPOINT_EVERY)], NOW)
+    jobs.enqueue_many(database, [job() for _ in range(checkpoints.CHECKPOINT_EVERY)], NOW)
     reader.set_trace_callback(None)
     assert attempts == ["could not", "could not"]
 
@@ -524,7 +524,7 @@ def test_no_statement_of_ours_checkpoints_on_the_writer(database: Database) -> N
     assert writer is not None
     seen: list[str] = []
     writer.set_trace_callback(seen.append)
-    jobs.enqueue_many(database, [job() for _ in range(3 * connection.CHECKPOINT_EVERY)], NOW)
+    jobs.enqueue_many(database, [job() for _ in range(3 * checkpoints.CHECKPOINT_EVERY)], NOW)
     database.checkpoint()
     writer.set_trace_callback(None)
     assert seen
@@ -540,13 +540,13 @@ def test_a_checkpoint_that_fails_does_not_make_the_commit_look_failed(
     assert genuine is not None
     database._reader = Broken(genuine, "PRAGMA wal", after=False, code=266)  # type: ignore[assignment]  # enough of one
     with caplog.at_level(logging.WARNING):
-        jobs.enqueue_many(database, [job() for _ in range(connection.CHECKPOINT_EVERY)], NOW)
+        jobs.enqueue_many(database, [job() for _ in range(checkpoints.CHECKPOINT_EVERY)], NOW)
     assert "was not checkpointed" in caplog.text
     with pytest.raises(StoreError):
         database.checkpoint()
     database._reader = genuine
     put(database, "b")
-    assert len(phases(database.path)) == connection.CHECKPOINT_EVERY + 2
+    assert len(phases(database.path)) == checkpoints.CHECKPOINT_EVERY + 2
 
 
 def test_a_long_reader_delays_a_checkpoint_and_harms_nothing(
@@ -685,13 +685,13 @@ def test_two_processes_write_at_the_same_time(queue_path: Path) -> None:
 def test_who_opens_after_writers_that_were_killed_checkpoints_their_wal(
     database: Database, queue_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "LARGE_WAL", 200_000)
-    monkeypatch.setattr(connection, "CHECKPOINT_EVERY", 1_000_000)
+    monkeypatch.setattr(checkpoints, "LARGE_WAL", 200_000)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_EVERY", 1_000_000)
     for number in range(200):
         put(database, f"{number}")
     wal = Path(f"{queue_path}-wal")
-    assert wal.stat().st_size > connection.LARGE_WAL
-    monkeypatch.setattr(connection, "CHECKPOINT_EVERY", 1000)
+    assert wal.stat().st_size > checkpoints.LARGE_WAL
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_EVERY", 1000)
     late = Database(queue_path, create=True)
     put(late, "late")
     put(late, "later")  # begins the WAL anew, if all of it was written back

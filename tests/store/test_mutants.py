@@ -22,7 +22,16 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from litequeue.exceptions import DuplicateJob
 from litequeue.job import Job, Outcome
-from litequeue.store import Database, connection, jobs, leases, maintenance, settle, workers
+from litequeue.store import (
+    Database,
+    connection,
+    jobs,
+    leases,
+    maintenance,
+    revocations,
+    settle,
+    workers,
+)
 from litequeue.store import claim as claims
 from litequeue.store.leases import Lost
 from litequeue.store.wakeup import Ringer
@@ -137,15 +146,17 @@ PLANTS: dict[str, Plant] = {
     "pruned one moment too late": statement(
         maintenance, "PRUNABLE", "keep_until <= ?", "keep_until < ?"
     ),
-    "what runs is revoked": statement(jobs, "REVOKE", UNDONE, "phase <> 'done'"),
+    "what runs is revoked": statement(
+        revocations, "REVOKE_AMONG", UNDONE, "phase <> 'done'"
+    ),
     "what is done is revoked": statement(
-        jobs, "REVOKE", f"{UNDONE}", "phase <> 'leased'"
+        revocations, "REVOKE_AMONG", UNDONE, "phase <> 'leased'"
     ),
     "first come in place of priority": statement(
-        claims, "CLAIM", "ORDER BY priority DESC, seq", "ORDER BY seq"
+        claims, "CLAIM", "ORDER BY job.priority DESC, job.seq", "ORDER BY job.seq"
     ),
     "parked jobs that nobody here knows are taken": statement(
-        claims, "CLAIM_PARKED", "task IN (SELECT value FROM json_each(?))", "? IS NOT NULL"
+        claims, "CLAIM_PARKED", "job.task IN (SELECT value FROM json_each(?5))", "?5 IS NOT NULL"
     ),
     "a retry is not counted": statement(
         settle, "SETTLE_RETRY", "max(retries, 0) + ?", "max(retries, 0) + 0 * ?"

@@ -39,7 +39,7 @@ def spoil(foreign: sqlite3.Connection, what: str, *ids: str) -> list[int]:
     for seq in found:
         foreign.execute(SPOILS[what], {"seq": seq})
         if what == "queue":
-            foreign.execute(f"INSERT OR IGNORE INTO litequeue_queue VALUES ({BAD_TEXT})")
+            foreign.execute(f"INSERT OR IGNORE INTO litequeue_queue (name) VALUES ({BAD_TEXT})")
     return found
 
 

@@ -326,8 +326,6 @@ def test_a_set_is_revoked_and_forgotten(store: Store) -> None:
     those = members(store, "a", "b", "c")
     those.revoke()
     assert [each.state for each in those] == ["SUCCESS", "RECEIVED", "REVOKED"]
-    with pytest.raises(NotImplementedError, match="terminate"):
-        those.revoke(terminate=True)
     those.forget()
     assert [each.exists() for each in those] == [False, True, False]
 

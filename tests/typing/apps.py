@@ -7,6 +7,8 @@ from typing import Any, assert_type
 
 from litequeue import AsyncResult, LiteQueue, ResultSet, Task
 from litequeue.config import Settings
+from litequeue.control import Control
+from litequeue.events import Events
 from litequeue.signals import task_prerun, worker_ready
 from litequeue.store import Store
 
@@ -21,6 +23,8 @@ def settings() -> None:
     assert_type(app.conf.task_default_queue, str)
     assert_type(app.conf.accept_content, tuple[str, ...])
     assert_type(app.conf.broker_url, str | None)
+    assert_type(app.conf.task_time_limit, float | None)
+    assert_type(app.conf.worker_max_tasks_per_child, int | None)
     assert_type(app.conf["result_expires"], Any)
     app.conf.task_always_eager = True
     app.conf.result_expires = 3600
@@ -42,7 +46,8 @@ def members() -> None:
     assert_type(app.path, str)
     assert_type(app.store, Store)
     app.nonsense  # error
-    app.control  # error
+    assert_type(app.control, Control)
+    assert_type(app.events, Events)
     app.chain  # error
     app.AsyncResult(1)  # error
     app.send_task(settings)  # error

@@ -70,7 +70,12 @@ def with_options() -> None:
     assert_type(add.apply((1, 2)), EagerResult[int])
     assert_type(add.apply((1, 2)).get(), int)
     assert_type(add.AsyncResult("id"), AsyncResult[int])
+    add.apply_async((1, 2), time_limit=5, soft_time_limit=4.5)
+    add.apply_async((1, 2), stamped_headers=["tenant"], tenant="ann")
+    add.send_event("task-halfway", done=5)
     add.apply_async((1, 2), countdown="soon")  # error
+    add.apply_async((1, 2), time_limit="soon")  # error
+    add.send_event(5)  # error
     add.apply_async(1)  # error
 
 

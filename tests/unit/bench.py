@@ -13,6 +13,7 @@ from litequeue.context import current_request, working_for
 from litequeue.facts import AppFacts
 from litequeue.job import Job, Lease, Outcome
 from litequeue.signals import Signal
+from litequeue.store.events import EventRow
 from litequeue.worker.executor import Executor
 from litequeue.worker.request import Request, request_for
 from tests.conftest import FakeClock
@@ -29,16 +30,22 @@ class Outbox:
         self.introduced: list[AppFacts] = []
         self.shown: list[tuple[str, str | None, str | None, int | None]] = []
         self.ended: list[tuple[Job, Outcome, int]] = []
+        self.events: list[EventRow] = []
 
     def introduce(self, app: AppFacts) -> None:
         self.introduced.append(app)
 
-    def enqueue(self, job: Job, *, wait: float | None = None) -> None:
+    def enqueue(
+        self, job: Job, *, wait: float | None = None, event: EventRow | None = None
+    ) -> None:
         self.jobs.append(job)
         self.waits.append(wait)
+        if event is not None:
+            self.events.append(event)
 
-    def enqueue_many(self, jobs: Sequence[Job]) -> None:
+    def enqueue_many(self, jobs: Sequence[Job], *, happened: Sequence[EventRow] = ()) -> None:
         self.jobs.extend(jobs)
+        self.events.extend(happened)
 
     def update_state(
         self, id: str, *, state: str | None, meta: str | None, token: int | None

@@ -115,10 +115,42 @@ def test_a_task_that_is_registered_again_is_annotated_again(bench: Bench) -> Non
     assert again.priority == 5
 
 
-@pytest.mark.parametrize("name", ["rate_limit", "time_limit", "soft_time_limit", "@__call__"])
+@pytest.mark.parametrize("name", ["rate_limit", "unique", "@__call__"])
 def test_what_is_not_built_yet_is_refused(bench: Bench, name: str) -> None:
     with pytest.raises(NotImplementedError, match=name):
         annotated(bench, {"t": {name: 5}})
+
+
+def test_time_limits_may_be_annotated(bench: Bench) -> None:
+    task = annotated(bench, {"t": {"time_limit": 20, "soft_time_limit": 10}})
+    assert (task.time_limit, task.soft_time_limit) == (20, 10)
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        ({"task_soft_time_limit": 20, "task_time_limit": 10}, {}),
+        ({"task_time_limit": 10}, {"soft_time_limit": 20}),
+        ({"task_soft_time_limit": 20}, {"time_limit": 10}),
+    ],
+)
+def test_a_soft_limit_above_the_hard_one_is_refused_wherever_the_two_come_from(
+    bench: Bench, settings: dict[str, float], options: dict[str, float]
+) -> None:
+    bench.app.conf.update(settings)
+    task = bench.task(lambda: None, **options)
+    with pytest.raises(ValueError, match="t: soft_time_limit must be less than or equal to"):
+        task.delay()
+    assert bench.outbox.jobs == []
+
+
+def test_limits_of_the_settings_are_no_attributes_of_tasks(bench: Bench) -> None:
+    bench.app.conf.update(task_soft_time_limit=5, task_time_limit=10)
+    bench.task(lambda: None)
+    task = bench.app.tasks["t"]
+    assert (task.time_limit, task.soft_time_limit) == (None, None), (
+        "or a worker's own --time-limit, which is less than theirs, would not win over a setting"
+    )
 
 
 @pytest.mark.parametrize("annotations", [5, ["nosuch_module.X"], object(), [5]])

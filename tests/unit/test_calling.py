@@ -16,12 +16,14 @@ from litequeue.calling import (
     MAX_PRIORITY,
     CallOptions,
     argument_check,
+    check_limits,
     ending,
     id_for_key,
     moment,
     refuse_options,
     replace_arguments,
     starting,
+    take_stamps,
 )
 from litequeue.exceptions import ImproperlyConfigured
 
@@ -221,6 +223,12 @@ def test_a_time_to_wait_that_has_no_end_is_refused(wait: float) -> None:
         {"priority": True},
         {"priority": MAX_PRIORITY + 1},
         {"priority": -MAX_PRIORITY - 1},
+        {"time_limit": 0},
+        {"time_limit": "5"},
+        {"time_limit": True},
+        {"soft_time_limit": -0.5},
+        {"soft_time_limit": float("nan")},
+        {"soft_time_limit": float("inf")},
         {"headers": [("a", 1)]},
         {"headers": "x"},
     ],
@@ -234,6 +242,45 @@ def test_what_the_file_would_not_take_is_refused(options: dict[str, Any]) -> Non
 def test_what_the_file_just_takes_is_taken() -> None:
     options = CallOptions(queue="q" * 255, id="é" * 127, priority=-MAX_PRIORITY)
     assert (options.queue, options.priority) == ("q" * 255, -MAX_PRIORITY)
+
+
+def test_a_soft_limit_above_the_hard_one_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^soft_time_limit must be .* and 5.5 is more than 5$"):
+        CallOptions(time_limit=5, soft_time_limit=5.5)
+    with pytest.raises(ValueError, match=r"^t: soft_time_limit must be"):
+        check_limits(1, 2, "t: ")
+    assert CallOptions(time_limit=5, soft_time_limit=5).soft_time_limit == 5
+    assert CallOptions(soft_time_limit=5).time_limit is None
+
+
+def test_stamps_are_taken_out_of_the_options() -> None:
+    options = {"tenant": "ann", "order": 7, "other": None}
+    assert take_stamps(options, ["order", "tenant", "order"], "f()") == {
+        "order": 7,
+        "tenant": "ann",
+    }
+    assert options == {"other": None}
+    assert take_stamps(options, None, "f()") is None
+    assert take_stamps(options, "other", "f()") == {"other": None}, "one name is a list of one"
+    assert take_stamps({}, [], "f()") == {}
+
+
+def test_a_set_of_stamps_becomes_a_list() -> None:
+    taken = take_stamps({"groups": {"b", "a"}}, ["groups"], "f()")
+    assert taken == {"groups": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["tenant", "order"], r"^f\(\): stamped_headers names 'order', which comes with no value$"),
+        (["group"], "stamped_headers names 'group'"),
+        ([5], "stamped_headers are texts, not 5"),
+    ],
+)
+def test_stamps_without_a_value_are_refused(names: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        take_stamps({"tenant": "ann", "group": "g"}, names, "f()")
 
 
 def test_an_idempotency_key_is_an_id_of_its_task() -> None:

@@ -111,19 +111,26 @@ def test_other_variables_are_nobodys_business() -> None:
 
 TEXTS: dict[str, tuple[str, Any]] = {
     "int": ("7", 7),
+    "int | None": ("7", 7),
     "float": ("7.5", 7.5),
+    "float | None": ("7.5", 7.5),
     "bool": ("YES", True),
     "str": ("x", "x"),
     "str | None": ("x", "x"),
     "tuple[str, ...]": ("json, yaml,", ("json", "yaml")),
+}
+CHOICES = {
+    "durability": "process",
+    "worker_pool_start_method": "spawn",
+    "worker_redirect_stdouts_level": "INFO",
 }
 
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind != "Any"])
 def test_every_setting_can_come_from_the_environment(name: str) -> None:
     text, expected = TEXTS[KINDS[name]]
-    if name == "durability":
-        text = expected = "process"
+    if name in CHOICES:
+        text = expected = CHOICES[name]
     value = getattr(load_settings({}, {f"LITEQUEUE_{name.upper()}": text}), name)
     assert (value, type(value)) == (expected, type(expected))
 
@@ -188,6 +195,25 @@ def test_a_bad_value_in_the_environment_is_refused_too() -> None:
         ("accept_content", [5]),
         ("include", None),
         ("task_max_arguments_size", 1 << 30),
+        ("task_time_limit", 0),
+        ("task_time_limit", -1),
+        ("task_time_limit", "soon"),
+        ("task_time_limit", True),
+        ("task_time_limit", float("nan")),
+        ("task_time_limit", timedelta(0)),
+        ("task_soft_time_limit", 0),
+        ("task_capture_output", -1),
+        ("event_ring_size", 0),
+        ("worker_max_tasks_per_child", 0),
+        ("worker_max_tasks_per_child", 1.5),
+        ("worker_max_memory_per_child", 0),
+        ("worker_pool", None),
+        ("worker_pool_start_method", "thread"),
+        ("worker_pool_start_method", None),
+        ("worker_redirect_stdouts_level", "LOUD"),
+        ("worker_redirect_stdouts_level", 30),
+        ("worker_soft_shutdown_timeout", -1),
+        ("worker_proc_alive_timeout", 0),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_name(name: str, value: object) -> None:
@@ -215,6 +241,16 @@ def test_a_value_that_makes_no_sense_is_refused_by_name(name: str, value: object
         ("result_failure_expires", timedelta(days=1), 86_400.0),
         ("visibility_timeout", timedelta(seconds=90), 90.0),
         ("worker_grace", 0, 0.0),
+        ("task_time_limit", None, None),
+        ("task_time_limit", 300, 300.0),
+        ("task_time_limit", timedelta(minutes=5), 300.0),
+        ("task_soft_time_limit", 0.5, 0.5),
+        ("worker_max_tasks_per_child", None, None),
+        ("worker_max_tasks_per_child", 100, 100),
+        ("worker_max_memory_per_child", 12_000, 12_000),
+        ("worker_soft_shutdown_timeout", timedelta(seconds=3), 3.0),
+        ("worker_pool_start_method", "forkserver", "forkserver"),
+        ("worker_redirect_stdouts_level", "info", "INFO"),
         ("accept_content", ["json", "yaml"], ("json", "yaml")),
         ("accept_content", {"yaml", "json"}, ("json", "yaml")),
         ("include", "shop.tasks", ("shop.tasks",)),
@@ -382,7 +418,7 @@ def test_what_makes_no_sense_in_them_is_refused(
     [
         ({"task_default_priority": "high"}, ImproperlyConfigured),
         ({"nosuch": 5}, ImproperlyConfigured),
-        ({"task_time_limit": 5}, NotImplementedError),
+        ({"task_default_rate_limit": 5}, NotImplementedError),
     ],
 )
 def test_all_of_them_are_set_or_none(last: dict[str, Any], error: type[Exception]) -> None:

@@ -76,6 +76,13 @@ Way = Callable[..., Task[..., Any]]
         ("queue", "two\nlines", "queue"),
         ("queue", 5, "queue"),
         ("priority", "high", "priority"),
+        ("time_limit", 0, r"t: time_limit is a number of seconds above 0, or None, not 0"),
+        ("time_limit", "5", "time_limit"),
+        ("time_limit", True, "time_limit"),
+        ("time_limit", float("nan"), "time_limit"),
+        ("soft_time_limit", -1, "t: soft_time_limit is a number of seconds above 0"),
+        ("soft_time_limit", float("inf"), "soft_time_limit"),
+        ("capture", 5, "t: capture is True, False, or None for the setting task_capture_output"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(
@@ -95,6 +102,24 @@ def test_what_is_still_to_come_is_refused_and_none_asks_for_nothing(
     bench.app._registry.tasks.clear()
     if way is not by_annotation:
         assert way(bench, **{option: None}).name == "t"
+
+
+@everywhere
+def test_a_soft_limit_above_the_hard_one_is_refused_as_celery_does(bench: Bench, way: Way) -> None:
+    with pytest.raises(ValueError, match="soft_time_limit must be less than or equal to") as caught:
+        way(bench, time_limit=3, soft_time_limit=5)
+    assert str(caught.value).endswith("time_limit, and 5 is more than 3")
+    assert str(caught.value).startswith("t: ")
+
+
+@everywhere
+def test_limits_may_be_given_alone_and_be_the_same(bench: Bench, way: Way) -> None:
+    task = way(bench, time_limit=3, soft_time_limit=3, send_events=False, capture=True)
+    assert (task.time_limit, task.soft_time_limit) == (3, 3)
+    assert (task.send_events, task.capture) == (False, True)
+    for alone in ({"time_limit": 0.5}, {"soft_time_limit": 0.5}):
+        bench.app._registry.tasks.clear()
+        assert way(bench, **alone).name == "t"
 
 
 @everywhere

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import threading
 from pathlib import Path
 
 import pytest
 
 from litequeue import LiteQueue
-from litequeue.locks import Gate
+from litequeue.locks import Election, Gate
 
 
 def descriptors() -> set[str]:
@@ -82,3 +83,32 @@ def test_so_does_one_that_moves_from_file_to_file(tmp_path: Path) -> None:
     app.close()
     gc.collect()
     assert [each for each in descriptors() if str(tmp_path) in each] == []
+
+
+class TestElection:
+    def test_one_wins_until_it_resigns(self, tmp_path: Path) -> None:
+        path = str(tmp_path / "single.lock")
+        one, other = Election(path), Election(path)
+        assert one.win()
+        assert not other.win()
+        one.resign()
+        assert other.win()
+        assert not one.win()
+        other.resign()
+
+    def test_it_can_be_won_in_one_thread_and_resigned_in_another(self, tmp_path: Path) -> None:
+        path = str(tmp_path / "single.lock")
+        election, other = Election(path), Election(path)
+        winning = threading.Thread(target=election.win)
+        winning.start()
+        winning.join()
+        assert not other.win()
+        election.resign()
+        assert other.win()
+        other.resign()
+
+    def test_only_its_owner_may_open_the_file(self, tmp_path: Path) -> None:
+        election = Election(str(tmp_path / "single.lock"))
+        election.win()
+        assert (tmp_path / "single.lock").stat().st_mode & 0o777 == 0o600
+        election.resign()

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
 import logging.config
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import SimpleNamespace
@@ -19,13 +21,19 @@ from litequeue.log import (
     JSONFormatter,
     TaskFormatter,
     WorkerHandler,
+    about,
     configure,
     get_task_logger,
+    redirect_stdouts,
+    restore_stdouts,
+    told,
 )
+from litequeue.log import set_up as worker_set_up
 
 NOW = 1_700_000_000.25
 SHORT = "%(levelname)s %(message)s"
 LONG = "%(task_name)s[%(task_id)s] %(message)s"
+NUMBERED = "%(task_name)s[%(task_id)s]#%(task_attempt)s %(message)s"
 
 
 class Root(logging.RootLogger):
@@ -44,8 +52,8 @@ def _own_loggers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def running(id: str = "job-1", task: str = "tasks.add") -> Iterator[None]:
-    token = current_request.set(SimpleNamespace(id=id, task=task))
+def running(id: str = "job-1", task: str = "tasks.add", attempt: int = 2) -> Iterator[None]:
+    token = current_request.set(SimpleNamespace(id=id, task=task, claim=attempt))
     try:
         yield
     finally:
@@ -99,16 +107,22 @@ class TestTaskLoggers:
 
 class TestTaskFormatter:
     def test_it_knows_the_running_job(self) -> None:
-        formatter = TaskFormatter(LONG)
+        formatter = TaskFormatter(NUMBERED)
         with running():
-            assert formatter.format(record()) == "tasks.add[job-1] hello"
+            assert formatter.format(record()) == "tasks.add[job-1]#2 hello"
 
     def test_outside_a_job_there_are_question_marks(self) -> None:
-        assert TaskFormatter(LONG).format(record()) == "???[???] hello"
+        assert TaskFormatter(NUMBERED).format(record()) == "???[???]#??? hello"
 
     def test_a_record_from_a_job_elsewhere_keeps_what_it_has(self) -> None:
         brought = record(task_id="job-7", task_name="tasks.mul")
-        assert TaskFormatter(LONG).format(brought) == "tasks.mul[job-7] hello"
+        assert TaskFormatter(NUMBERED).format(brought) == "tasks.mul[job-7]#??? hello"
+
+    def test_a_record_about_a_job_that_runs_elsewhere_names_it(self, printed: io.StringIO) -> None:
+        set_up(printed, log_format=NUMBERED)
+        logger = logging.getLogger("litequeue.worker")
+        logger.info("is lost", extra=about("job-7", "tasks.mul", 3))
+        assert printed.getvalue() == "tasks.mul[job-7]#3 is lost\n"
 
 
 class TestConfiguring:
@@ -141,7 +155,22 @@ class TestConfiguring:
         plain, task = printed.getvalue().splitlines()
         start = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO "
         assert re.fullmatch(start + "a", plain)
-        assert re.fullmatch(start + r"tasks\.add\[job-1\]: b", task)
+        assert re.fullmatch(start + r"tasks\.add\[job-1\]#2: b", task)
+
+    def test_what_any_logger_says_in_a_job_names_it(self, printed: io.StringIO) -> None:
+        set_up(printed, log_format=None)
+        with running():
+            logging.getLogger("shop").info("sold")
+            logging.getLogger("litequeue.worker").info("ours")
+        sold, ours = printed.getvalue().splitlines()
+        assert sold == "tasks.add[job-1] sold"
+        assert ours.endswith(" INFO ours")
+
+    def test_a_format_that_was_asked_for_is_kept(self, printed: io.StringIO) -> None:
+        set_up(printed, log_format=SHORT)
+        with running():
+            logging.getLogger("shop").info("sold")
+        assert printed.getvalue() == "INFO sold\n"
 
     def test_it_goes_to_stderr(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure(logging.INFO, log_format=SHORT, task_log_format=LONG)
@@ -241,13 +270,14 @@ class TestJSON:
             "message": "two\nlines of ünïcode",
             "task_id": "job-1",
             "task_name": "tasks.add",
+            "task_attempt": 2,
             "exception": None,
         }
 
     def test_outside_a_job_there_is_null(self) -> None:
         told = json.loads(JSONFormatter().format(record()))
         assert told["time"] == "2023-11-14T22:13:20.250000+00:00"
-        assert (told["task_id"], told["task_name"]) == (None, None)
+        assert (told["task_id"], told["task_name"], told["task_attempt"]) == (None, None, None)
 
     def test_an_exception_has_its_traceback(self, printed: io.StringIO) -> None:
         set_up(printed, json=True)
@@ -262,6 +292,104 @@ class TestJSON:
 
     def test_formats_do_not_matter(self, printed: io.StringIO) -> None:
         assert set_up(printed, json=True, log_format="%(nonsense)s")
+
+
+say = print  # what tasks do
+
+
+@contextmanager
+def redirecting(
+    printed: io.StringIO, level: str = "WARNING"
+) -> Iterator[tuple[io.StringIO, io.StringIO]]:
+    """Redirect streams that stand in for the terminal; yield those."""
+    set_up(printed, log_format="%(levelname)s %(name)s %(task_id)s %(message)s")
+    with terminal() as streams:
+        redirect_stdouts(level)
+        yield streams
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[io.StringIO, io.StringIO]]:
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        try:
+            yield out, err
+        finally:
+            restore_stdouts()
+
+
+class TestRedirecting:
+    def test_what_a_job_prints_is_a_record_with_its_id(self, printed: io.StringIO) -> None:
+        with redirecting(printed) as streams, running():
+            say("one", "two")
+            say("three", file=sys.stderr)
+        assert printed.getvalue() == (
+            "WARNING litequeue.redirected job-1 one two\nWARNING litequeue.redirected job-1 three\n"
+        )
+        assert [stream.getvalue() for stream in streams] == ["", ""]
+
+    def test_a_line_is_logged_when_it_is_complete_or_flushed(self, printed: io.StringIO) -> None:
+        with redirecting(printed):
+            say("50 %", end="")
+            assert printed.getvalue() == ""
+            say(" and more\n\n  \nrest", end="")
+            sys.stdout.flush()
+        assert [line.split(" ", 3)[3] for line in printed.getvalue().splitlines()] == [
+            "50 % and more",
+            "rest",
+        ]
+
+    def test_what_logging_prints_does_not_come_back(self, printed: io.StringIO) -> None:
+        with redirecting(printed) as (_, err):
+            late = logging.StreamHandler()  # made when stderr was redirected already
+            logging.getLogger("shop").addHandler(late)
+            logging.getLogger("shop").warning("sold")
+        assert printed.getvalue() == "WARNING shop ??? sold\n"
+        assert err.getvalue() == "sold\n"
+
+    def test_a_handler_that_prints_itself_ends(self, printed: io.StringIO) -> None:
+        class Talkative(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                say("heard", record.getMessage())
+
+        with redirecting(printed) as (out, _):
+            logging.getLogger().addHandler(Talkative())
+            say("hello")
+        assert out.getvalue() == "heard hello\n"
+
+    def test_it_can_be_undone(self, printed: io.StringIO) -> None:
+        with redirecting(printed) as streams:
+            restore_stdouts()
+            assert (sys.stdout, sys.stderr) == streams
+
+    def test_doing_it_twice_is_doing_it_once(self, printed: io.StringIO) -> None:
+        with redirecting(printed) as streams:
+            redirect_stdouts("ERROR")
+            say("once")
+            restore_stdouts()
+            assert (sys.stdout, sys.stderr) == streams
+        assert printed.getvalue() == "ERROR litequeue.redirected ??? once\n"
+
+    def test_the_rest_of_a_stream_is_as_it_was(self, printed: io.StringIO) -> None:
+        with redirecting(printed):
+            sys.stderr.writelines(["a\n", "b\n"])
+            assert not sys.stdout.isatty()
+            assert sys.stdout.seekable()
+        assert [line[-1] for line in printed.getvalue().splitlines()] == ["a", "b"]
+
+    @pytest.mark.parametrize(
+        ("redirect", "seen"), [("INFO", ("", "hello!\n")), (None, ("hello\n", ""))]
+    )
+    def test_a_worker_does_it_when_told_to(
+        self, redirect: str | None, seen: tuple[str, str]
+    ) -> None:
+        with terminal() as streams:
+            worker_set_up(level="INFO", log_format="%(message)s!", redirect=redirect)
+            say("hello")
+        assert tuple(stream.getvalue() for stream in streams) == seen
+        assert told()["redirect"] == redirect
 
 
 def test_a_job_is_seen_only_while_it_runs() -> None:

@@ -139,6 +139,61 @@ class TestWhatTravels:
         job = sent(bench, headers={"trace": 5}, shadow="shown", ignore_result=False)
         assert extras(job) == {"headers": {"trace": 5}, "shadow": "shown", "ignore_result": False}
 
+    @pytest.mark.parametrize(
+        ("options", "stored"),
+        [
+            ({"time_limit": 9}, [9, None]),
+            ({"soft_time_limit": 0.5}, [None, 0.5]),
+            ({"time_limit": 9, "soft_time_limit": 8}, [9, 8]),
+            ({"time_limit": None}, None),
+        ],
+    )
+    def test_limits_of_a_call_are_stored_hard_first(
+        self, bench: Bench, options: dict[str, Any], stored: Any
+    ) -> None:
+        bench.task(lambda: None, time_limit=20, soft_time_limit=10)
+        assert extras(sent(bench, **options)).get("timelimit") == stored
+
+    def test_limits_of_a_task_are_its_workers_affair(self, bench: Bench) -> None:
+        bench.task(lambda: None, time_limit=20, soft_time_limit=10)
+        assert sent(bench).options is None
+
+    def test_limits_that_make_no_sense_are_refused(self, bench: Bench) -> None:
+        bench.task(lambda: None, soft_time_limit=10)
+        with pytest.raises(ImproperlyConfigured, match="time_limit"):
+            sent(bench, time_limit=0)
+        with pytest.raises(ValueError, match="soft_time_limit must be less than or equal to"):
+            sent(bench, time_limit=5, soft_time_limit=6)
+        assert bench.outbox.jobs == []
+        assert extras(sent(bench, time_limit=5)) == {"timelimit": [5, None]}, (
+            "a call may shorten the hard limit alone, as in Celery"
+        )
+
+    def test_stamps_are_stored_by_their_names(self, bench: Bench) -> None:
+        bench.task(lambda: None)
+        job = sent(bench, stamped_headers=["tenant", "tags"], tenant=7, tags=("a", "b"))
+        assert extras(job) == {"stamps": {"tenant": 7, "tags": ["a", "b"]}}
+        assert sent(bench, stamped_headers=[]).options is None
+
+    def test_an_option_is_no_stamp_unless_it_is_named(self, bench: Bench) -> None:
+        bench.task(lambda: None)
+        with pytest.raises(TypeError, match=r"apply_async\(\) has no option 'tenant'"):
+            sent(bench, tenant="ann")
+        with pytest.raises(TypeError, match="stamped_headers names 'tenant'"):
+            sent(bench, stamped_headers=["tenant"])
+        with pytest.raises(TypeError):
+            sent(bench, stamped_headers=["tenant"], tenant=object())
+        assert bench.outbox.jobs == []
+
+    def test_a_task_known_by_its_name_takes_both(self, bench: Bench) -> None:
+        bench.app.send_task("far", stamped_headers=["tenant"], tenant="ann", time_limit=9)
+        assert extras(bench.outbox.job) == {"timelimit": [9, None], "stamps": {"tenant": "ann"}}
+
+    def test_children_are_not_stamped(self, bench: Bench) -> None:
+        bench.task(lambda: None)
+        with bench.running(lease_options={"stamps": {"tenant": "ann"}, "timelimit": [9, 8]}):
+            assert extras(sent(bench)) == {"root": "the-id"}, "nor are they in Celery"
+
     def test_they_are_what_the_request_shows(self, bench: Bench) -> None:
         bench.task(lambda: None)
         job = sent(bench, headers={"trace": 5}, shadow="shown", ignore_result=True)
@@ -213,7 +268,8 @@ class TestSignals:
         headers = {
             "lang": "py", "task": "t", "id": job.id, "root_id": job.id, "parent_id": None,
             "group": None, "shadow": "s", "eta": NOW + 5, "expires": None, "retries": 0,
-            "timelimit": [None, None], "ignore_result": False, "mine": 1,
+            "timelimit": [None, None], "ignore_result": False, "stamped_headers": [],
+            "stamps": {}, "mine": 1,
         }  # fmt: skip
         common = {"sender": "t", "body": ((1,), {"y": 2}, {}), "exchange": "",
                   "routing_key": "mail", "headers": headers}  # fmt: skip
@@ -224,6 +280,14 @@ class TestSignals:
             "retry_policy": None,
             "properties": {"correlation_id": job.id, "priority": 3},
         }
+
+    def test_limits_and_stamps_are_headers_as_in_celery(self, bench: Bench, heard: Heard) -> None:
+        heard.listen(signals.after_task_publish)
+        bench.task(lambda: None, time_limit=20, soft_time_limit=10)
+        sent(bench, soft_time_limit=5, stamped_headers=["tenant"], tenant="ann")
+        headers = heard.of("after_task_publish")["headers"]
+        assert headers["timelimit"] == [20, 5]
+        assert (headers["stamped_headers"], headers["stamps"]) == (["tenant"], {"tenant": "ann"})
 
     def test_after_comes_after_the_commit_and_before_comes_before(
         self, bench: Bench, heard: Heard
@@ -283,6 +347,39 @@ class TestSignals:
         heard.listen(signals.before_task_publish, signals.after_task_publish)
         bench.app.enqueue_many([(bench.task(lambda: None), ())])
         assert heard.calls == []
+
+
+class TestEvents:
+    """The event task-sent goes into the file with its job."""
+
+    def test_nothing_is_told_unless_it_is_asked_for(self, bench: Bench) -> None:
+        task = bench.task(lambda: None)
+        task.delay()
+        bench.app.enqueue_many([(task, ())])
+        assert bench.outbox.events == []
+
+    def test_a_job_is_told_with_its_arguments_and_its_queue(self, bench: Bench) -> None:
+        bench.app.conf.task_send_sent_event = True
+        bench.task(lambda x: None).apply_async((5,), queue="mail", countdown=5)
+        (event,) = bench.outbox.events
+        at, kind, job, _, body = event
+        told = json.loads(body)
+        assert (at, kind, job) == (NOW, "task-sent", bench.outbox.job.id)
+        assert (told["name"], told["args"], told["queue"]) == ("t", "(5,)", "mail")
+
+    def test_each_of_many_is_told(self, bench: Bench) -> None:
+        bench.app.conf.task_send_sent_event = True
+        task = bench.task(lambda x: None)
+        results = bench.app.enqueue_many([(task, (1,)), (task, (2,))])
+        assert [event[2] for event in bench.outbox.events] == [each.id for each in results]
+
+    def test_a_task_may_be_left_out(self, bench: Bench) -> None:
+        bench.app.conf.task_send_sent_event = True
+        loud = bench.app.task(name="loud")(lambda: None)
+        task = bench.task(lambda: None, send_events=False)
+        task.delay()
+        bench.app.enqueue_many([(task, ()), (loud, ())])
+        assert [json.loads(event[4])["name"] for event in bench.outbox.events] == ["loud"]
 
 
 def test_the_app_is_introduced_once(bench: Bench) -> None:

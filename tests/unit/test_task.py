@@ -248,6 +248,29 @@ def test_what_is_not_built_yet_says_so(bench: Bench, name: str) -> None:
         getattr(bench.task(lambda: None), name)(1)
 
 
+def test_here_and_now_options_of_a_queue_change_nothing(bench: Bench) -> None:
+    task: Any = bench.task(lambda: "done")
+    assert task.apply(time_limit=5, soft_time_limit=3, countdown=9, queue="mail").get() == "done"
+    assert task.apply(stamped_headers=["tenant"], tenant="ann").get() == "done"
+    with pytest.raises(TypeError, match="'tenant'"):
+        task.apply(tenant="ann")
+    with pytest.raises(TypeError, match="stamped_headers names 'tenant'"):
+        task.apply(stamped_headers=["tenant"])
+
+
+def test_an_event_of_a_task_speaks_of_its_job(bench: Bench) -> None:
+    events: list[tuple[str, dict[str, Any]]] = []
+    vars(bench.app)["send_event"] = lambda type, **fields: events.append((type, fields))
+    task = bench.task(lambda: None)
+    with bench.running():
+        task.send_event("task-halfway", done=5)
+        task.send_event("task-halfway", retry=False, retry_policy={}, done=6)
+    assert events == [
+        ("task-halfway", {"uuid": "the-id", "done": 5}),
+        ("task-halfway", {"uuid": "the-id", "done": 6}),
+    ]
+
+
 # The request
 
 

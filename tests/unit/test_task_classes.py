@@ -50,6 +50,8 @@ def test_the_defaults_are_celerys(bench: Bench) -> None:
         *(None, None, None),
         1024,
     )
+    assert (task.time_limit, task.soft_time_limit, task.send_events) == (None, None, True)
+    assert task.capture is None
     assert Task.MaxRetriesExceededError is MaxRetriesExceededError
 
 

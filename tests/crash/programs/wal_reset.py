@@ -14,7 +14,7 @@ from random import Random
 
 from litequeue import QueueBusy
 from litequeue.job import Job, new_id
-from litequeue.store import Database, connection, jobs
+from litequeue.store import Database, checkpoints, jobs, opening
 
 SECONDS = 3.0
 PAUSE = 0.015
@@ -71,9 +71,9 @@ ROLES: dict[str, Callable[[Database, str], None]] = {
 
 
 def main(role: str, path: str, accepted: str, guard: str) -> None:
-    pragmas = [pragma for pragma in connection._PRAGMAS if pragma[0] != MAP[0]]
-    connection._PRAGMAS = (*pragmas, MAP)
-    connection.CHECKPOINT_EVERY = 1 << 30
+    pragmas = [pragma for pragma in opening._PRAGMAS if pragma[0] != MAP[0]]
+    opening._PRAGMAS = (*pragmas, MAP)
+    checkpoints.CHECKPOINT_EVERY = 1 << 30
     if guard == "unguarded":
         Database.checkpoint = unguarded  # type: ignore[method-assign]  # the planted mistake
     database = Database(path, durability="process", busy_timeout=60.0)

@@ -60,6 +60,12 @@ def autoretry() -> float:
     return 1 / 0
 
 
+@app.task(bind=True, time_limit=20, soft_time_limit=10)
+def marks_of(self: Any) -> list[Any]:
+    request = self.request
+    return [list(request.timelimit), request.stamped_headers, request.stamps]
+
+
 @app.task
 def type_of(value: Any) -> str:
     return type(value).__name__
@@ -112,6 +118,14 @@ def applied_and_thrown() -> Any:
 def applied_request() -> Any:
     result = request_of.apply((1,), {"two": 2}, task_id="eager-one")
     return [result.id, result.get()]
+
+
+@idiom
+def applied_limits_and_stamps() -> Any:
+    stamps = {"stamped_headers": ["tenant"], "tenant": "ann"}
+    applied = marks_of.apply(time_limit=9, **stamps).get()
+    with eagerly():
+        return [applied, marks_of.apply_async(time_limit=9, **stamps).get()]
 
 
 @idiom

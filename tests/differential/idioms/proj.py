@@ -10,7 +10,10 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange, Queue
 
-TOPICS = ["tasks", "calling", "results", "retries", "states", "classes", "routing", "signals"]
+TOPICS = [
+    *("tasks", "calling", "results", "retries", "states", "classes", "routing", "signals"),
+    "limits",
+]
 
 app = Celery(
     "proj",

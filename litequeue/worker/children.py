@@ -1,0 +1,450 @@
+"""The children as their supervisor sees them: start them, notice deaths, end them.
+
+A child serves once it holds the *baton*, a byte of a pipe: there is one for every child that is
+missing.  So replacements may be started ahead, and take over in the moment in which a child has
+done its part, without anybody in between.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import logging
+import math
+import os
+import resource
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from litequeue import signals
+from litequeue.app import LiteQueue
+from litequeue.clock import Clock
+from litequeue.freezing import command
+from litequeue.worker import capture, evidence
+from litequeue.worker.child import ChildSpec, Ties, leave, serve, settle_in, spawn_order
+from litequeue.worker.link import Death
+from litequeue.worker.liveness import OWNER_VARIABLE, kill_orphans, start_time
+from litequeue.worker.os_signals import fork, signals_held
+from litequeue.worker.pools import Recycling
+from litequeue.worker.slots import Running, Stage
+
+logger: Final = logging.getLogger("litequeue.worker")
+
+HANDSHAKE: Final = 15.0
+"""Seconds a child may take at least until it could take jobs."""
+LONGEST_PAUSE: Final = 30.0
+MOST_SPARES: Final = 4
+STOP_PATIENCE: Final = 0.05
+"""Seconds that the kernel may take to stop a process."""
+LOOK_EVERY: Final = 4.0
+CRASHES: Final = 10
+CRASH_WINDOW: Final = 30.0
+"""So many children that die by themselves within so many seconds are worth an alarm."""
+FATAL_SIGNALS: Final = frozenset(
+    {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGKILL}
+)
+"""By these a job is terminated with its child; any other is its own affair."""
+
+
+@dataclass(slots=True)
+class Child:
+    """One process.  ``started`` is in monotonic seconds.
+
+    ``doomed`` once we have killed it; ``sentence`` is then why, where it was for one job's sake:
+    (why, token of the job, detail).  ``dismissed`` once it is to leave after what it runs.
+    """
+
+    pid: int
+    started: float
+    doomed: bool = False
+    dismissed: bool = False
+    sentence: tuple[str, int, float] = ("", 0, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildOptions:
+    """How children are made: by ``method``, "fork", "forkserver" or "spawn".
+
+    ``patience``: how many seconds one may take until it could take jobs.
+    """
+
+    app_name: str
+    hostname: str
+    nonce: str
+    pool: str
+    method: str
+    patience: float
+    recycling: Recycling
+    close_in_child: Callable[[], None]
+
+
+class Nursery(Protocol):
+    """Makes children otherwise than by forking this process."""
+
+    def make(self, spec: ChildSpec) -> int:
+        """Start a child; return its pid."""
+
+    def close(self) -> None:
+        """End what it has started besides children."""
+
+
+class Children:
+    """The children of one worker, each at its place in the slots."""
+
+    def __init__(self, app: LiteQueue, options: ChildOptions, ties: Ties, clock: Clock) -> None:
+        self._app = app
+        self._options = options
+        self._ties = ties
+        self._slots = ties.slots
+        self._clock = clock
+        self._children: dict[int, Child] = {}
+        self._not_before = 0.0
+        self._pause = 0.0
+        self._look_at = 0.0
+        self._crashes: list[float] = []
+        self._alarmed = -math.inf
+        recycles = bool(options.recycling.tasks or options.recycling.memory)
+        self._spares = min(MOST_SPARES, self._slots.processes) if recycles else 0
+        self._oom_kills = evidence.OomKills()
+        self.adopts = False
+        """Orphans of children come to this process, too."""
+        self._nursery: Nursery | None = None
+        if options.method == "forkserver":
+            from litequeue.worker.fork_server import ForkServer
+
+            self._nursery = ForkServer(app, options, ties)
+            self.adopts = True
+        self.balance()
+
+    def __len__(self) -> int:
+        """Return how many children there are."""
+        return len(self._children)
+
+    def pids(self) -> set[int]:
+        """Return the processes of the children."""
+        return {child.pid for child in self._children.values()}
+
+    def balance(self) -> bool:
+        """Have as many children serve as the slots say; tell whether some are dismissed.
+
+        Those leave after what they run; idle ones are to be nudged, until they are gone.
+        """
+        serving = [i for i in self._children if self._slots.stage(i) is Stage.SERVING]
+        staying = [i for i in serving if not self._children[i].dismissed]
+        missing = self._slots.processes - len(staying) - self._batons()
+        if missing > 0:
+            os.write(self._ties.baton[1], b"+" * missing)
+        for index in sorted(staying, key=self._is_busy)[: max(0, -missing)]:
+            self._dismiss(index)
+        return self.has_dismissed()
+
+    def replace_all(self) -> None:
+        """Have every child leave after what it runs, for a new one."""
+        for index in self._children:
+            if self._slots.stage(index) is Stage.SERVING:
+                self._dismiss(index)
+
+    def _dismiss(self, index: int) -> None:
+        self._children[index].dismissed = True
+        self._slots.dismiss(index)
+
+    def _is_busy(self, index: int) -> bool:
+        return any(self._slots.running(line) for line in self._slots.lines_of(index))
+
+    def _batons(self) -> int:
+        """Return how many bytes nobody has read yet."""
+        size = array.array("i", [0])
+        fcntl.ioctl(self._ties.baton[0], termios.FIONREAD, size)
+        return size[0]
+
+    # Making them
+
+    def fill(self) -> float | None:
+        """Start the children that are missing; return the seconds until one may be tried again."""
+        while self._is_short():
+            wait = self._not_before - self._clock.monotonic()
+            if wait > 0:
+                return wait
+            free = [i for i in range(self._slots.children) if i not in self._children]
+            if not free:
+                return None  # some must end first
+            if not self._start(free[0]):
+                return self._not_before - self._clock.monotonic()
+        return None
+
+    def _is_short(self) -> bool:
+        present = sum(
+            not child.dismissed and self._slots.stage(index) is not Stage.LEAVING
+            for index, child in self._children.items()
+        )
+        return present < self._slots.processes + self._spares
+
+    def _start(self, index: int) -> bool:
+        options = self._options
+        spec = ChildSpec(
+            index=index,
+            hostname=options.hostname,
+            nonce=options.nonce,
+            supervisor=os.getpid(),
+            pool=options.pool,
+            recycling=options.recycling,
+        )
+        self._slots.assign(index, 0, 0)
+        signals.worker_before_create_process.send(sender=self)
+        try:
+            pid = self._make(spec)
+        except OSError as error:  # no room for a process
+            self._lengthen_pause()
+            logger.error(
+                "no child could be started (%s); the next try is in %g s", error, self._pause
+            )
+            return False
+        self._children[index] = Child(pid, self._clock.monotonic())
+        return True
+
+    def _make(self, spec: ChildSpec) -> int:
+        if self._nursery is not None:
+            return self._nursery.make(spec)
+        return self._fork(spec) if self._options.method == "fork" else self._spawn(spec)
+
+    def _fork(self, spec: ChildSpec) -> int:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = fork()
+        if pid:
+            return pid
+        try:
+            self._slots.assign(spec.index, os.getpid(), start_time(os.getpid()) or 0)
+            settle_in(spec, self._slots)
+            self._options.close_in_child()
+            self._ties.channel.keep_child_side()
+            serve(self._app, spec, self._ties)
+        except BaseException:
+            logger.exception("a child of the pool failed outside a task")
+            os._exit(1)
+        leave()
+        raise AssertionError("unreachable")
+
+    def _spawn(self, spec: ChildSpec) -> int:
+        order, descriptors = spawn_order(
+            self._options.app_name, self._app.path, spec, self._ties
+        )
+        # Popen would reap by itself; only `bury` does.
+        environment = {**os.environ, OWNER_VARIABLE: spec.nonce}
+        with signals_held():
+            process = subprocess.Popen(
+                command("litequeue.worker.child", order),
+                pass_fds=descriptors,
+                start_new_session=True,
+                env=environment,
+            )
+        process.returncode = 0
+        self._slots.assign(spec.index, process.pid, start_time(process.pid) or 0)
+        return process.pid
+
+    # How they do
+
+    def is_ready(self) -> bool:
+        """Tell whether as many children serve as are wanted."""
+        serving = sum(self._slots.stage(index) is Stage.SERVING for index in self._children)
+        return serving >= self._slots.processes
+
+    def kill_late_starters(self) -> None:
+        """End children that hang before they could take a job."""
+        now, patience = self._clock.monotonic(), self._options.patience
+        for index, child in self._children.items():
+            late = now - child.started > patience
+            if late and not child.doomed and self._slots.stage(index) is Stage.STARTING:
+                logger.error("child %d did not start in %g s; it is replaced", child.pid, patience)
+                child.doomed = True
+                self._end(child)
+
+    def look_around(self, now: float) -> None:
+        """Notice what makes no noise: now and then, what may explain a later death, too."""
+        self.kill_late_starters()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_EVERY
+            self._oom_kills.look()
+
+    def has_dismissed(self) -> bool:
+        """Tell whether a child has yet to leave."""
+        return any(child.dismissed for child in self._children.values())
+
+    def begin_anew(self) -> None:
+        """Count from now on how long children take to start: nobody watched."""
+        for child in self._children.values():
+            child.started = self._clock.monotonic()
+
+    # What limits and revocations do to them
+
+    def soften(self, line: int, run: Running) -> None:
+        """Raise `SoftTimeLimitExceeded` in a job: its child looks whether it still runs it."""
+        self._signal(line, signal.SIGUSR1)
+
+    def end_late(self, line: int, run: Running) -> None:
+        """End a job, and its child, by its hard limit."""
+        self._end_if_still(line, run, ("time_limit", run.token, 0.0))
+
+    def terminate(self, line: int, run: Running, signum: int) -> None:
+        """End a job that was revoked, by a signal."""
+        if signum in FATAL_SIGNALS:
+            self._end_if_still(line, run, ("terminated", run.token, float(signum)))
+        else:
+            self._signal(line, signum)
+
+    def _signal(self, index: int, signum: int) -> None:
+        child = self._children.get(index)
+        if child is not None:
+            with contextlib.suppress(ProcessLookupError, OSError):
+                os.kill(child.pid, signum)
+
+    def _end_if_still(self, index: int, run: Running, sentence: tuple[str, int, float]) -> None:
+        """Stop the child, look again, and end it only if it is still at this job."""
+        child = self._children.get(index)
+        if child is None or child.doomed:
+            return
+        self._signal(index, signal.SIGSTOP)
+        self._await_stop(child)
+        again = self._slots.running(index)
+        if again is not None and again.token == run.token and again.hard == run.hard:
+            child.doomed, child.sentence = True, sentence
+            self._end(child)
+        else:
+            self._signal(index, signal.SIGCONT)
+
+    def _await_stop(self, child: Child) -> None:
+        """Wait until a process stands still; one that the kernel cannot stop does so already."""
+        deadline = self._clock.monotonic() + STOP_PATIENCE
+        look = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
+        with contextlib.suppress(ChildProcessError):
+            while os.waitid(os.P_PID, child.pid, look) is None:
+                if self._clock.monotonic() > deadline:
+                    return
+                self._clock.sleep(0.0002)
+
+    # Their end
+
+    def kill_all(self) -> None:
+        """End every child and what it started; their jobs are not to blame."""
+        for child in self._children.values():
+            child.doomed = True
+            self._end(child)
+
+    def close(self) -> None:
+        """End what is left besides children."""
+        if self._nursery is not None:
+            self._nursery.close()
+
+    def bury(self) -> Iterator[Death]:
+        """Yield the deaths since the last call, and reap the processes.
+
+        The group is ended while the dead child still holds its number.
+        """
+        for index, child in list(self._children.items()):
+            found = self._reap(index, child)
+            if found is None:
+                continue
+            del self._children[index]
+            self._plan_restart(index, child)
+            yield self._death(index, child, *found)
+
+    def _reap(self, index: int, child: Child) -> tuple[str, str | None] | None:
+        """Say how the child ended, and what is known about it; None while it lives."""
+        try:
+            status = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # somebody else has reaped it: its number may be another's now
+            kill_orphans(
+                [self._slots.child(index)], self._options.nonce, self._slots.path, self._clock
+            )
+            return "ended", None
+        if status is None:
+            return None
+        self._end(child)
+        _, code, usage = os.wait4(child.pid, 0)
+        return describe_end(status), self._evidence(index, child, code, usage)
+
+    def _evidence(
+        self, index: int, child: Child, code: int, usage: resource.struct_rusage
+    ) -> str | None:
+        """Put together what is known of a death that a job had part in."""
+        base = self._slots.path.removesuffix(".slots")
+        fault = evidence.fault_path(base, index)
+        lines = self._slots.lines_of(index)
+        runs = [(line, run) for line in lines if (run := self._slots.running(line)) is not None]
+        try:
+            if not runs:
+                return None
+            output = capture.read(base, runs[0][0], runs[0][1].token) if len(runs) == 1 else None
+            return evidence.collect(
+                code, usage, fault=fault, output=output, ours=child.doomed,
+                oom_kills=self._oom_kills,
+            )  # fmt: skip
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(fault)
+
+    def _death(self, index: int, child: Child, how: str, told: str | None) -> Death:
+        found = map(self._slots.running, self._slots.lines_of(index))
+        sentence, token, detail = child.sentence
+        return Death(
+            runs=tuple((run.seq, run.token) for run in found if run is not None),
+            reason=f"child {child.pid} {how} while running it",
+            blame=not child.doomed,
+            sentence=sentence,
+            sentenced=token,
+            detail=detail,
+            evidence=told,
+        )
+
+    def _plan_restart(self, index: int, child: Child) -> None:
+        """Start again at once, but ever later while children die before they could take a job."""
+        stage = self._slots.stage(index)
+        if stage is not Stage.STARTING:
+            self._pause = 0.0
+            if stage is Stage.SERVING and not child.doomed:
+                self._note_crash()
+            return
+        self._lengthen_pause()
+        if not child.doomed:
+            logger.error(
+                "child %d died before it could take a job; the next try is in %g s",
+                child.pid, self._pause,
+            )  # fmt: skip
+
+    def _note_crash(self) -> None:
+        now = self._clock.monotonic()
+        self._crashes = [at for at in self._crashes if now - at < CRASH_WINDOW] + [now]
+        if len(self._crashes) >= CRASHES and now - self._alarmed > CRASH_WINDOW:
+            self._alarmed = now
+            logger.critical(
+                "%d children died within %g s: some task kills its process; see which with "
+                "`litequeue jobs DB --state failed`, and pause its queue with `litequeue pause`",
+                len(self._crashes), CRASH_WINDOW,
+            )  # fmt: skip
+
+    def _lengthen_pause(self) -> None:
+        self._pause = min(LONGEST_PAUSE, self._pause * 2 or 0.5)
+        self._not_before = self._clock.monotonic() + self._pause
+
+    def _end(self, child: Child) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # before its setsid
+            os.kill(child.pid, signal.SIGKILL)
+
+
+def describe_end(status: os.waitid_result) -> str:
+    """Say how a process ended."""
+    if status.si_code == os.CLD_EXITED:
+        return f"exited with code {status.si_status}"
+    try:
+        name = signal.Signals(status.si_status).name
+    except ValueError:
+        name = f"signal {status.si_status}"
+    return f"was killed by {name}"

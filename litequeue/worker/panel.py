@@ -1,0 +1,107 @@
+"""The panel: what a worker does with remote-control commands, in its consumer.
+
+The consumer answers from its own books and the file, so it answers while every child is busy.  It
+runs no user code, so there are no commands of users' own.  `answers` and `orders` hold the
+commands, `worker_view` what they need of the worker.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from litequeue import control
+from litequeue.clock import Clock
+from litequeue.exceptions import LiteQueueError
+from litequeue.store import mailbox
+from litequeue.store.mailbox import Command
+from litequeue.store.wakeup import Ringer
+from litequeue.worker.answers import ANSWERS
+from litequeue.worker.orders import ORDERS
+from litequeue.worker.worker_view import Desk, PoolState, Refused, Run, WorkerView
+
+__all__ = ["Panel", "PoolState", "Run", "WorkerView"]
+
+logger: Final = logging.getLogger("litequeue.worker")
+
+SAMPLES: Final = 1000
+"""Figures of memory that are kept."""
+
+
+class Panel:
+    """Reads the commands that are meant for this worker, obeys, and stores the replies."""
+
+    def __init__(self, worker: WorkerView, ringer: Ringer, clock: Clock) -> None:
+        self._worker = worker
+        self._ringer = ringer
+        self._clock = clock
+        self._samples: deque[int] = deque(maxlen=SAMPLES)
+        self._replies: list[tuple[int, str, str]] = []
+        self._last = mailbox.newest(worker.database)
+
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether replies wait to be stored: the file was locked."""
+        return bool(self._replies)
+
+    def attend(self) -> None:
+        """Obey what came since the last time, each command once, and store the replies.
+
+        Raises `StoreError` while the file cannot be used; nothing is lost, call it again.
+        """
+        now = self._clock.now()
+        for command in mailbox.since(self._worker.database, self._last, now):
+            self._last = command.id
+            if _is_meant(self._worker.name, command):
+                body = self.answer(command)
+                if command.reply:
+                    self._replies.append((command.id, self._worker.name, body))
+        if self._replies:
+            mailbox.answer(self._worker.database, self._replies, self._clock.now())
+            answered, self._replies = self._replies, []
+            self._ringer.ring_waiters([mailbox.reply_mark(id) for id, _, _ in answered])
+
+    def answer(self, command: Command) -> str:
+        """Obey one command; return the reply as JSON, ``{"error": ...}`` for one that cannot be."""
+        try:
+            return json.dumps(self._obey(command))
+        except (Refused, LiteQueueError) as error:
+            return json.dumps({"error": str(error)})
+        except Exception as error:
+            # A command must not end the worker, and who sent it is to know.
+            logger.exception("the command %.80r failed", command.name)
+            return json.dumps({"error": f"{type(error).__name__}: {error}"})
+
+    def _obey(self, command: Command) -> Any:
+        name = control.ALIASES.get(command.name, command.name)
+        obey = ANSWERS.get(name) or ORDERS.get(name)
+        if obey is None:
+            raise Refused(f"Unknown control command {command.name!r}")
+        desk = Desk(worker=self._worker, number=command.id, now=self._clock.now(),
+                    samples=self._samples)  # fmt: skip
+        logger.debug("control command %s", name)
+        return obey(desk, **_arguments(obey, command))
+
+
+def _arguments(obey: Callable[..., Any], command: Command) -> Mapping[str, Any]:
+    try:
+        arguments = json.loads(command.arguments)
+        inspect.signature(obey).bind(None, **arguments)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Refused(f"{command.name} was sent with wrong arguments: {error}") from None
+    return dict(arguments)
+
+
+def _is_meant(name: str, command: Command) -> bool:
+    try:
+        named = None if command.destination is None else json.loads(command.destination)
+        return control.is_meant(
+            name, destination=named, pattern=command.pattern, matcher=command.matcher
+        )
+    except (ValueError, TypeError, RecursionError) as error:
+        logger.warning("a control command is addressed to nobody knows whom: %s", error)
+        return False

@@ -1,0 +1,66 @@
+"""One job at a time in the main thread of a child: prefork, and solo, which is one such child."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import ClassVar
+
+from litequeue.interrupts import SignalGuard
+from litequeue.worker.pools import Station
+
+_ALL = frozenset(
+    {
+        "soft_time_limit",
+        "time_limit",
+        "max_tasks_per_child",
+        "max_memory_per_child",
+        "terminate",
+    }
+)
+
+
+class Prefork:
+    """A process for every job that runs: nothing that one does can hurt another."""
+
+    name: ClassVar[str] = "prefork"
+    many: ClassVar[bool] = False
+    honours: ClassVar[frozenset[str]] = _ALL | {"concurrency", "autoscale"}
+    start_methods: ClassVar[tuple[str, ...]] = ("fork", "forkserver", "spawn")
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Need nothing."""
+
+    def serve(self, station: Station) -> None:
+        """Run leases one by one."""
+        (line,) = station.lines
+        guard = SignalGuard()
+        executor = station.executor(guard)
+        slots, clock = station.slots, station.clock
+
+        def soften(signum: int, frame: FrameType | None) -> None:
+            run = slots.running(line)
+            if run is None:
+                return
+            asked, _ = slots.asked_to_end(line)
+            if asked == run.token or (run.soft and clock.monotonic() >= run.soft):
+                guard.interrupt(run.token, frame)
+
+        signal.signal(signal.SIGUSR1, soften)
+        while (lease := station.next()) is not None:
+            station.begin(line, lease)
+            outcome = executor.execute(lease)
+            station.finish(line, lease, outcome)
+            if executor.stop_wanted is not None:
+                station.stop_if_asked(executor)
+            if station.is_spent():
+                break
+        executor.close()
+
+
+class Solo(Prefork):
+    """One child, one job at a time."""
+
+    name: ClassVar[str] = "solo"
+    honours: ClassVar[frozenset[str]] = _ALL

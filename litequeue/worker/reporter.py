@@ -1,0 +1,237 @@
+"""From what happens to jobs and workers to rows of the stored ring of events.
+
+Pure: it is told what has happened and when, and returns rows for whoever commits.  Types and
+fields are Celery's.  While it is off, every call returns at once with nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from litequeue import states
+from litequeue.events.rows import IDENTITY, moment, row, shown_arguments, shown_exception
+from litequeue.job import Failure, Lease, Outcome
+from litequeue.store.events import EventRow as Row
+
+HEARTBEAT: Final = 2.0
+"""Seconds between two heartbeats of a worker (Celery's)."""
+MOST_RESULT: Final = 1024
+NO_ROWS: Final[tuple[Row, ...]] = ()
+
+
+class Reporter:
+    """What one worker reports.  ``silent`` are the tasks whose `send_events` is off."""
+
+    def __init__(
+        self,
+        hostname: str,
+        pid: int,
+        *,
+        on: bool = False,
+        version: str = "",
+        freq: float = HEARTBEAT,
+    ) -> None:
+        self.hostname: str = hostname
+        self.pid: int = pid
+        self.silent: frozenset[str] = frozenset()
+        self._on = False
+        self._wanted = on
+        self._freq = freq
+        self._software = {**IDENTITY, "sw_ver": version, "sw_sys": platform.system()}
+        self._began: set[int] = set()
+        self._next_beat = 0.0
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is reported."""
+        return self._wanted
+
+    # The worker
+
+    def enable(self) -> bool:
+        """Report from now on; False when it did already."""
+        changed, self._wanted = not self._wanted, True
+        return changed
+
+    def disable(self) -> bool:
+        """Report no more, but a last "worker-offline"; False when it did not anyway."""
+        changed, self._wanted = self._wanted, False
+        return changed
+
+    def wake(self) -> None:
+        """Have `beat` report at its next call (the command "heartbeat")."""
+        self._next_beat = 0.0
+
+    def time_left(self, monotonic: float) -> float | None:
+        """Return the seconds until `beat` has something to say, None while it is off."""
+        if self._wanted != self._on:
+            return 0.0
+        return max(0.0, self._next_beat - monotonic) if self._on else None
+
+    def beat(
+        self, monotonic: float, now: float, *, active: int = 0, processed: int = 0
+    ) -> Sequence[Row]:
+        """Return what there is to tell of the worker: it is there, lives on, or reports no more.
+
+        ``active`` jobs run, ``processed`` have been claimed since its start.
+        """
+        if self._wanted == self._on and (not self._on or monotonic < self._next_beat):
+            return NO_ROWS
+        kind = "worker-heartbeat"
+        if self._wanted != self._on:
+            kind = "worker-online" if self._wanted else "worker-offline"
+        self._on = self._wanted
+        self._next_beat = monotonic + self._freq
+        if not self._on:
+            self._began.clear()
+        return (self._of_worker(kind, now, active, processed),)
+
+    def leave(self, now: float, *, processed: int = 0) -> Sequence[Row]:
+        """Return the last row of a worker that stops."""
+        if not self._on:
+            return NO_ROWS
+        self._on = self._wanted = False
+        return (self._of_worker("worker-offline", now, 0, processed),)
+
+    # Jobs
+
+    def received(self, leases: Iterable[Lease], now: float) -> Sequence[Row]:
+        """Report jobs that were claimed."""
+        if not self._wanted:
+            return NO_ROWS
+        return [self._received(lease, now) for lease in leases if self._tells(lease)]
+
+    def started(self, begun: Iterable[tuple[Lease, float]]) -> Sequence[Row]:
+        """Report jobs that run, with the epoch seconds of their start; each is told once."""
+        if not self._wanted:
+            return NO_ROWS
+        return [
+            self._started(lease, at)
+            for lease, at in begun
+            if lease.token not in self._began and self._tells(lease)
+        ]
+
+    def settled(
+        self, outcomes: Iterable[Outcome], leases: Mapping[int, Lease], now: float
+    ) -> Sequence[Row]:
+        """Report the verdicts of attempts, and their starts if nobody has; ``leases`` by seq."""
+        if not self._wanted:
+            return NO_ROWS
+        rows: list[Row] = []
+        for outcome in outcomes:
+            lease = leases.get(outcome.seq)
+            if lease is None or lease.token != outcome.token or not self._tells(lease):
+                continue
+            if outcome.started and lease.token not in self._began:
+                rows.append(self._started(lease, outcome.started))
+            self._began.discard(lease.token)
+            rows.extend(self._verdict(lease, outcome, now))
+        return rows
+
+    def failed(self, leases: Iterable[Lease], failure: Failure, now: float) -> Sequence[Row]:
+        """Report jobs that were failed without an outcome of a child's."""
+        if not self._wanted:
+            return NO_ROWS
+        return self._all(leases, "task-failed", now, **_error(failure))
+
+    def lost(self, leases: Iterable[Lease], failure: Failure, now: float) -> Sequence[Row]:
+        """Report attempts that died with their process; the jobs run again."""
+        if not self._wanted:
+            return NO_ROWS
+        return self._all(leases, "task-retried", now, **_error(failure))
+
+    def revoked(
+        self,
+        leases: Iterable[Lease],
+        now: float,
+        *,
+        expired: bool = False,
+        terminated: bool = False,
+        signum: str | None = None,
+    ) -> Sequence[Row]:
+        """Report jobs that will not run, or will not go on."""
+        if not self._wanted:
+            return NO_ROWS
+        return self._all(
+            leases, "task-revoked", now, terminated=terminated, signum=signum, expired=expired
+        )
+
+    # Rows
+
+    def _tells(self, lease: Lease) -> bool:
+        return lease.task not in self.silent
+
+    def _all(self, leases: Iterable[Lease], kind: str, now: float, **fields: Any) -> Sequence[Row]:
+        told = [lease for lease in leases if self._tells(lease)]
+        self._began.difference_update(lease.token for lease in told)
+        return [self._of_job(kind, lease, now, **fields) for lease in told]
+
+    def _of_job(self, kind: str, lease: Lease, at: float, **fields: Any) -> Row:
+        return row(kind, at, job=lease.id, worker=self.hostname, pid=self.pid, **fields)
+
+    def _received(self, lease: Lease, now: float) -> Row:
+        args, kwargs, root = shown_arguments(lease.body, lease.options)
+        return self._of_job(
+            "task-received", lease, now, name=lease.task, args=args, kwargs=kwargs,
+            root_id=root or lease.id, parent_id=lease.parent, retries=max(0, lease.retries),
+            eta=moment(lease.eta), expires=moment(lease.expires),
+        )  # fmt: skip
+
+    def _started(self, lease: Lease, at: float) -> Row:
+        self._began.add(lease.token)
+        return self._of_job("task-started", lease, at)
+
+    def _verdict(self, lease: Lease, outcome: Outcome, now: float) -> Iterable[Row]:
+        failure = outcome.failure
+        if outcome.state == states.SUCCESS:
+            yield self._of_job(
+                "task-succeeded", lease, now, result=_result(outcome), runtime=outcome.runtime
+            )
+        elif outcome.state == states.FAILURE:
+            yield self._of_job("task-failed", lease, now, **_error(failure))
+        elif outcome.state == states.REJECTED:
+            yield self._of_job("task-rejected", lease, now, requeue=False)
+        elif outcome.state == states.REVOKED:
+            yield self._of_job(
+                "task-revoked", lease, now, terminated=False, signum=None, expired=False
+            )
+        elif outcome.state == states.RETRY and outcome.counted:
+            yield self._of_job("task-retried", lease, now, **_error(failure))
+        elif outcome.state == states.RETRY:
+            yield self._of_job("task-rejected", lease, now, requeue=True)
+        # Of a job that ended in `Ignore`, Celery reports nothing.
+
+    def _of_worker(self, kind: str, now: float, active: int, processed: int) -> Row:
+        return row(
+            kind, now, job=None, worker=self.hostname, pid=self.pid, freq=self._freq,
+            active=active, processed=processed, loadavg=[round(n, 2) for n in os.getloadavg()],
+            **self._software,
+        )  # fmt: skip
+
+
+def _error(failure: Failure | None) -> dict[str, Any]:
+    if failure is None:
+        return {"exception": None, "traceback": None}
+    return {
+        "exception": shown_exception(failure.type, failure.args, failure.message),
+        "traceback": failure.traceback,
+    }
+
+
+def _result(outcome: Outcome) -> str | None:
+    """Return the result as Python shows it: as the child did, or as plain JSON allows."""
+    if outcome.shown is not None:
+        return outcome.shown
+    text = outcome.result
+    if text is None:
+        return "None"
+    if len(text) > MOST_RESULT or text.startswith("!"):
+        return text[:MOST_RESULT]
+    try:
+        return repr(json.loads(text))[:MOST_RESULT]
+    except ValueError:
+        return text

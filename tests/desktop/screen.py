@@ -1,0 +1,101 @@
+"""A screen that nobody sees, with a pointer that clicks as a person's does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.conftest import wait_until
+
+MISSING = "`make desktop` installs what these tests need: there is no {}"
+
+
+class Screen:
+    """An X server, asked through its own protocol."""
+
+    def __init__(self, name: str) -> None:
+        from Xlib.display import Display
+
+        self.name = name
+        self.display: Any = Display(name)
+        self.root: Any = self.display.screen().root
+
+    def windows_of(self, pid: int) -> list[Any]:
+        """Return the windows that a process shows, as a window manager would find them."""
+        owner = self.display.intern_atom("_NET_WM_PID")
+        found = []
+        for window in self.root.query_tree().children:
+            inside = [window, *window.query_tree().children]
+            owners = [each.get_full_property(owner, 0) for each in inside]
+            if any(each is not None and each.value[0] == pid for each in owners):
+                found.append(window)
+        return found
+
+    def click(self, x: int, y: int) -> None:
+        from Xlib import X
+        from Xlib.ext import xtest
+
+        xtest.fake_input(self.display, X.MotionNotify, x=x, y=y)
+        for event in (X.ButtonPress, X.ButtonRelease):
+            xtest.fake_input(self.display, event, 1)
+        self.display.sync()
+
+    def raise_window(self, pid: int) -> None:
+        """Bring a window to the front."""
+        from Xlib import X
+
+        for window in self.windows_of(pid):
+            window.configure(stack_mode=X.Above)
+        self.display.sync()
+
+    def close_window(self, pid: int) -> None:
+        """Press the cross in the title bar, which is the window manager's to tell."""
+        from Xlib import X
+        from Xlib.protocol import event
+
+        protocols, delete = map(self.display.intern_atom, ("WM_PROTOCOLS", "WM_DELETE_WINDOW"))
+        for window in self.windows_of(pid):
+            for each in (window, *window.query_tree().children):
+                if each.get_wm_protocols() and delete in each.get_wm_protocols():
+                    data = (32, [delete, X.CurrentTime, 0, 0, 0])
+                    message = event.ClientMessage(window=each, client_type=protocols, data=data)
+                    each.send_event(message)
+        self.display.sync()
+
+    def picture(self, pid: int) -> Image.Image:
+        """Return what the window of a process looks like."""
+        from Xlib import X
+
+        (window,) = self.windows_of(pid)
+        place = window.get_geometry()
+        area = place.x, place.y, place.width, place.height
+        image = self.root.get_image(*area, X.ZPixmap, 0xFFFFFFFF)
+        return Image.frombytes("RGB", area[2:], image.data, "raw", "BGRX")
+
+
+@contextlib.contextmanager
+def new_screen(folder: Path) -> Iterator[Screen]:
+    if shutil.which("Xvfb") is None:
+        pytest.fail(MISSING.format("Xvfb"))
+    told, tells = os.pipe()
+    with (folder / "xvfb.log").open("w") as log, os.fdopen(told) as answer:
+        server = subprocess.Popen(
+            ["Xvfb", "-displayfd", str(tells), "-screen", "0", "800x600x24", "-nolisten", "tcp"],
+            pass_fds=[tells], stdout=log, stderr=log,
+        )  # fmt: skip
+        os.close(tells)
+        try:
+            screen = Screen(f":{answer.readline().strip()}")
+            yield screen
+            screen.display.close()
+        finally:
+            server.terminate()
+            wait_until(lambda: server.poll() is not None)
