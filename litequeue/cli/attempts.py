@@ -69,10 +69,13 @@ def _facts(found: dict[str, Any]) -> Iterator[str]:
         yield f"{found['cpu_seconds']:g} s of CPU time"
 
 
-def _words(value: object) -> str:
+def _words(progress: object) -> str:
+    """Return a state of the task's own and what came with it: JSON, or its beginning."""
     import json
 
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(progress, dict) and isinstance(progress.get("state"), str):
+        return f"{progress['state']} {progress.get('result') or ''}".rstrip()
+    return progress if isinstance(progress, str) else json.dumps(progress)
 
 
 def _print_part(title: str, text: str) -> None:

@@ -61,11 +61,12 @@ def events(
     """
     if timeout is not None and not follow:
         raise click.UsageError("--timeout is for --follow, which would wait for ever")
-    with opened(db) as database:  # one that is there; the reader would make one
-        path = database.path
     from litequeue.store import Store
+    from litequeue.store import events as stored
 
-    store = Store(path, pyproject.settings())
+    with opened(db) as database:
+        stored.last(database)  # raises where there is no file; the next one would make it
+    store = Store(db, pyproject.settings())
     try:
         reader = _Reader(store, SYSTEM)
         wanted = types or None

@@ -67,7 +67,7 @@ class WorkerProcess:
         while self._clock.monotonic() < deadline:
             children = {child.pid: child for child in self._look()}
             for slots in self._slots():
-                for index in range(slots.count):
+                for index in range(slots.lines):
                     child = children.get(slots.child(index)[0])
                     with contextlib.suppress(psutil.NoSuchProcess):
                         if child is not None and self._is_caught(child, slots, index):

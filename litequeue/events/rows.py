@@ -23,12 +23,13 @@ SENT: Final = "task-sent"
 MOST_SHOWN: Final = 1024
 """Characters of arguments that an event shows (Celery's)."""
 _MOST_READ: Final = 16 * 1024
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _COLUMNS: Final = ("type", "timestamp", "uuid", "hostname", "clock", "local_received")
 
 
 def row(kind: str, at: float, *, job: str | None, worker: str | None, **fields: Any) -> EventRow:
     """Make a row of fields that are plain JSON."""
-    return at, kind, job, worker, json.dumps(fields, separators=(",", ":"))
+    return at, kind, job, worker, _encode(fields)
 
 
 def custom(kind: str, at: float, worker: str | None, fields: Mapping[str, Any]) -> EventRow:
@@ -91,8 +92,9 @@ def shown_arguments(body: str, options: str | None) -> tuple[str | None, str | N
     """
     extras = _object(options)
     headers = extras.get("headers")
-    headers = headers if isinstance(headers, dict) else {}
-    args, kwargs = headers.get("argsrepr"), headers.get("kwargsrepr")
+    args = kwargs = None
+    if isinstance(headers, dict):
+        args, kwargs = headers.get("argsrepr"), headers.get("kwargsrepr")
     if (args is None or kwargs is None) and len(body) <= _MOST_READ and body.startswith("["):
         try:
             given, named = json.loads(body)[:2]

@@ -344,7 +344,8 @@ class AsyncResult(Generic[R_co]):
     ) -> None:
         """Revoke all jobs that carry one of these stamps, this one or not, now and later.
 
-        ``terminate`` and ``signal`` mean what they do in `revoke`; there is nothing to wait for.
+        ``terminate`` and ``signal`` mean what they do in `revoke`; ``wait`` and ``timeout``
+        (seconds) change nothing.
         """
         revoking.revoke_stamped(self.app, headers, terminate=terminate, signal=signal)
 

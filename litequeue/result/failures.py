@@ -19,6 +19,7 @@ _OURS: Final = frozenset(
     {"MaxRetriesExceededError", "WorkerLostError", "ResultTooLarge", "RejectedError"}
     | {"ContentDisallowed", "SecurityError"}
     | {"TaskRevokedError", "NotSerializable", "NotRegistered"}
+    | {"SoftTimeLimitExceeded", "TimeLimitExceeded"}
 )
 
 

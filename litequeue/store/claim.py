@@ -245,11 +245,13 @@ SET phase = 'parked', state = CASE WHEN retries THEN 'RETRY' ELSE 'PENDING' END,
     owner = NULL, token = NULL
 WHERE seq = ? AND token = ?
 """
-ANY_PARKED: Final = "SELECT 1 FROM litequeue_job WHERE phase = 'parked' ORDER BY task LIMIT 1"
 HAS_PARKED: Final = f"""
-SELECT 1 FROM litequeue_queue AS queue CROSS JOIN litequeue_job AS job
-WHERE {CHOSEN_QUEUE.replace("?3", "?1").replace("?4", "?2")}
-  AND {KNOWN_HERE.replace("?5", "?3")} AND job.queue = queue.name
+SELECT 1 FROM json_each(?3)
+CROSS JOIN litequeue_queue AS queue CROSS JOIN litequeue_job AS job
+WHERE EXISTS (SELECT 1 FROM litequeue_job AS any
+              WHERE any.phase = 'parked' AND any.task = json_each.value)
+  AND {CHOSEN_QUEUE.replace("?3", "?1").replace("?4", "?2")}
+  AND job.phase = 'parked' AND job.task = json_each.value AND job.queue = queue.name
 LIMIT 1
 """
 
@@ -259,8 +261,6 @@ def has_parked(
 ) -> bool:
     """Tell whether a job of one of ``tasks`` is parked, in a queue that may be claimed from."""
     with database.read() as connection:
-        if connection.execute(ANY_PARKED).fetchone() is None:
-            return False
         parameters = (queues, excluded, json.dumps(sorted(tasks)))
         return connection.execute(HAS_PARKED, parameters).fetchone() is not None
 

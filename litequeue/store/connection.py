@@ -109,7 +109,8 @@ class Database:
 
         Raises `QueueFileReplaced` when it never will again, because the file is another one.
         """
-        self._check_pid()
+        if self._pid != os.getpid():
+            self._notice_fork()
         with critical(), self._lock:
             try:
                 connection = self._writer or self._open()
@@ -121,7 +122,8 @@ class Database:
 
     def take_reader(self) -> sqlite3.Connection:
         """Take the reader's lock.  For `Reading` only."""
-        self._check_pid()
+        if self._pid != os.getpid():
+            self._notice_fork()
         while True:
             if self._reader is None:
                 self._open_reader()
@@ -136,7 +138,8 @@ class Database:
 
     def begin(self, synchronous: int | None, wait: float | None) -> sqlite3.Connection:
         """Take the thread lock and the write lock.  For `Transaction` and `Checkpoints` only."""
-        self._check_pid()
+        if self._pid != os.getpid():
+            self._notice_fork()
         timeout = self.busy_timeout if wait is None else wait
         deadline = self.clock.monotonic() + timeout
         if not self._lock.acquire(timeout=max(timeout, 0)):
@@ -185,7 +188,8 @@ class Database:
             if self._checkpoints.count(rows):
                 self._checkpoints.run_after_commit(connection)
         finally:
-            self.release()
+            self._holder = 0
+            self._lock.release()
 
     def rollback(self, connection: sqlite3.Connection) -> None:
         """Roll back, whether or not SQLite already did.  For `Transaction` only."""
@@ -336,10 +340,9 @@ class Database:
 
     # The fork gate (see fork_gate.py)
 
-    def _check_pid(self) -> None:
+    def _notice_fork(self) -> None:
         """Treat a fork that ran no hooks (made in C) as one in the middle of a write."""
-        if self._pid != os.getpid():
-            self.resume_in_child(clean=self._writer is None)
+        self.resume_in_child(clean=self._writer is None)
 
     def close_for_fork(self, patience: float) -> bool:
         """Wait for the open transactions of this process, then close the connections."""

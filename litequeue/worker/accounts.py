@@ -84,7 +84,14 @@ class Accounts:
                 if self._out[running.seq].task in without:
                     self._marked.add(running.seq)
                     continue
-                rows.append((running.started, slots.child(line // slots.per_child)[0], running.seq, running.token))
+                rows.append(
+                    (
+                        running.started,
+                        slots.child(line // slots.per_child)[0],
+                        running.seq,
+                        running.token,
+                    )
+                )
         return rows
 
     def mark(self, seqs: Iterable[int]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from litequeue.config import Settings
 from litequeue.job import Lease
-from litequeue.store import listing, upcoming
-from litequeue.store.upcoming import Upcoming
+from litequeue.store import listing, shown
+from litequeue.store.shown import Upcoming
 from litequeue.worker import showing
 from litequeue.worker.worker_view import Desk, Refused, Run, WorkerView
 
@@ -39,19 +40,21 @@ def hello(desk: Desk, from_node: str, revoked: object = None, **_: Any) -> Any:
 
 def active(desk: Desk, safe: bool | None = None, **_: Any) -> Any:
     """List what runs."""
-    return [_request(desk.worker, run.lease, run, bool(safe)) for run in desk.worker.runs()]
+    runs = {run.lease.seq: run for run in desk.worker.runs()}
+    leases = complete(desk.worker, [run.lease for run in runs.values()])
+    return [_request(desk.worker, lease, runs[lease.seq], bool(safe)) for lease in leases]
 
 
 def reserved(desk: Desk, **_: Any) -> Any:
     """List what is leased and does not run yet."""
     running = _running(desk.worker)
     waiting = [lease for lease in desk.worker.leases() if lease.seq not in running]
-    return [_request(desk.worker, lease) for lease in waiting]
+    return [_request(desk.worker, lease) for lease in complete(desk.worker, waiting)]
 
 
 def scheduled(desk: Desk, **_: Any) -> Any:
     """List what is due later and could be run here, the next one first."""
-    jobs = upcoming.next_up(desk.worker.database, MOST_SCHEDULED)
+    jobs = shown.next_up(desk.worker.database, MOST_SCHEDULED)
     return [
         {
             "eta": _iso(job.eta),
@@ -68,13 +71,13 @@ def query_task(desk: Desk, ids: str | Sequence[str], **_: Any) -> Any:
     wanted = dict.fromkeys([ids] if isinstance(ids, str) else ids)
     running = _running(worker)
     found: dict[str, Any] = {}
-    for lease in worker.leases():
-        if lease.id in wanted:
-            run = running.get(lease.seq)
-            state = "reserved" if run is None else "active"
-            found[lease.id] = [state, _request(worker, lease, run)]
+    known = [lease for lease in worker.leases() if lease.id in wanted]
+    for lease in complete(worker, known):
+        run = running.get(lease.seq)
+        state = "reserved" if run is None else "active"
+        found[lease.id] = [state, _request(worker, lease, run)]
     rest = [id for id in wanted if id not in found]
-    for job in _ours(worker, upcoming.among(worker.database, rest) if rest else []):
+    for job in _ours(worker, shown.among(worker.database, rest) if rest else []):
         found[job.id] = ["scheduled", _request(worker, job)]
     return found
 
@@ -82,6 +85,19 @@ def query_task(desk: Desk, ids: str | Sequence[str], **_: Any) -> Any:
 def revoked(desk: Desk, **_: Any) -> Any:
     """List the ids of jobs that must not run."""
     return list(desk.worker.revoked)
+
+
+def complete(worker: WorkerView, leases: Iterable[Lease]) -> list[Lease]:
+    """Return the leases with their payloads, which a consumer that took over does not have."""
+    found = list(leases)
+    without = [lease.seq for lease in found if not lease.body]
+    payloads = shown.payloads(worker.database, without) if without else {}
+    return [
+        replace(lease, body=payloads[lease.seq][0], options=payloads[lease.seq][1])
+        if lease.seq in payloads
+        else lease
+        for lease in found
+    ]
 
 
 def _running(worker: WorkerView) -> dict[int, Run]:

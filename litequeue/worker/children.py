@@ -40,8 +40,11 @@ HANDSHAKE: Final = 15.0
 """Seconds a child may take at least until it could take jobs."""
 LONGEST_PAUSE: Final = 30.0
 MOST_SPARES: Final = 4
-STOP_PATIENCE: Final = 0.05
-"""Seconds that the kernel may take to stop a process."""
+FORKS_AT_ONCE: Final = 8
+"""Children started before the supervisor looks after all else again, limits first (2 ms each)."""
+STOP_LOOKS: Final = 200
+"""Looks whether a process stands still, 1 µs each: one that is on another CPU does so by then, and
+one that waits for a CPU runs no more of its code before it does."""
 LOOK_EVERY: Final = 4.0
 CRASHES: Final = 10
 CRASH_WINDOW: Final = 30.0
@@ -167,7 +170,9 @@ class Children:
 
     def fill(self) -> float | None:
         """Start the children that are missing; return the seconds until one may be tried again."""
-        while self._is_short():
+        for _ in range(FORKS_AT_ONCE):
+            if not self._is_short():
+                return None
             wait = self._not_before - self._clock.monotonic()
             if wait > 0:
                 return wait
@@ -176,7 +181,7 @@ class Children:
                 return None  # some must end first
             if not self._start(free[0]):
                 return self._not_before - self._clock.monotonic()
-        return None
+        return 0.0
 
     def _is_short(self) -> bool:
         present = sum(
@@ -232,9 +237,7 @@ class Children:
         raise AssertionError("unreachable")
 
     def _spawn(self, spec: ChildSpec) -> int:
-        order, descriptors = spawn_order(
-            self._options.app_name, self._app.path, spec, self._ties
-        )
+        order, descriptors = spawn_order(self._options.app_name, self._app.path, spec, self._ties)
         # Popen would reap by itself; only `bury` does.
         environment = {**os.environ, OWNER_VARIABLE: spec.nonce}
         with signals_held():
@@ -319,14 +322,12 @@ class Children:
             self._signal(index, signal.SIGCONT)
 
     def _await_stop(self, child: Child) -> None:
-        """Wait until a process stands still; one that the kernel cannot stop does so already."""
-        deadline = self._clock.monotonic() + STOP_PATIENCE
+        """See a process stand still, without giving the CPU to those that are to be stopped."""
         look = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
         with contextlib.suppress(ChildProcessError):
-            while os.waitid(os.P_PID, child.pid, look) is None:
-                if self._clock.monotonic() > deadline:
+            for _ in range(STOP_LOOKS):
+                if os.waitid(os.P_PID, child.pid, look) is not None:
                     return
-                self._clock.sleep(0.0002)
 
     # Their end
 
@@ -336,13 +337,17 @@ class Children:
             child.doomed = True
             self._end(child)
 
+    def let_go(self) -> None:
+        """Have those leave, too, that wait for the baton: no job is left for them."""
+        os.write(self._ties.baton[1], b"+" * len(self._children))
+
     def close(self) -> None:
         """End what is left besides children."""
         if self._nursery is not None:
             self._nursery.close()
 
     def bury(self) -> Iterator[Death]:
-        """Yield the deaths since the last call, and reap the processes.
+        """Reap the processes that have ended; yield the deaths of those that did not just leave.
 
         The group is ended while the dead child still holds its number.
         """
@@ -352,7 +357,12 @@ class Children:
                 continue
             del self._children[index]
             self._plan_restart(index, child)
-            yield self._death(index, child, *found)
+            how, told = found
+            if how == LEFT and not self._is_busy(index):
+                logger.debug("child %d has left", child.pid)
+            else:
+                yield self._death(index, child, how, told)
+            self._slots.vacate(index)
 
     def _reap(self, index: int, child: Child) -> tuple[str, str | None] | None:
         """Say how the child ended, and what is known about it; None while it lives."""
@@ -437,6 +447,9 @@ class Children:
             os.killpg(child.pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):  # before its setsid
             os.kill(child.pid, signal.SIGKILL)
+
+
+LEFT: Final = "exited with code 0"
 
 
 def describe_end(status: os.waitid_result) -> str:

@@ -283,7 +283,9 @@ class Consumer:
                 return 0.0
             if self._next_due is not None:
                 wait = min(wait, self._next_due - self.clock.now())
-        wait = min(wait, self._duties.time_left(now, self._ears.version), self._office.time_left(now))
+        wait = min(
+            wait, self._duties.time_left(now, self._ears.version), self._office.time_left(now)
+        )
         if self._mark_at is not None:
             wait = min(wait, self._mark_at - now)
         if len(self.accounts) > self.slots.count:

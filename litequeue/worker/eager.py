@@ -8,7 +8,8 @@ from typing import Any, Final
 from litequeue import states
 from litequeue.calling import CallOptions, Eagerly
 from litequeue.context import current_request, working_for
-from litequeue.exceptions import Reject
+from litequeue.exceptions import Reject, SoftTimeLimitExceeded
+from litequeue.interrupts import is_guarded
 from litequeue.job import Job, Outcome
 from litequeue.result import EagerResult
 from litequeue.sending import make_job
@@ -52,6 +53,8 @@ def _run(
 ) -> EagerResult[Any]:
     parent = current_request.get()
     extras: dict[str, Any] = {"headers": dict(options.headers)} if options.headers else {}
+    if options.stamps:
+        extras["stamps"] = dict(options.stamps)
     if parent is not None:
         extras["root"] = parent.root_id
     retries = options.retries
@@ -67,8 +70,8 @@ def _run(
         job = _job(app, task, request, started)
         with working_for(app):
             attempt = executor.run(task, request)
-        if isinstance(attempt.value, BaseException) and not isinstance(attempt.value, Exception):
-            raise attempt.value  # Ctrl-C, or an exit, is this process's own affair
+        if _is_not_its_own(attempt.value):
+            raise attempt.value
         if isinstance(attempt.value, Reject):  # there is no queue to go back to
             attempt.state = states.REJECTED
         if attempt.state != states.RETRY:
@@ -81,6 +84,13 @@ def _run(
         if plan is not None and plan.kwargs is not None:
             named = dict(plan.kwargs)
         retries += int(attempt.counted)
+
+
+def _is_not_its_own(value: object) -> bool:
+    """Tell whether an exception is meant for whoever called: Ctrl-C, an exit, his time limit."""
+    if isinstance(value, SoftTimeLimitExceeded):  # a job without a queue has none
+        return is_guarded()
+    return isinstance(value, BaseException) and not isinstance(value, Exception)
 
 
 def _job(app: Any, task: Task[Any, Any], request: Request, now: float) -> Job | None:

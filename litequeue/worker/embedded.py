@@ -258,8 +258,10 @@ class EmbeddedWorker:
     def _sleep(self, alarm: Alarm, seconds: float) -> None:
         waiting = select.poll()
         waiting.register(alarm.out, select.POLLIN)
-        waiting.poll(seconds * 1000)
-        alarm.hear()
+        until = self._clock.monotonic() + seconds
+        while self._deadline is None and (left := until - self._clock.monotonic()) > 0:
+            waiting.poll(left * 1000)
+            alarm.hear()
 
     def _forget(self) -> None:
         """Be a worker that was never started: in a fork there are no threads."""

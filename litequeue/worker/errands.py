@@ -41,9 +41,7 @@ class Errands:
         """Return how many wait to be sent."""
         return len(self._due)
 
-    def failed(
-        self, given_up: Iterable[Lease], reason: str, kind: str = "WorkerLostError"
-    ) -> None:
+    def failed(self, given_up: Iterable[Lease], reason: str, kind: str = "WorkerLostError") -> None:
         """Tell that jobs have failed for good, because their worker was lost or killed."""
         wanted = [
             lease for lease in given_up if FAILED in self._listens or lease.task in self._hooked

@@ -22,6 +22,7 @@ MOST_FAULT: Final = 16 * 1024
 DUMP: Final = getattr(signal, "SIGRTMIN", 0) + 11
 """The signal that asks a child for the stacks of all its threads, before it is ended."""
 _KIB: Final = 1024
+_EXECUTOR: Final = f'File "{os.path.join(os.path.dirname(__file__), "executor.py")}"'
 _files: list[int] = []
 
 
@@ -120,7 +121,17 @@ def _read(path: str) -> str:
         text = os.pread(fd, MOST_FAULT, 0).decode("utf-8", "replace")
     finally:
         os.close(fd)
-    return text.replace("\0", "").strip()
+    return _without_our_frames(text.replace("\0", "").strip())
+
+
+def _without_our_frames(dump: str) -> str:
+    """Leave out what called the user's function: every stack begins with the same frames."""
+    kept, ours = [], False
+    for line in dump.splitlines():
+        ours = bool(line.strip()) and (ours or _EXECUTOR in line)
+        if not ours:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 class OomKills:

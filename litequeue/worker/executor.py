@@ -224,7 +224,7 @@ class Executor:
             return _in_a_thread(coroutine)
         if self._runner is None:
             self._runner = asyncio.Runner()
-        guard = Guard() if self._guard is None else self._guard
+        guard: Guard = TaskGuard() if self._guard is None else self._guard
         guard.begin(token, awaits=True)
         try:
             # Else it would see the context of the first job for ever: its request, its app.

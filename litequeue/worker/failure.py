@@ -15,7 +15,7 @@ MESSAGE_LIMIT: Final = 64 * 1024
 """Characters kept of an exception's text and of a traceback."""
 _OUR_FRAMES: Final = frozenset(
     {"litequeue.worker.executor", "litequeue.task", "litequeue.worker.eager"}
-    | {"litequeue.interrupts"}
+    | {"litequeue.interrupts.coroutines"}
 )
 
 

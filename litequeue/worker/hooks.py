@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from litequeue import signals, states
 from litequeue.context import current_request
-from litequeue.exceptions import NotRegistered, Retry, WorkerLostError
+from litequeue.exceptions import NotRegistered, Retry, TimeLimitExceeded, WorkerLostError
 from litequeue.job import Errand, Failure, arguments_of
 from litequeue.task import Task
 from litequeue.worker.failure import ExceptionInfo, describe
@@ -90,15 +90,17 @@ def run_errand(app: Any, errand: Errand, hostname: str) -> None:
         )  # fmt: skip
     elif errand.why == "task_revoked":
         signals.task_revoked.send(
-            sender=task, request=request, terminated=False, signum=None, expired=True
-        )
+            sender=task, request=request, terminated=errand.signum is not None,
+            signum=errand.signum, expired=failure is None,
+        )  # fmt: skip
     elif failure is not None and task is not None:
         _mourn(task, request, failure)
 
 
 def _mourn(task: Task[..., Any], request: Request, failure: Failure) -> None:
     """Call the hooks of a job that has failed without running to its end."""
-    error = WorkerLostError(failure.message)
+    kind = TimeLimitExceeded if failure.type == TimeLimitExceeded.__name__ else WorkerLostError
+    error = kind(failure.message)
     info = ExceptionInfo(error, None, internal=True)
     id, args, kwargs = request.id, request.args, request.kwargs
     mark = current_request.set(request)

@@ -84,7 +84,7 @@ class Office:
         if manifest.events:
             self._reporter.enable()
         if self._facts["autoscale"] is not None and self._scaler is None:
-            self._scaler = Autoscaler(*self._facts["autoscale"])
+            self.autoscale(*self._facts["autoscale"])
         if manifest.controlled and self._panel is None:
             self._panel = Panel(self, self._ringer, self._clock)
 
@@ -158,9 +158,7 @@ class Office:
         self.totals[lease.task] += 1
         self._ended.add(lease.seq)
         if self._reporter.on:
-            self._rows += self._reporter.settled(
-                [outcome], {outcome.seq: lease}, self._clock.now()
-            )
+            self._rows += self._reporter.settled([outcome], {outcome.seq: lease}, self._clock.now())
 
     def news(self, started: Sequence[tuple[float, int, int, int]]) -> Sequence[EventRow]:
         """Return the events to write with the next commit; ``started`` are jobs seen running."""
@@ -265,7 +263,8 @@ class Office:
 
     def autoscale(self, most: int, least: int) -> None:
         """Keep to this range from now on."""
-        self._scaler = Autoscaler(most, least)
+        keep_alive = self._facts["autoscale_keepalive"]
+        self._scaler = Autoscaler(most, least, keep_alive=keep_alive)
         self._scale_at = 0.0
 
     def restart_pool(self, *, reload: bool) -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from litequeue.worker.answers import complete
 from litequeue.worker.showing import stamps_of
 from litequeue.worker.worker_view import Desk, Refused
 
@@ -51,8 +52,8 @@ def revoke_by_stamped_headers(
     if not terminate:
         return ok(f"headers {_said(headers)} flagged as revoked, but not terminated")
     found: dict[str, list[str]] = {}
-    for run in desk.worker.runs():
-        stamps = stamps_of(run.lease.options)
+    for lease in complete(desk.worker, [run.lease for run in desk.worker.runs()]):
+        stamps = stamps_of(lease.options)
         for header, values in headers.items():
             carried = stamps.get(header, frozenset()).intersection(_list(values))
             found.setdefault(header, []).extend(sorted(carried))
@@ -142,12 +143,14 @@ def _resize(desk: Desk, n: int, sign: int, command: str) -> None:
     pool = desk.worker.pool
     if pool.autoscale is not None:
         raise Refused(f"{command} is not supported with autoscale. Adjust autoscale range instead.")
-    if "grow" not in pool.honours:
+    if "concurrency" not in pool.honours:
         raise Refused(f"the pool {pool.name} cannot change its size")
     if type(n) is not int or n < 1:
         raise Refused(f"{command} takes a number above 0, not {n!r}")
-    if pool.concurrency + sign * n < 1:
-        raise Refused(f"the pool runs {pool.concurrency} at once, and 1 is the least")
+    if not 1 <= pool.concurrency + sign * n <= (pool.most or math.inf):
+        raise Refused(
+            f"the pool runs {pool.concurrency} at once, and may run 1 to {pool.most or 'any'}"
+        )
     desk.worker.resize_pool(sign * n)
 
 

@@ -16,6 +16,7 @@ from litequeue import states
 from litequeue.events.rows import IDENTITY, moment, row, shown_arguments, shown_exception
 from litequeue.job import Failure, Lease, Outcome
 from litequeue.store.events import EventRow as Row
+from litequeue.store.leases import Lost
 
 HEARTBEAT: Final = 2.0
 """Seconds between two heartbeats of a worker (Celery's)."""
@@ -132,17 +133,27 @@ class Reporter:
             rows.extend(self._verdict(lease, outcome, now))
         return rows
 
-    def failed(self, leases: Iterable[Lease], failure: Failure, now: float) -> Sequence[Row]:
-        """Report jobs that were failed without an outcome of a child's."""
-        if not self._wanted:
-            return NO_ROWS
-        return self._all(leases, "task-failed", now, **_error(failure))
+    def died(
+        self, lost: Iterable[Lost], ended: Iterable[Lease], now: float, *, signum: str | None = None
+    ) -> Sequence[Row]:
+        """Report attempts that died with their process; those of ``ended`` jobs were the last.
 
-    def lost(self, leases: Iterable[Lease], failure: Failure, now: float) -> Sequence[Row]:
-        """Report attempts that died with their process; the jobs run again."""
+        ``signum`` is the signal by which the job was to be terminated.
+        """
         if not self._wanted:
             return NO_ROWS
-        return self._all(leases, "task-retried", now, **_error(failure))
+        last = {lease.seq for lease in ended}
+        rows: list[Row] = []
+        for item in lost:
+            unnamed = Failure("WorkerLostError", item.reason)
+            state, failure = item.verdict or (states.FAILURE, unnamed)
+            if item.lease.seq not in last:
+                rows += self._all([item.lease], "task-retried", now, **_error(failure))
+            elif state == states.REVOKED:
+                rows += self.revoked([item.lease], now, terminated=True, signum=signum)
+            else:
+                rows += self._all([item.lease], "task-failed", now, **_error(failure))
+        return rows
 
     def revoked(
         self,

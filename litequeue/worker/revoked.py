@@ -116,7 +116,7 @@ def outcome_of(lease: Lease) -> Outcome:
 
 
 def number_of(name: str | None) -> int:
-    """Return the number of a signal, SIGTERM for none and for one that this system does not have."""
+    """Return the number of a signal, SIGTERM for none and for one that there is not here."""
     try:
         return signal.Signals[name or "SIGTERM"].value
     except KeyError:

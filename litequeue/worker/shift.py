@@ -20,7 +20,7 @@ from litequeue import signals
 from litequeue.app import LiteQueue
 from litequeue.clock import Clock
 from litequeue.context import working_for
-from litequeue.exceptions import LiteQueueError
+from litequeue.exceptions import StoreError
 from litequeue.facts import AppFacts
 from litequeue.locks import HeldLock
 from litequeue.store.workers import Identity
@@ -45,7 +45,7 @@ HEALTHY: Final = 1.0
 LONGEST_PAUSE: Final = 10.0
 
 
-class ShiftFailed(LiteQueueError):
+class ShiftFailed(StoreError):
     """The worker in this program cannot go on; its log says why."""
 
 
@@ -207,7 +207,9 @@ class Shift:
         plan, ties = self._plan, (link, self._channel, self._slots, self._limits)
         with self._using(), contextlib.closing(link):
             try:
-                Consumer(plan.options, *ties, self._clock).run()
+                consumer = Consumer(plan.options, *ties, self._clock)
+                with contextlib.closing(consumer.ringer):
+                    consumer.run()
             except Exception:
                 logger.exception("the consumer failed")
 
@@ -285,5 +287,8 @@ class Shift:
         if self._pool.ident is not None and not self.gave_back:
             self._pool.join(FAREWELL)
         self._lock.close()
-        remove_files(self._plan.identity)
+        if self._drained:
+            remove_files(self._plan.identity)
+        else:  # the lock stays, and is free: that tells the next worker whose leases to take
+            self._slots.unlink()
         signals.worker_shutdown.send(sender=self)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from litequeue.job import Lease
-from litequeue.store.upcoming import Upcoming
+from litequeue.store.shown import Upcoming
 
 MASK: Final = "********"
 LONGEST_ARGUMENTS: Final = 4096

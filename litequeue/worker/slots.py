@@ -184,13 +184,17 @@ class Slots:
             at = self._ring(index) + token * _TOKEN.size
             _TOKEN.pack_into(self._memory, at, *_TOKEN.unpack_from(self._memory, at))
 
+    def vacate(self, index: int) -> None:
+        """Take note that a child is dead; what it ran stays to be seen."""
+        _CHILD.pack_into(self._memory, _SIZE * (index + 1), 0, 0, Stage.STARTING)
+
     def child(self, index: int) -> tuple[int, int]:
         """Return (pid, start time) of the child, pid 0 for none."""
         pid, start_time, _ = _CHILD.unpack_from(self._memory, _SIZE * (index + 1))
         return pid, start_time
 
     def all_children(self) -> list[tuple[int, int]]:
-        """Return (pid, start time) of every child that there was."""
+        """Return (pid, start time) of every child that has not been buried."""
         found = (self.child(index) for index in range(self.children))
         return [child for child in found if child[0]]
 

@@ -1,4 +1,4 @@
-"""Time limits, and jobs that are to be terminated: noticed by looking at the lines, not by messages.
+"""Time limits, and jobs to be terminated: noticed by looking at the lines, not by messages.
 
 A child writes the moments of its job's limits beside what it runs.  Whoever enforces them says when
 he will look again, so that only a child with an earlier limit has to wake him.  In pools of one job

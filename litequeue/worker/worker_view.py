@@ -15,13 +15,15 @@ from litequeue.store import Database
 class PoolState:
     """The pool as the supervisor last told of it.  Limits are seconds and KiB, None for none.
 
-    ``honours`` is the pool class's own, ``autoscale`` (max, min).
+    ``honours`` is the pool class's own, ``autoscale`` (max, min).  ``most`` is how many jobs there
+    is room for at once.
     """
 
     name: str
     concurrency: int
     pids: Sequence[int]
     honours: frozenset[str]
+    most: int | None = None
     soft_time_limit: float | None = None
     time_limit: float | None = None
     max_tasks_per_child: int | None = None
@@ -121,7 +123,7 @@ class WorkerView(Protocol):
         """Have the supervisor keep to this range from now on."""
 
     def restart_pool(self, *, reload: bool) -> None:
-        """Have the supervisor replace the children; with ``reload`` all of the worker, as HUP does."""
+        """Replace the children; with ``reload`` all processes of the worker, as HUP does."""
 
     def shut_down(self) -> None:
         """Have the supervisor stop warmly, as on TERM."""

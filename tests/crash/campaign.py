@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from litequeue.worker.slots import Stage
 from tests.conftest import wait_until
 from tests.crash import checker
 from tests.crash.checker import Attempt, Kill, Sent
@@ -303,7 +304,9 @@ class Campaign:
 
 def _is_up(worker: Worker) -> bool:
     try:
-        return worker.slots.count > 0 and all(map(worker.slots.listens, range(worker.slots.count)))
+        slots = worker.slots
+        serving = [slots.stage(index) is Stage.SERVING for index in range(slots.children)]
+        return 0 < slots.count <= sum(serving)
     except (OSError, StopIteration):
         return False
 

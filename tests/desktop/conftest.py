@@ -48,17 +48,22 @@ class Window:
 
     def is_up(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
-        return bool(self.screen.windows_of(self.process.pid)) and self.tap.exists()
+        return self.tap.exists() and bool(self.look()["id"])
+
+    @property
+    def frame(self) -> Any:
+        """The window, as the screen knows it."""
+        return self.screen.outermost(self.look()["id"])
 
     def press(self, name: str) -> None:
         """Click on a button, once it can be pressed."""
         place = wait_until(lambda: self.look()["buttons"][name])
-        self.screen.raise_window(self.process.pid)
+        self.screen.bring_to_front(self.frame)
         self.screen.click(*place)
 
     def close(self) -> int:
         """Close the window as a person does; return how the program ended."""
-        self.screen.close_window(self.process.pid)
+        self.screen.close_window(self.frame)
         return self.process.wait(15)
 
     def kill(self) -> None:
@@ -91,13 +96,6 @@ class Desk:
         window = Window(self, command, tap)
         self.windows.append(window)
         wait_until(window.is_up, 20.0)
-        return window
-
-    def run(self, command: list[str]) -> Window:
-        """Start any other program that shows a window."""
-        window = Window(self, command, self.folder / f"window-{len(self.windows)}.tap")
-        self.windows.append(window)
-        wait_until(lambda: self.screen.windows_of(window.process.pid), 20.0)
         return window
 
 

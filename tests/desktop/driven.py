@@ -43,6 +43,7 @@ class Tap:
     def answer(self) -> dict[str, Any]:
         still, self.stood_still = self.stood_still, 0.0
         return {
+            "id": self.id(),
             "stood_still": still,
             "shares": self.shares,
             "working": self.window.worker.is_working,
@@ -50,6 +51,9 @@ class Tap:
             "files": self.files(),
             "buttons": {name: self.button(name) for name in ("start", "cancel")},
         }
+
+    def id(self) -> int:
+        """Return the number of the window, or of one in it; 0 while it is not shown."""
 
     def share(self) -> float: ...
     def status(self) -> str: ...
@@ -62,6 +66,10 @@ class TkTap(Tap):
     def beat(self) -> None:
         super().beat()
         self.window.root.after(int(BEAT * 1000), self.beat)
+
+    def id(self) -> int:
+        root = self.window.root
+        return int(root.winfo_id()) if root.winfo_viewable() else 0
 
     def share(self) -> float:
         return float(self.window.bar["value"])
@@ -89,6 +97,9 @@ class QtTap(Tap):
         self.timer = QTimer(interval=int(BEAT * 1000))
         self.timer.timeout.connect(self.beat)
         self.timer.start()
+
+    def id(self) -> int:
+        return int(self.window.winId()) if self.window.isVisible() else 0
 
     def share(self) -> float:
         return max(0.0, self.window.bar.value() / 1000)

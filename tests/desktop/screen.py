@@ -28,16 +28,20 @@ class Screen:
         self.display: Any = Display(name)
         self.root: Any = self.display.screen().root
 
-    def windows_of(self, pid: int) -> list[Any]:
-        """Return the windows that a process shows, as a window manager would find them."""
-        owner = self.display.intern_atom("_NET_WM_PID")
-        found = []
+    def window(self, title: str) -> Any:
+        """Return the window of this title, None while there is none."""
         for window in self.root.query_tree().children:
-            inside = [window, *window.query_tree().children]
-            owners = [each.get_full_property(owner, 0) for each in inside]
-            if any(each is not None and each.value[0] == pid for each in owners):
-                found.append(window)
-        return found
+            for each in (window, *window.query_tree().children):
+                if each.get_wm_name() == title:
+                    return window
+        return None
+
+    def outermost(self, id: int) -> Any:
+        """Return the window of the screen in which the window ``id`` lies."""
+        window = self.display.create_resource_object("window", id)
+        while (parent := window.query_tree().parent) != self.root:
+            window = parent
+        return window
 
     def click(self, x: int, y: int) -> None:
         from Xlib import X
@@ -48,33 +52,28 @@ class Screen:
             xtest.fake_input(self.display, event, 1)
         self.display.sync()
 
-    def raise_window(self, pid: int) -> None:
-        """Bring a window to the front."""
+    def bring_to_front(self, window: Any) -> None:
         from Xlib import X
 
-        for window in self.windows_of(pid):
-            window.configure(stack_mode=X.Above)
+        window.configure(stack_mode=X.Above)
         self.display.sync()
 
-    def close_window(self, pid: int) -> None:
+    def close_window(self, window: Any) -> None:
         """Press the cross in the title bar, which is the window manager's to tell."""
         from Xlib import X
         from Xlib.protocol import event
 
         protocols, delete = map(self.display.intern_atom, ("WM_PROTOCOLS", "WM_DELETE_WINDOW"))
-        for window in self.windows_of(pid):
-            for each in (window, *window.query_tree().children):
-                if each.get_wm_protocols() and delete in each.get_wm_protocols():
-                    data = (32, [delete, X.CurrentTime, 0, 0, 0])
-                    message = event.ClientMessage(window=each, client_type=protocols, data=data)
-                    each.send_event(message)
+        for each in (window, *window.query_tree().children):
+            if delete in each.get_wm_protocols():
+                data = (32, [delete, X.CurrentTime, 0, 0, 0])
+                each.send_event(event.ClientMessage(window=each, client_type=protocols, data=data))
         self.display.sync()
 
-    def picture(self, pid: int) -> Image.Image:
-        """Return what the window of a process looks like."""
+    def picture(self, window: Any) -> Image.Image:
+        """Return what a window looks like."""
         from Xlib import X
 
-        (window,) = self.windows_of(pid)
         place = window.get_geometry()
         area = place.x, place.y, place.width, place.height
         image = self.root.get_image(*area, X.ZPixmap, 0xFFFFFFFF)

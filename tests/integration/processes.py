@@ -91,7 +91,7 @@ class Worker:
 
     @property
     def slots(self) -> Slots:
-        if self._slots is None:
+        if self._slots is None or not self._slots.lines:  # laid out when the app is known
             self._slots = Slots(self._slots_path())
         return self._slots
 
@@ -101,13 +101,13 @@ class Worker:
 
     def children(self) -> list[int]:
         """Return the processes of the pool."""
-        pids = (self.slots.child(index)[0] for index in range(self.slots.count))
+        pids = (self.slots.child(index)[0] for index in range(self.slots.children))
         return [pid for pid in pids if pid]
 
     def running(self) -> list[int]:
         """Return the processes of the pool that are running a job."""
         slots = self.slots
-        return [slots.child(i)[0] for i in range(slots.count) if slots.running(i) is not None]
+        return [slots.child(i)[0] for i in range(slots.lines) if slots.running(i) is not None]
 
     def find_consumer(self) -> int:
         """Return the process that has the file open, 0 while there is none."""

@@ -11,10 +11,11 @@ from typing import Any
 import click
 import pytest
 
-from litequeue.cli import output
+from litequeue.cli import control, output
+from litequeue.clock import SYSTEM
 from litequeue.facts import AppFacts, TaskFacts
 from litequeue.job import Failure, Outcome
-from litequeue.store import Database, registry, results
+from litequeue.store import Database, registry, results, revocations
 from tests.store.steps import put, step
 from tests.unit.cli.conftest import Cli, cli
 
@@ -152,9 +153,10 @@ def test_show_in_json(cli: Cli, database: Database) -> None:
             "type": "ValueError",
             "message": HOSTILE,
             "traceback": f"Traceback:\n  {HOSTILE}\nValueError",
+            "evidence": None,
         }
     ]
-    assert (job["children"], job["children_count"]) == ([], 0)
+    assert (job["logs"], job["children"], job["children_count"]) == ([], [], 0)
 
 
 def test_arguments_that_are_no_json_are_shown_as_they_are(cli: Cli, database: Database) -> None:
@@ -184,10 +186,12 @@ def test_an_id_that_is_not_clear_is_exit_5(cli: Cli, database: Database) -> None
 def test_queues_are_listed(cli: Cli, database: Database) -> None:
     first, second = document(cli, "queues", database.path)["queues"]
     assert first.pop("oldest_wait") > 0
-    assert first == {"name": "default", "waiting": 3, "scheduled": 0, "parked": 0, "running": 0}
+    assert first == {
+        "name": "default", "waiting": 3, "scheduled": 0, "parked": 0, "running": 0, "paused": None,
+    }  # fmt: skip
     assert second == {
         "name": "mail", "waiting": 0, "scheduled": 1, "parked": 0, "running": 0,
-        "oldest_wait": None,
+        "oldest_wait": None, "paused": None,
     }  # fmt: skip
     lines = cli("queues", database.path).out.splitlines()
     assert lines[2].split() == ["mail", "0", "1", "0", "0"]
@@ -369,6 +373,7 @@ def test_jobs_are_revoked_by_their_ids(cli: Cli, database: Database) -> None:
     found = document(cli, "revoke", database.path, "ready-0001", "later-0001")
     assert found == {
         "matched": 2, "changed": 2, "dry_run": False, "ids": ["ready-0001", "later-0001"],
+        "running": [],
     }  # fmt: skip
     assert state_of(database, "ready-0001") == "REVOKED"
     done = cli("revoke", database.path, "ready-0001", "ready-0002")
@@ -381,11 +386,198 @@ def test_nothing_is_changed_when_one_id_is_not_clear(cli: Cli, database: Databas
     assert state_of(database, "ready-0001") == "PENDING"
 
 
-def test_a_running_job_is_not_revoked(cli: Cli, database: Database) -> None:
+def standing(database: Database) -> list[tuple[str | None, str, bool, str | None]]:
+    """Return what stands: header, value, whether to terminate, the signal."""
+    found = revocations.load(database, 0, SYSTEM.now())
+    return [(each.header, each.value, each.terminate, each.signal) for each in found]
+
+
+def test_a_running_job_is_not_run_again(cli: Cli, database: Database) -> None:
     lease = step(database, limit=9, tasks=frozenset(["tasks.add"])).leases[0]
     done = cli("revoke", database.path, lease.id)
-    assert done.code == 1
-    assert done.sentence == f"job {lease.id} is running; what has started cannot be revoked"
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"{lease.id} is running; it will not run again (--terminate ends it)\n"
+    assert standing(database) == [(None, lease.id, False, None)]
+    done = cli("revoke", database.path, lease.id, "--terminate", "--dry-run")
+    assert done.out == f"would revoke {lease.id} (tasks.add, RECEIVED)\n"
+    done = cli("revoke", database.path, lease.id, "--terminate")
+    assert done.out == f"{lease.id} is running; SIGTERM ends it\n"
+    assert standing(database) == [(None, lease.id, True, "SIGTERM")]
+    found = document(cli, "revoke", database.path, lease.id, "--terminate", "--signal", "int")
+    assert (found["changed"], found["running"]) == (0, [lease.id])
+    assert standing(database) == [(None, lease.id, True, "SIGINT")]
+
+
+@pytest.mark.parametrize(
+    ("filters", "running"),
+    [
+        (["--all"], {"ready-0001", "ready-0002"}),
+        (["--task", "tasks.*"], {"ready-0001", "ready-0002"}),
+        (["--state", "running"], {"ready-0001", "ready-0002"}),
+        (["--state", "received"], {"ready-0001", "ready-0002"}),
+        (["--state", "waiting"], set()),
+        (["-Q", "mail"], set()),
+    ],
+)
+def test_running_jobs_are_ended_by_filter(
+    cli: Cli, database: Database, filters: list[str], running: set[str]
+) -> None:
+    step(database, limit=9, tasks=frozenset(["tasks.add"]))
+    dry = cli("revoke", database.path, *filters, "--terminate", "--dry-run")
+    assert (f"{len(running)} running" in dry.out) is bool(running)
+    assert standing(database) == []
+    done = cli("revoke", database.path, *filters, "--terminate", "--yes")
+    assert done.code == 0
+    assert {value for _, value, terminate, _ in standing(database) if terminate} == running
+
+
+def test_what_starts_while_people_are_asked_is_ended_too(
+    cli: Cli, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def confirm(question: str, *, err: bool) -> bool:
+        step(database, limit=9, tasks=frozenset(["tasks.add"]))
+        return True
+
+    monkeypatch.setattr(click, "confirm", confirm)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("litequeue.cli.changes.is_terminal", lambda stream: True)
+    done = cli("revoke", database.path, "--task", "tasks.add", "--terminate")
+    assert done.out.endswith("2 jobs revoked\n")
+    assert {value for _, value, terminate, _ in standing(database) if terminate} == {
+        "ready-0001",
+        "ready-0002",
+    }
+
+
+def test_jobs_are_revoked_by_their_stamps(cli: Cli, database: Database) -> None:
+    put(database, "a", "b", options='{"stamps": {"order": ["7"]}}', task="tasks.mail", eta=4e9)
+    put(database, "c", options='{"stamps": {"order": "7"}}', task="tasks.late", now=NOW + 30)
+    step(database, limit=9, tasks=frozenset(["tasks.late"]))
+    asked = cli("revoke", database.path, "--stamp", "order=7")
+    assert asked.code == 2
+    assert asked.sentence == (
+        "this would revoke all jobs with the stamp order=7, now and later: add --yes to do it "
+        "(nobody is here to be asked); see `litequeue --help`"
+    )
+    done = cli("revoke", database.path, "--stamp", "order=7", "--stamp", "order=8", "--yes")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "2 jobs revoked",
+        "c is running; it will not run again (--terminate ends it)",
+    ]
+    assert {(header, value) for header, value, _, _ in standing(database)} == {
+        ("order", "7"),
+        ("order", "8"),
+    }
+    found = document(cli, "revoke", database.path, "--stamp", "order=7", "--terminate", "--yes")
+    assert found == {"changed": 0, "ids": [], "running": ["c"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--stamp", "order", "--yes"], "'order' is no stamp; write KEY=VALUE"),
+        (["--stamp", "a=b", "--all"], "--stamp goes with no id, filter or --dry-run"),
+        (["--stamp", "a=b", "--dry-run"], "--stamp goes with no id, filter or --dry-run"),
+        (["--stamp", "a=b", "--task", "t"], "--stamp goes with no id, filter or --dry-run"),
+        (["--stamp", "a=b", "an-id"], "--stamp goes with no id, filter or --dry-run"),
+        (["an-id", "--signal", "KILL"], "add --terminate"),
+        (["an-id", "--terminate", "--signal", "NAL"], "'NAL' is no signal"),
+    ],
+)
+def test_a_revocation_that_makes_no_sense(
+    cli: Cli, database: Database, arguments: list[str], words: str
+) -> None:
+    done = cli("revoke", database.path, *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert words in done.sentence
+    assert standing(database) == []
+
+
+def test_queues_are_paused_and_resumed(cli: Cli, database: Database) -> None:
+    done = cli("pause", database.path, "mail,default")
+    assert (done.code, done.out, done.err) == (0, "mail paused\ndefault paused\n", "")
+    assert step(database, limit=9, tasks=frozenset(["tasks.add"])).leases == []
+    again = cli("pause", database.path, "mail", "new")
+    assert (again.code, again.out) == (0, "new paused\n")
+    assert again.err.splitlines() == [
+        "litequeue: no job was ever sent to the queue 'new'; it is paused all the same",
+        "litequeue: the queue 'mail' is paused already",
+    ]
+    found = document(cli, "queues", database.path)["queues"]
+    assert all(queue["paused"].endswith("Z") for queue in found)
+    assert [queue["name"] for queue in found] == ["default", "mail", "new"]
+    assert document(cli, "resume", database.path, "default", "new") == {
+        "queues": ["default", "new"],
+        "changed": ["default", "new"],
+    }
+    assert len(step(database, limit=9, tasks=frozenset(["tasks.add"])).leases) == 2
+    done = cli("resume", database.path, "default")
+    assert (done.code, done.sentence) == (0, "the queue 'default' is not paused")
+    done = cli("resume", database.path, "mail", "mial")
+    assert done.code == 5
+    assert document(cli, "queues", database.path)["queues"][1]["paused"]
+
+
+class TestControl:
+    @pytest.mark.parametrize("command", ["inspect", "control"])
+    def test_without_a_worker_it_is_exit_69(
+        self, cli: Cli, database: Database, command: str
+    ) -> None:
+        method = {"inspect": "ping", "control": "shutdown"}[command]
+        done = cli(command, database.path, method, "-t", "60")
+        assert (done.code, done.out) == (69, "")
+        assert done.sentence.startswith("no worker answered; no worker is alive; start one")
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ("inspect J pnig", "no method 'pnig' (did you mean 'ping'?)"),
+            ("inspect J shutdown", "say `litequeue control J shutdown`"),
+            ("control J ping", "say `litequeue inspect J ping`"),
+            ("control J time_limit t", "`litequeue control J time_limit TASK_NAME SOFT [HARD]`"),
+            ("control J time_limit t fast", "`litequeue control J time_limit TASK_NAME SOFT"),
+            ("control J pool_grow 1 2", "`litequeue control J pool_grow [N]`"),
+            ("control J terminate KILL", "`litequeue control J terminate SIGNAL TASK_ID...`"),
+            ("control J revoke_by_stamped_headers a", "is typed as"),
+            ("control J pool_restart maybe", "`litequeue control J pool_restart [RELOAD]`"),
+            ("inspect J query_task", "`litequeue inspect J query_task ID...`"),
+            ("control J terminate NAL an-id", "'NAL' is no signal"),
+        ],
+    )
+    def test_mistakes_are_exit_2(
+        self, cli: Cli, database: Database, arguments: str, words: str
+    ) -> None:
+        typed = [database.path if word == "J" else word for word in arguments.split()]
+        done = cli(*typed)
+        assert (done.code, done.out) == (2, "")
+        assert words.replace(" J ", f" {database.path} ") in done.sentence
+
+    def test_revoking_needs_no_worker_but_its_answer_does(
+        self, cli: Cli, database: Database
+    ) -> None:
+        assert cli("control", database.path, "terminate", "KILL", "later-0001").code == 69
+        assert state_of(database, "later-0001") == "REVOKED"
+        stamp = cli("control", database.path, "revoke_by_stamped_headers", "a=1", "a=2")
+        assert stamp.code == 69
+        assert {(header, value) for header, value, _, _ in standing(database)} == {
+            ("a", "1"),
+            ("a", "2"),
+        }
+
+    def test_an_absent_file_stays_absent(self, cli: Cli, tmp_path: Path) -> None:
+        for command in ("inspect no.sqlite ping", "control no.sqlite shutdown",
+                        "pause no.sqlite mail", "resume no.sqlite mail"):  # fmt: skip
+            assert cli(*command.split()).code == 3
+        assert not (tmp_path / "no.sqlite").exists()
+
+    def test_the_help_lists_the_methods(self, cli: Cli) -> None:
+        text = cli("inspect", "--help").out
+        for name, method in control.INSPECT.items():
+            assert f"  {name} {method.usage}".rstrip() in text
+        text = cli("control", "--help").out
+        for name, method in control.CONTROL.items():
+            assert f"  {name} {method.usage}".rstrip() in text
 
 
 @pytest.mark.parametrize("command", ["retry --all", "revoke --task *", "purge"])

@@ -159,7 +159,7 @@ def test_what_worker_init_leaves_open_is_not_copied_by_a_fork(site: Site, what: 
     assert not has_open(worker.supervisor, site.path), "closed before any fork"
     (child,) = worker.children()
     command = Path(f"/proc/{child}/cmdline").read_bytes()
-    assert (b"litequeue.worker.pools.child" in command) is (what == "thread"), worker.said()
+    assert (b"litequeue.worker.child" in command) is (what == "thread"), worker.said()
     assert ("children are started as new programs" in worker.said()) is (what == "thread")
     if what == "thread":
         assert "thread left-over" in worker.said()

@@ -144,7 +144,7 @@ def test_children_are_made_by_either_method(site: Site, method: str) -> None:
 def programs(pids: list[int]) -> set[str]:
     """Tell which processes were started as programs of their own."""
     lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
-    return {"spawned" if b"pools.child" in line else "forked" for line in lines}
+    return {"spawned" if b"worker.child" in line else "forked" for line in lines}
 
 
 def test_a_child_may_take_as_long_to_start_as_the_worker_did(site: Site) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from litequeue.exceptions import DuplicateJob
 from litequeue.job import Failure, Job, Lease, Outcome
-from litequeue.store import Database, jobs, leases, maintenance, results
+from litequeue.store import Database, jobs, leases, maintenance, queues, results, revocations
 from litequeue.store import claim as claims
 from litequeue.store.claim import Claim
 from litequeue.store.leases import Lost
@@ -33,6 +34,16 @@ EARLY = frozenset({"early"})
 MOST_DEATHS = 2
 WAITING = ("scheduled", "ready", "parked")
 
+CHOICES: list[tuple[dict[str, Any], Callable[[str], int]]] = [
+    ({}, lambda queue: 0),
+    ({"queues": '["q0"]'}, lambda queue: 0 if queue == "q0" else -1),
+    ({"queues": '["q?", "x"]'}, lambda queue: 0 if queue[0] == "q" else -1),
+    ({"excluded": '["q1"]'}, lambda queue: -1 if queue == "q1" else 0),
+    ({"excluded": '["moved*", "q0"]'}, lambda queue: 0 if queue == "q1" else -1),
+    ({"in_order": ('["q1"]', '["q0", "q1"]')}, lambda queue: ["q1", "q0"].index(queue)
+     if queue[0] == "q" else -1),
+]  # fmt: skip
+"""Which queues a worker wants, and the model's word on one of them: its place, -1 for never."""
 OFFSETS = st.sampled_from([None, None, -1.0, 0.0, 1.0, 5.0])
 PRIORITIES = st.sampled_from([0, 0, 1, -1])
 TASKS = st.sampled_from(["t", "t", "t", "early", "u"])
@@ -64,6 +75,7 @@ class Expected:
     reasons: dict[str, str] = field(default_factory=dict)
     finished: float | None = None
     keep_until: float = 0.0
+    logs: dict[int, str] = field(default_factory=dict)
 
     def visible(self) -> tuple[Any, ...]:
         return (
@@ -124,6 +136,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.jobs: list[Expected] = []
         self.held: list[Held] = []
         self.numbers = 0
+        self.paused: set[str] = set()
+        self.revoked: set[str] = set()
         self.eyes = sqlite3.connect(self.path, isolation_level=None)
 
     def teardown(self) -> None:
@@ -201,6 +215,27 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(owner=st.integers(1, 2), limit=st.integers(1, 3), tasks=st.sampled_from([0, 0, 1]))
     def claim(self, owner: int, limit: int, tasks: int) -> None:
         self._claim(owner, limit, EVERYTHING if tasks else KNOWN)
+
+    @rule(limit=st.integers(1, 3), choice=st.integers(0, len(CHOICES) - 1), parked=st.booleans())
+    def claim_from(self, limit: int, choice: int, parked: bool) -> None:
+        self._claim(1, limit, EVERYTHING, parked=parked, choice=choice)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data(), then=st.booleans())
+    def pause(self, data: st.DataObject, then: bool) -> None:
+        queue = data.draw(st.sampled_from(sorted({job.queue for job in self.jobs})))
+        assert queues.pause(self.database, queue, self.now) is (queue not in self.paused)
+        self.paused.add(queue)
+        assert queues.paused(self.database) == sorted(self.paused)
+        if then:
+            self._claim(1, 9, EVERYTHING, parked=True)
+
+    @precondition(lambda self: self.paused)
+    @rule(data=st.data())
+    def resume(self, data: st.DataObject) -> None:
+        queue = data.draw(st.sampled_from(sorted(self.paused)))
+        assert queues.resume(self.database, queue)
+        self.paused.remove(queue)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), count=st.integers(1, 3), limit=st.integers(0, 2))
@@ -298,8 +333,57 @@ class QueueMachine(RuleBasedStateMachine):
         expected = data.draw(st.sampled_from(self.jobs))
         waits = expected.phase in WAITING
         assert jobs.revoke(self.database, expected.id, now=self.now, keep=KEEP) is waits
-        if waits:
+        self._expect_revoked(expected)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def revoke_many(self, data: st.DataObject) -> None:
+        some = data.draw(st.lists(st.sampled_from(self.jobs), max_size=3, unique_by=id))
+        ids = [job.id for job in some]
+        waiting = {job.id for job in some if job.phase in WAITING}
+        running = {job.id for job in some if job.phase == "leased"}
+        done = revocations.revoke(self.database, [*ids, "nobody"], now=self.now, keep=KEEP)
+        assert (set(done.ended), set(done.stands)) == (waiting, running | {"nobody"})
+        for expected in some:
+            self._expect_revoked(expected)
+
+    def _expect_revoked(self, expected: Expected) -> None:
+        if expected.phase in WAITING:
             expected.end("REVOKED", self.now)
+        elif expected.phase == "leased":
+            self.revoked.add(expected.id)
+
+    @precondition(lambda self: self._alive())
+    @rule(data=st.data(), ends=st.sampled_from(["retry", "released", "fails", "reaped"]))
+    def a_job_is_revoked_while_it_runs(self, data: st.DataObject, ends: str) -> None:
+        """It never begins again, unless somebody has it run anew."""
+        held = data.draw(st.sampled_from(self._alive()))
+        assert not jobs.revoke(self.database, held.expected.id, now=self.now, keep=KEEP)
+        self._expect_revoked(held.expected)
+        if ends == "retry":
+            self._settle([(held, self._report(held, 4))], 0)
+        elif ends == "released":
+            self._release([held])
+        elif ends == "reaped":
+            self._reap([held], ran=True)
+        else:
+            self._settle([(held, self._report(held, 1))], 0)
+            self._rerun(held.expected)
+        self._claim(1, 9, EVERYTHING)
+
+    @precondition(lambda self: self._alive())
+    @rule(data=st.data(), ran=st.booleans())
+    def a_job_is_ended_by_force(self, data: st.DataObject, ran: bool) -> None:
+        held = data.draw(st.sampled_from(self._alive()))
+        if ran:
+            self._tell(held, "PROGRESS")
+        verdict = "REVOKED", Failure("TaskRevokedError", "terminated")
+        item = Lost(lease=held.lease, ran=ran, reason="died", verdict=verdict)
+        assert leases.reap(
+            self.database, [item], now=self.now, keep=KEEP, max_deliveries=MOST_DEATHS
+        ) == [held.lease]
+        held.alive, held.expected.result = False, None
+        held.expected.end("REVOKED", self.now, "terminated")
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())
@@ -324,10 +408,15 @@ class QueueMachine(RuleBasedStateMachine):
         assert jobs.rerun(self.database, expected.id) is ended
         if ended:
             expected.begin_anew()
+            self.revoked.discard(expected.id)
 
     @rule(limit=st.integers(1, 3), tasks=st.sampled_from([KNOWN, EVERYTHING]))
     def take_parked(self, limit: int, tasks: frozenset[str]) -> None:
-        parked = [job for job in self.jobs if job.phase == "parked" and job.task in tasks]
+        parked = [
+            job
+            for job in self.jobs
+            if job.phase == "parked" and job.task in tasks and job.queue not in self.paused
+        ]
         assert claims.has_parked(self.database, tasks) is bool(parked)
         self._claim(1, limit, tasks, parked=True)
 
@@ -368,6 +457,10 @@ class QueueMachine(RuleBasedStateMachine):
     def the_file_is_as_the_model(self) -> None:
         rows = self.eyes.execute(STATES).fetchall()
         assert {row[0]: row for row in rows} == {job.id: job.visible() for job in self.jobs}
+        logs = self.eyes.execute("SELECT id, attempt, text FROM litequeue_logs").fetchall()
+        assert sorted(logs) == sorted(
+            (job.id, claim, text) for job in self.jobs for claim, text in job.logs.items()
+        )
 
     @invariant()
     def readers_see_the_same(self) -> None:
@@ -414,28 +507,42 @@ class QueueMachine(RuleBasedStateMachine):
         return jobs.settle_and_claim(self.database, now=self.now, keep=KEEP, **more)
 
     def _claim(
-        self, owner: int, limit: int, tasks: frozenset[str], *, parked: bool = False
+        self,
+        owner: int,
+        limit: int,
+        tasks: frozenset[str],
+        *,
+        parked: bool = False,
+        choice: int = 0,
     ) -> claims.Settled:
-        wanted = Claim(owner=owner, limit=limit, tasks=tasks, parked=parked, once=EARLY)
+        chosen, _ = CHOICES[choice]
+        wanted = Claim(
+            owner=owner, limit=limit, tasks=tasks, parked=parked, once=EARLY, loaded=0, **chosen
+        )
         settled = self._step(claim=wanted)
-        self._expect_claim(settled, limit, tasks, parked=parked)
+        self._expect_claim(settled, limit, tasks, parked=parked, choice=choice)
         return settled
 
     def _expect_claim(
-        self, settled: claims.Settled, limit: int, tasks: frozenset[str], *, parked: bool = False
+        self,
+        settled: claims.Settled,
+        limit: int,
+        tasks: frozenset[str],
+        *,
+        parked: bool = False,
+        choice: int = 0,
     ) -> None:
         for job in self.jobs:
             if job.phase == "scheduled" and job.eta is not None and job.eta <= self.now:
                 job.phase = "ready"
-        known = [job for job in self.jobs if job.phase == "parked" and job.task in tasks]
-        taken = sorted(known, key=lambda job: job.task)[:limit] if parked else []
-        ready = [job for job in self.jobs if job.phase == "ready"]
-        taken += sorted(ready, key=lambda job: -job.priority)[: limit - len(taken)]
-        taken.sort(key=lambda job: (-job.priority, self.jobs.index(job)))
-        run, unknown, late = [], [], []
-        for job in taken:
+        run, unknown, late, revoked = [], [], [], []
+        for job in self._expect_taken(limit, tasks, parked=parked, choice=choice):
             job.claims += 1
-            if self._is_late(job):
+            if job.id in self.revoked:
+                job.end("REVOKED", self.now, claims.REVOKED.message)
+                job.result = None
+                revoked.append(job.id)
+            elif self._is_late(job):
                 job.end("REVOKED", self.now, claims.EXPIRED.message)
                 job.result = None
                 late.append(job.id)
@@ -448,12 +555,30 @@ class QueueMachine(RuleBasedStateMachine):
                 run.append(job)
         assert [lease.id for lease in settled.leases] == [job.id for job in run]
         assert [lease.id for lease in settled.parked] == unknown
-        assert settled.ended == late
+        assert settled.ended == revoked + late
+        assert (len(settled.revoked), len(settled.expired)) == (len(revoked), len(late))
         for lease, job in zip(settled.leases, run, strict=True):
             assert (lease.body, lease.claim) == (job.body, job.claims)
             assert (lease.retries, lease.deaths) == (job.retries, job.deaths)
             assert (lease.once, lease.queue, lease.priority) == (job.once, job.queue, job.priority)
             self.held.append(Held(lease, job))
+
+    def _expect_taken(
+        self, limit: int, tasks: frozenset[str], *, parked: bool, choice: int
+    ) -> list[Expected]:
+        """Return the jobs that a claim has to find, in the order of their leases."""
+        chosen, place = CHOICES[choice]
+
+        def rank(job: Expected) -> tuple[int, int, int]:
+            return place(job.queue), -job.priority, self.jobs.index(job)
+
+        there = [job for job in self.jobs if job.queue not in self.paused and place(job.queue) >= 0]
+        known = [job for job in there if parked and job.phase == "parked" and job.task in tasks]
+        known.sort(key=lambda job: (place(job.queue), job.queue, job.task))
+        first = sorted(known[:limit], key=rank)
+        ready = sorted((job for job in there if job.phase == "ready"), key=rank)
+        taken = first + ready[: limit - len(first)]
+        return taken if "in_order" in chosen else sorted(taken, key=rank)
 
     def _report(self, held: Held, kind: int) -> Outcome:
         """Make an outcome that nobody else would report."""
@@ -461,7 +586,7 @@ class QueueMachine(RuleBasedStateMachine):
         lease, words = held.lease, f"{held.lease.claim}.{held.reports}"
         head = (lease.seq, lease.token, lease.claim)
         if kind == 0:
-            return Outcome(*head, "SUCCESS", f'"{lease.id} {words}"')
+            return Outcome(*head, "SUCCESS", f'"{lease.id} {words}"', log=words)
         if kind == 1:
             return Outcome(*head, "FAILURE", failure=Failure("ValueError", words))
         if kind == 2:
@@ -469,7 +594,7 @@ class QueueMachine(RuleBasedStateMachine):
         if kind == 3:
             return Outcome(*head, "RETRY", body=f'[["{words}"],{{}}]')
         if kind == 4:
-            return Outcome(*head, "RETRY", counted=False)
+            return Outcome(*head, "RETRY", counted=False, log=words)
         if kind == 5:
             self.numbers += 1
             moves = (f"moved-{self.numbers}", lease.priority + 1, self.now + 5)
@@ -479,7 +604,7 @@ class QueueMachine(RuleBasedStateMachine):
     def _settle(self, reports: list[tuple[Held, Outcome]], limit: int) -> None:
         outcomes = [outcome for _, outcome in reports]
         zombies = sorted(held.lease.seq for held, _ in reports if not held.alive)
-        wanted = Claim(owner=1, limit=limit, tasks=KNOWN, once=EARLY) if limit else None
+        wanted = Claim(owner=1, limit=limit, tasks=KNOWN, once=EARLY, loaded=0) if limit else None
         settled = self._step(outcomes=outcomes, claim=wanted)
         assert settled.zombies == zombies
         for held, outcome in reports:
@@ -490,6 +615,8 @@ class QueueMachine(RuleBasedStateMachine):
             self._expect_claim(settled, limit, KNOWN)
 
     def _apply(self, job: Expected, outcome: Outcome) -> None:
+        if outcome.log is not None:
+            job.logs[outcome.claim] = outcome.log
         if outcome.state != "RETRY":
             reason = outcome.failure and outcome.failure.message
             job.end(outcome.state, self.now, reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import fields
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from litequeue.store.leases import Lost
 NOW = 1_700_000_000.0
 KEEP = Keep(success=100.0, failure=1_000.0)
 TASKS = frozenset({"t"})
+_ASKED = {field.name for field in fields(Claim)}
 _numbers = count(1)
 
 
-def job(id: str | None = None, **fields: Any) -> Job:
+def job(id: str | None = None, **more: Any) -> Job:
     values: dict[str, Any] = {"task": "t", "body": "[[],{}]", "queue": "default"}
-    return Job(id or f"job-{next(_numbers):06}", **(values | fields))
+    return Job(id or f"job-{next(_numbers):06}", **(values | more))
 
 
 def put(database: Database, *ids: str, now: float = NOW, **fields: Any) -> None:
@@ -39,18 +41,13 @@ def step(
     now: float = NOW,
     owner: int = 1,
     tasks: frozenset[str] = TASKS,
-    queues: str | None = None,
     **more: Any,
 ) -> Settled:
-    """Settle ``outcomes`` and claim ``limit`` jobs."""
-    parked = more.pop("parked", False)
+    """Settle ``outcomes`` and claim ``limit`` jobs; ``more`` is for either."""
+    asked = {name: more.pop(name) for name in _ASKED & more.keys()}
     if limit:
         enlist(database, owner)
-    claim = (
-        Claim(owner=owner, limit=limit, tasks=tasks, queues=queues, parked=parked)
-        if limit
-        else None
-    )
+    claim = Claim(owner=owner, limit=limit, tasks=tasks, **asked) if limit else None
     return jobs.settle_and_claim(
         database, now=now, keep=KEEP, outcomes=outcomes, claim=claim, **more
     )
@@ -144,6 +141,11 @@ _RULES = {
         SELECT seq FROM litequeue_payload WHERE seq NOT IN (SELECT seq FROM litequeue_job)""",
     "an error without its job": """
         SELECT job FROM litequeue_error WHERE job NOT IN (SELECT seq FROM litequeue_job)""",
+    "a log without its job": """
+        SELECT job FROM litequeue_log WHERE job NOT IN (SELECT seq FROM litequeue_job)""",
+    "a reply without its command": """
+        SELECT command FROM litequeue_reply
+        WHERE command NOT IN (SELECT id FROM litequeue_command)""",
     "a queue that no claim looks into": """
         SELECT id FROM litequeue_job WHERE queue NOT IN (SELECT name FROM litequeue_queue)""",
     "phase and state do not agree": """

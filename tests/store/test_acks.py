@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from litequeue.job import Lease
-from litequeue.store import Database, jobs, leases
+from litequeue.job import Failure, Lease
+from litequeue.store import Database, bulk, jobs, leases, listing, maintenance, results
 from litequeue.store.leases import Lost
+from litequeue.store.listing import EVERYTHING
 from tests.store.steps import (
     KEEP,
     NOW,
+    claim,
     claim_one,
     enlist,
     failure,
@@ -235,3 +240,131 @@ def test_what_need_not_run_again_is_left_alone(database: Database, how: str) -> 
     before = row_of(database.path, "a")
     assert not jobs.rerun(database, "b" if how == "unknown" else "a")
     assert row_of(database.path, "a") == before
+
+
+# What is known of a death
+
+
+def reaped(database: Database, lease: Lease, **more: Any) -> list[Lease]:
+    item = Lost(lease=lease, reason="worker w died", **{"ran": True, **more})
+    return leases.reap(database, [item], now=NOW, keep=KEEP, max_deliveries=3)
+
+
+def evidence(database: Database, id: str) -> Any:
+    (found,) = rows(database.path, "SELECT evidence FROM litequeue_errors WHERE id = ?", id)
+    return found[0] and json.loads(found[0])
+
+
+def test_the_evidence_of_a_death_is_kept_with_the_attempt(database: Database) -> None:
+    put(database, "a")
+    assert reaped(database, claim_one(database), evidence='{"signal": 9}') == []
+    assert evidence(database, "a") == {"signal": 9}
+    step(database, success(claim_one(database)))
+    assert evidence(database, "a") == {"signal": 9}
+
+
+def test_without_evidence_there_is_none(database: Database) -> None:
+    put(database, "a")
+    reaped(database, claim_one(database))
+    assert evidence(database, "a") is None
+
+
+@pytest.mark.parametrize("known", [None, '{"signal": 9}'])
+def test_what_a_job_last_told_of_itself_is_evidence(database: Database, known: str | None) -> None:
+    put(database, "a")
+    lease = claim_one(database)
+    tell(database, lease, "HALFWAY", "1" * 5000)
+    reaped(database, lease, evidence=known)
+    told = {"progress": {"state": "HALFWAY", "result": "1" * leases.PROGRESS_SHOWN}}
+    assert evidence(database, "a") == json.loads(known or "{}") | told
+    assert row_of(database.path, "a")["result"] is None
+
+
+def test_what_somebody_else_runs_by_now_is_no_evidence(database: Database) -> None:
+    put(database, "a")
+    lease = claim_one(database)
+    leases.release(database, [(lease.seq, lease.token)])
+    tell(database, claim_one(database), "PROGRESS")
+    assert reaped(database, lease) == []
+    assert row_of(database.path, "a")["state"] == "PROGRESS"
+    assert rows(database.path, "SELECT * FROM litequeue_errors") == []
+
+
+@pytest.mark.parametrize("ran", [True, False])
+def test_a_verdict_ends_the_job_whatever_else_holds(database: Database, ran: bool) -> None:
+    put(database, "a")
+    lease = claim_one(database)
+    tell(database, lease, "HALFWAY", "1")
+    verdict = "REVOKED", Failure("TaskRevokedError", "terminated")
+    (ended,) = reaped(database, lease, ran=ran, evidence='{"signal": 15}', verdict=verdict)
+    assert ended == lease
+    row = row_of(database.path, "a")
+    assert (row["phase"], row["state"], row["deaths"]) == ("done", "REVOKED", 0)
+    record = results.fetch(database, "a")
+    assert record
+    assert record.failure
+    assert (record.failure.type, record.failure.message) == ("TaskRevokedError", "terminated")
+    assert json.loads(record.failure.evidence or "") == evidence(database, "a") == {
+        "signal": 15, "progress": {"state": "HALFWAY", "result": "1"}
+    }  # fmt: skip
+    failures = results.fetch_many(database, ["a"])
+    assert failures["a"] == record
+
+
+def test_a_verdict_about_a_lost_lease_changes_nothing(database: Database) -> None:
+    put(database, "a")
+    lease = claim_one(database)
+    leases.release(database, [(lease.seq, lease.token)])
+    verdict = "FAILURE", Failure("TimeLimitExceeded", "TimeLimitExceeded(1)")
+    assert reaped(database, lease, verdict=verdict) == []
+    assert row_of(database.path, "a")["phase"] == "ready"
+
+
+# What an attempt printed
+
+
+def test_what_an_attempt_printed_is_kept_with_it(database: Database) -> None:
+    put(database, "a", "b")
+    for outcome in (retry, success):
+        (lease, *_) = claim(database, 1)
+        step(database, replace(outcome(lease), log=f"attempt {lease.claim} \ud800\n"))
+    assert results.logs_of(database, "a") == [(1, "attempt 1 ?\n"), (2, "attempt 2 ?\n")]
+    assert results.logs_of(database, "b") == []
+    assert row_of(database.path, "a")["state"] == "SUCCESS"
+    text = rows(database.path, "SELECT id, attempt, text FROM litequeue_logs WHERE attempt = 2")
+    assert text == [("a", 2, "attempt 2 ?\n")]
+
+
+@pytest.mark.parametrize(
+    "delete",
+    [
+        lambda d: maintenance.prune(d, NOW + KEEP.success),
+        lambda d: results.forget(d, "a"),
+        lambda d: results.forget_many(d, ["a"]),
+    ],
+    ids=["prune", "forget", "forget many"],
+)
+def test_a_log_goes_with_its_job(database: Database, delete: Callable[[Database], object]) -> None:
+    put(database, "a")
+    step(database, replace(success(claim_one(database)), log="x"))
+    assert delete(database)
+    assert rows(database.path, "SELECT * FROM litequeue_log") == []
+
+
+def test_a_log_goes_with_its_job_when_a_queue_is_purged(database: Database) -> None:
+    put(database, "a")
+    step(database, replace(retry(claim_one(database)), log="x"))
+    chosen = bulk.choose(database, bulk.Change.PURGE, EVERYTHING, NOW)
+    assert sum(n for _, n in bulk.carry_out(database, chosen, now=NOW, keep=KEEP)) == 1
+    assert rows(database.path, "SELECT * FROM litequeue_log") == []
+
+
+def test_people_see_logs_and_evidence(database: Database) -> None:
+    put(database, "a")
+    first = claim_one(database)
+    reaped(database, first, evidence='{"signal": 9}')
+    step(database, replace(success(claim_one(database)), log="x"))
+    (row,) = listing.jobs(database, EVERYTHING, limit=2)
+    detail = listing.detail(database, row)
+    assert detail.logs == {2: "x"}
+    assert [(each.attempt, each.evidence) for each in detail.attempts] == [(1, '{"signal": 9}')]

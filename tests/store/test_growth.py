@@ -49,7 +49,7 @@ def test_growth_costs_no_steps(small: dict[str, int], queue_path: Path, way: str
         ("claim 128", "waiting", claim, "CLAIM", "AND job.queue =", "AND +job.queue ="),
         ("claim 128", "scheduled", claim, "NEXT_DUE", "ORDER BY eta", "ORDER BY eta + 0"),
         ("settle 128", "finished", settle, "SETTLE", "seq = ? AND", "+seq = ? AND"),
-        ("a worker's duties", "parked", claim, "HAS_PARKED", "AND job.task IN", "AND +job.task IN"),
+        ("a worker's duties", "parked", claim, "HAS_PARKED", "AND any.task =", "AND +any.task ="),
         ("a worker's duties", "finished", maintenance, "NEXT_PRUNE", "keep_until L",
          "keep_until + 0 L"),
     ],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -7,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from litequeue.exceptions import NotAQueue, QueueNotFound, SchemaMismatch, StoreError
-from litequeue.store import Database, migrations, results
+from litequeue.store import Database, migrations, queues, results, revocations
 from litequeue.store.migrations import APPLICATION_ID
-from tests.store.steps import NOW, claim_one, put, rows
+from tests.store.steps import KEEP, NOW, claim, claim_one, phases, problems, put, rows
+
+VERSION_2 = Path(__file__).with_name("version_2.sql")
+"""A file as the last litequeue with schema 2 wrote it, with a job in every phase."""
 
 
 def objects(path: Path) -> set[str]:
@@ -145,3 +149,60 @@ def test_what_is_no_database_is_refused_in_our_words(queue_path: Path, content: 
         with pytest.raises(StoreError, match=r"jobs\.sqlite"):
             use(Database(queue_path, create=True))
     assert queue_path.read_bytes() == content
+
+
+@pytest.fixture
+def old_path(queue_path: Path) -> Path:
+    with closing(sqlite3.connect(queue_path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(VERSION_2.read_text("utf-8"))
+    return queue_path
+
+
+def schema(path: Path) -> dict[str, str]:
+    """Return every object of the file and what it is, but for how names are quoted."""
+    found = rows(path, "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")
+    return {name: re.sub(r'[\s"(),]+', " ", sql).strip() for name, sql in found}
+
+
+def test_a_file_of_version_2_becomes_one_of_this_version(old_path: Path, tmp_path: Path) -> None:
+    before = {table: rows(old_path, f"SELECT * FROM {table}") for table in ("litequeue_job",
+              "litequeue_payload", "litequeue_worker", "litequeue_worker_name")}  # fmt: skip
+    Database(old_path, create=True).data_version()
+    new = Database(tmp_path / "new.sqlite", create=True)
+    new.data_version()
+    new.close()
+    assert schema(old_path) == schema(tmp_path / "new.sqlite")
+    assert rows(old_path, "SELECT * FROM litequeue_meta") == [("schema", "3")]
+    assert {table: rows(old_path, f"SELECT * FROM {table}") for table in before} == before
+    assert rows(old_path, "SELECT * FROM litequeue_queue") == [("default", None), ("mail", None)]
+    columns = "id, attempt, state, type, message, evidence"
+    assert rows(old_path, f"SELECT {columns} FROM litequeue_errors") == [
+        ("failed", 1, "FAILURE", "ValueError", "broken", None),
+        ("retried", 1, "RETRY", "OSError", "again", None),
+    ]
+    assert problems(old_path) == []
+
+
+def test_a_file_of_version_2_goes_on_where_it_was(old_path: Path) -> None:
+    database = Database(old_path, create=True)
+    assert [lease.id for lease in claim(database, 9)] == ["ready"]
+    assert queues.pause(database, "mail", NOW)
+    assert not claim(database, 9, tasks=frozenset({"somebody.elses"}), parked=True)
+    queues.resume(database, "mail")
+    (parked,) = claim(database, 9, tasks=frozenset({"somebody.elses"}), parked=True)
+    assert parked.id == "parked"
+    assert revocations.revoke(
+        database, ["scheduled", "leased", "succeeded"], now=NOW, keep=KEEP
+    ) == revocations.Revoked(["scheduled"], ["leased"])
+    put(database, "new")
+    assert phases(old_path)["new"] == "ready"
+    database.close()
+    assert problems(old_path) == []
+
+
+def test_who_may_not_create_does_not_bring_a_file_forward(old_path: Path) -> None:
+    before = schema(old_path)
+    with pytest.raises(SchemaMismatch, match="has schema 2; run `litequeue migrate"):
+        claim_one(Database(old_path))
+    assert schema(old_path) == before

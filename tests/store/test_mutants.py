@@ -24,10 +24,13 @@ from litequeue.exceptions import DuplicateJob
 from litequeue.job import Job, Outcome
 from litequeue.store import (
     Database,
+    checkpoints,
     connection,
     jobs,
     leases,
     maintenance,
+    opening,
+    queues,
     revocations,
     settle,
     workers,
@@ -123,6 +126,33 @@ def replace_on_conflict(patch: pytest.MonkeyPatch) -> None:
     statement(jobs, "ADD_JOB", "ON CONFLICT (id) DO NOTHING", "")(patch)
 
 
+def merciful_reaper(patch: pytest.MonkeyPatch) -> None:
+    """A verdict from outside is not heeded."""
+    genuine = leases.reap
+
+    def reap(database: Database, lost: list[Lost], **more: Any) -> Any:
+        return genuine(database, [replace(item, verdict=None) for item in lost], **more)
+
+    patch.setattr(leases, "reap", reap)
+
+
+def hoarder(patch: pytest.MonkeyPatch) -> None:
+    """Logs outlive their jobs."""
+    kept = [each for each in maintenance.PRUNE_ALL if each != maintenance.PRUNE_LOGS]
+    patch.setattr(maintenance, "PRUNE_ALL", tuple(kept))
+
+
+def disorderly(patch: pytest.MonkeyPatch) -> None:
+    """The last of the queues in order comes first."""
+    source(claims, "_take_ready", "in claim.choices", "in reversed(claim.choices)")(patch)
+
+
+def mixed(patch: pytest.MonkeyPatch) -> None:
+    """A high priority makes up for a queue that comes later."""
+    source(claims, "take", "if not claim.in_order", "if True")(patch)
+    patch.setattr(jobs, "take", claims.take)
+
+
 WITH_TOKEN = "WHERE seq = ? AND token = ?"
 WITHOUT = "WHERE seq = ? AND ? IS NOT NULL"
 UNDONE = "phase <> 'done' AND phase <> 'leased'"
@@ -200,6 +230,45 @@ PLANTS: dict[str, Plant] = {
         settle, "MOVE", "expires = coalesce(?, expires)", "expires = coalesce(expires, ? * 0)"
     ),
     "everything moves": statement(settle, "MOVE", "WHERE seq = ?", "WHERE ? IS NOT NULL"),
+    "a paused queue is claimed from": statement(claims, "CLAIM", "queue.paused IS NULL", "1"),
+    "a paused queue is claimed from when it is asked for": statement(
+        claims, "CLAIM_FROM", "queue.paused IS NULL", "1"
+    ),
+    "what is parked in a paused queue is taken": statement(
+        claims, "CLAIM_PARKED", "queue.paused IS NULL", "1"
+    ),
+    "what is parked in a paused queue is looked for": statement(
+        claims, "HAS_PARKED", "queue.paused IS NULL", "1"
+    ),
+    "a queue is paused for ever": statement(
+        queues, "RESUME", "AND paused IS NOT NULL", "AND paused IS NULL"
+    ),
+    "excluded queues are claimed from": statement(
+        claims, "CLAIM_FROM", "AND NOT EXISTS", "AND NOT NOT 1 OR EXISTS"
+    ),
+    "parked jobs of excluded queues are taken": statement(
+        claims, "CLAIM_PARKED", "AND NOT EXISTS", "AND NOT NOT 1 OR EXISTS"
+    ),
+    "all queues are chosen": statement(claims, "CLAIM_FROM", "?3 IS NULL OR", "1 OR"),
+    "patterns are names": statement(claims, "CLAIM_FROM", "OR queue.name GLOB value", ""),
+    "queues in another order": disorderly,
+    "queues in no order": mixed,
+    "a revocation is forgotten": statement(revocations, "LOAD", "WHERE id > ?", "WHERE id < ?"),
+    "a revocation is forgotten when the job ends": statement(
+        revocations, "STANDS", "value = ?", "value = ? AND 0"
+    ),
+    "what runs is not revoked": statement(
+        revocations, "HAVE_ENDED", "job.phase = 'done'", "job.phase <> 'ready'"
+    ),
+    "a new run is revoked by an old word": statement(
+        revocations, "CLEAR", "value = ?", "value = ? AND 0"
+    ),
+    "a new run clears everybody's revocation": statement(
+        revocations, "CLEAR", "value = ?", "? IS NOT NULL"
+    ),
+    "a log of another attempt": statement(settle, "ADD_LOG", "(?, ?, ?)", "(?, ? + 1, ?)"),
+    "logs stay": hoarder,
+    "a verdict that does not end the job": merciful_reaper,
     "one death too many": forgiving_reaper,
     "blame for what never ran": blaming_reaper,
     "no rollback": commit_on_error,
@@ -322,7 +391,7 @@ def checkpoints_are_guarded(path: Path) -> None:
 
             reader.set_trace_callback(look)
             database.checkpoint()
-            jobs.enqueue_many(database, [job() for _ in range(connection.CHECKPOINT_EVERY)], NOW)
+            jobs.enqueue_many(database, [job() for _ in range(checkpoints.CHECKPOINT_EVERY)], NOW)
             reader.set_trace_callback(None)
         assert outcome == ["guarded", "guarded"]
 
@@ -466,19 +535,19 @@ def two_transactions_per_job(patch: pytest.MonkeyPatch) -> None:
 
 
 def unguarded(patch: pytest.MonkeyPatch) -> None:
-    def checkpoint(self: Database, writer: sqlite3.Connection) -> None:
+    def checkpoint(self: checkpoints.Checkpoints, writer: sqlite3.Connection) -> None:
         self._rows = 0
-        reader = self._reader or self._connect_reader()
-        reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        with self._database.lend_reader() as reader:
+            reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
-    patch.setattr(Database, "_checkpoint", checkpoint)
+    patch.setattr(checkpoints.Checkpoints, "_run", checkpoint)
 
 
 def never_synced(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(connection, "_FULL", connection._NORMAL)
+    patch.setattr(connection, "FULL", opening.NORMAL)
 
 
-def source(owner: type, name: str, found: str, instead: str) -> Plant:
+def source(owner: Any, name: str, found: str, instead: str) -> Plant:
     """Change the text of a method."""
 
     def plant(patch: pytest.MonkeyPatch) -> None:

@@ -41,11 +41,7 @@ MAY_BE_SCANNED = {
     "sqlite_master",
 }
 BOUNDED = {"revocations.SURPLUS"}  # it counts to the 50,000th of the latest, and no further
-FIRST_OF_ITS_INDEX = {  # one step, counted below
-    "claim.NEXT_DUE",
-    "claim.ANY_PARKED",
-    "maintenance.NEXT_PRUNE",
-}
+FIRST_OF_ITS_INDEX = {"claim.NEXT_DUE", "maintenance.NEXT_PRUNE"}  # one step, counted below
 NOT_HOT = {
     "litequeue.store.audit",  # looks at everything, for the demo and the tests
     "litequeue.store.listing",  # what people ask for in commands

@@ -63,6 +63,35 @@ def test_every_sleeping_worker_is_rung(make_bell: Callable[..., Bell], ringer: R
     assert [bell.wait(5) for bell in bells] == [b"\1"] * 3
 
 
+def test_post_is_for_every_worker_asleep_or_not(
+    make_bell: Callable[..., Bell], ringer: Ringer
+) -> None:
+    awake, asleep, waiter = make_bell(), make_bell(), make_bell("waiter")
+    asleep.asleep(True)
+    waiter.await_marks([mark("a")])
+    assert not awake.has_post()
+    ringer.ring_workers(post=True)
+    for bell in (awake, asleep):
+        assert bell.wait(5) == b"\1"
+        assert bell.has_post()
+        assert not bell.has_post(), "it is told once"
+    assert waiter.read() == b""
+    ringer.ring_workers()
+    assert not awake.has_post()
+    assert not asleep.has_post()
+    asleep.asleep(False)
+    ringer.ring_workers(post=True)
+    ringer.ring_workers()
+    asleep.asleep(True)
+    assert asleep.has_post(), "it is there until somebody looks"
+
+
+def test_a_bell_that_was_taken_down_has_no_post(path: str) -> None:
+    bell = Bell(path, "worker")
+    bell.close()
+    assert not bell.has_post()
+
+
 def test_a_waiter_hears_of_its_own_jobs_only(
     make_bell: Callable[..., Bell], ringer: Ringer
 ) -> None:

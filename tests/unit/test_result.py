@@ -314,6 +314,6 @@ def test_without_an_app_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         ResultSet[Any]([]).app  # noqa: B018 - that is the point
 
 
-def test_only_waiting_jobs_can_be_revoked_yet(home: Home) -> None:
-    with pytest.raises(NotImplementedError, match="terminate"):
-        home.result("a").revoke(terminate=True, signal="KILL", wait=True, timeout=1)
+def test_a_job_is_not_ended_by_a_signal_that_is_none(home: Home) -> None:
+    with pytest.raises(ValueError, match="'SIGNAL' is no signal"):
+        home.result("a").revoke(terminate=True, signal="SIGNAL")

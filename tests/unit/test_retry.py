@@ -206,6 +206,9 @@ def test_retry_can_move_the_job(bench: Bench, task: Task[..., Any]) -> None:
         ({"eta": float("nan")}, ImproperlyConfigured),
         ({"link": 5}, NotImplementedError),
         ({"shadow": "x"}, NotImplementedError),
+        ({"time_limit": 5}, NotImplementedError),
+        ({"soft_time_limit": 5}, NotImplementedError),
+        ({"stamped_headers": ["tenant"]}, NotImplementedError),
         ({"contdown": 1}, TypeError),
     ],
 )

@@ -20,8 +20,9 @@ from typing import Any, ClassVar, Final, Protocol
 
 from litequeue.clock import Clock
 from litequeue.exceptions import ImproperlyConfigured
-from litequeue.job import Errand, Lease, Outcome
+from litequeue.job import Errand, Lease, Nudge, Outcome
 from litequeue.worker.capture import Capture
+from litequeue.worker.capture import read as read_output
 from litequeue.worker.channel import Channel
 from litequeue.worker.executor import Executor
 from litequeue.worker.hooks import run_errand
@@ -140,7 +141,8 @@ class Station:
     """What a pool knows of its worker.
 
     ``index`` is the child's place in the slots.  ``stop_worker`` is called with a signal's number
-    when a task wants the worker to stop.
+    when a task wants the worker to stop, ``give_way`` to let a successor begin while jobs still
+    run here; None where there is none to come.
     """
 
     app: Any
@@ -151,6 +153,7 @@ class Station:
     alarm: Alarm
     clock: Clock
     stop_worker: Callable[[int], None]
+    give_way: Callable[[], None] | None = None
     recycling: Recycling = field(default_factory=Recycling)
     capture: Capture | None = None
     _marks: dict[int, Any] = field(default_factory=dict)
@@ -158,6 +161,7 @@ class Station:
     _tasks_left: float = float("inf")
     _memory: int = 0
     _looked: float = 0.0
+    _gone: bool = False
     _noting: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -176,30 +180,40 @@ class Station:
         """Return what runs the leases of one line."""
         return Executor(self.app, self.clock, self.hostname, guard)
 
-    def next(self, *, wait: bool = True) -> Lease | None:
-        """Return the next lease, None when no more are to be run here.
+    def next(self) -> Lease | None:
+        """Wait for the next lease; None when no more are to be run here.
 
-        Errands are run on the way.  Raises BlockingIOError when there is none and ``wait`` is
-        false.
+        Errands are run on the way.
+        """
+        while True:
+            found = self.read()
+            if not isinstance(found, Errand):
+                return found
+            run_errand(self.app, found, self.hostname)
+            self.check_process()
+            if self.slots.is_dismissed(self.index):
+                return None
+
+    def read(self, *, wait: bool = True) -> Lease | Errand | None:
+        """Return what is to be done next, None when this child is to do no more.
+
+        Raises BlockingIOError when there is nothing and ``wait`` is false.
         """
         flags = 0 if wait else socket.MSG_DONTWAIT
-        while True:
+        while not self._gone:
             try:
                 found = self.channel.next_lease(flags)
             except ConnectionError:  # the worker is gone: so are we, soon
                 return None
-            if isinstance(found, Errand):
-                run_errand(self.app, found, self.hostname)
-                self.check_process()
-            elif found is None:
-                return None
-            elif isinstance(found, Lease):
+            if not isinstance(found, Nudge):
                 return found
             if self.slots.is_dismissed(self.index):
                 return None
+        return None
 
     def begin(self, line: int, lease: Lease) -> None:
         """Say that ``line`` runs a job, before it does."""
+        self._tasks_left -= 1
         started = self.clock.now()
         if lease.soft is None and lease.hard is None:
             self.slots.begin(line, lease.seq, started, lease.token)
@@ -234,10 +248,22 @@ class Station:
             self.slots.disarm(line)
         try:
             self.channel.report(outcome)
-        except ConnectionError:
+        except ConnectionError:  # the worker is gone: whoever takes the job back sees that it ran
+            self._gone = True
             return
         self.slots.end(line)
-        self._tasks_left -= 1
+
+    def give_up(self, line: int, outcome: Outcome) -> None:
+        """Report the verdict of a job whose code may run on, and that the line is free."""
+        if self._marks.pop(line, None) is not None:
+            base = self.slots.path.removesuffix(".slots")
+            outcome = replace(outcome, log=read_output(base, line, outcome.token))
+        try:
+            self.channel.report(outcome)
+        except ConnectionError:
+            self._gone = True
+            return
+        self.slots.end(line)
 
     def check_process(self) -> None:
         """End this process if it is a copy: user code forked and let its child return."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
+from contextvars import copy_context
 from types import FrameType
 from typing import ClassVar
 
 from litequeue.interrupts import SignalGuard
+from litequeue.job import Lease
+from litequeue.worker.executor import Executor
 from litequeue.worker.pools import Station
 
 _ALL = frozenset(
@@ -49,14 +52,18 @@ class Prefork:
 
         signal.signal(signal.SIGUSR1, soften)
         while (lease := station.next()) is not None:
-            station.begin(line, lease)
-            outcome = executor.execute(lease)
-            station.finish(line, lease, outcome)
+            copy_context().run(_run, station, executor, line, lease)
             if executor.stop_wanted is not None:
                 station.stop_if_asked(executor)
             if station.is_spent():
                 break
         executor.close()
+
+
+def _run(station: Station, executor: Executor, line: int, lease: Lease) -> None:
+    station.begin(line, lease)
+    outcome = executor.execute(lease)
+    station.finish(line, lease, outcome)
 
 
 class Solo(Prefork):

@@ -22,7 +22,7 @@ def outcome(seq: int) -> Outcome:
 
 @pytest.fixture
 def slots(tmp_path: Path) -> Iterator[Slots]:
-    slots = Slots(str(tmp_path / "w.slots"), capacity=2)
+    slots = Slots.create(str(tmp_path / "w.slots"), children=2)
     slots.count = 2
     slots.assign(0, 100, 1)
     slots.assign(1, 101, 1)

@@ -34,7 +34,11 @@ class Untouchable:
 def manifest(*listens: str, hooked: tuple[str, ...] = ()) -> Manifest:
     tasks = ("t", "other")
     kinds = tuple(HOOKED if task in hooked else 0 for task in tasks)
-    return Manifest(tasks, kinds, listens, 3, 1.0, 1.0, 60.0, "full")
+    return Manifest(
+        tasks=tasks, kinds=kinds, limits=((None, None),) * len(tasks), listens=listens, conf="{}",
+        facts="{}", events=False, controlled=True, event_ring_size=1, max_deliveries=3,
+        result_expires=1.0, result_failure_expires=1.0, visibility_timeout=60.0, durability="full",
+    )  # fmt: skip
 
 
 def stored(seq: int, task: str = "t") -> Lease:

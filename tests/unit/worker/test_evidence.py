@@ -194,6 +194,14 @@ class TestWhatIsKept:
         assert stacks.startswith("Fatal�xxx")
         assert len(stacks) <= evidence.MOST_FAULT
 
+    def test_the_frames_of_the_worker_are_left_out(self, fault: str) -> None:
+        executor = Path(evidence.__file__).with_name("executor.py")
+        stack = f'Thread 1:\n  File "tasks.py", line 9 in f\n  File "{executor}", line 3 in _run\n'
+        rest = '  File "cli.py", line 1 in main\n\n'
+        Path(fault).write_text((stack + rest) * 2 + "Extension modules: _x (total: 1)\n")
+        one = 'Thread 1:\n  File "tasks.py", line 9 in f\n\n'
+        assert collected(11, fault=fault)["stacks"] == one * 2 + "Extension modules: _x (total: 1)"
+
     def test_a_file_that_is_missing_says_nothing(self, fault: str) -> None:
         assert collected(11, fault=fault) == {"signal": "SIGSEGV"}
 

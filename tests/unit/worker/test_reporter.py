@@ -11,6 +11,7 @@ from litequeue import states
 from litequeue.events.rows import as_dict
 from litequeue.job import Failure, Lease, Outcome
 from litequeue.store.events import Event, EventRow
+from litequeue.store.leases import Lost
 from litequeue.worker.reporter import HEARTBEAT, Reporter
 
 NOW = 1_700_000_000.0
@@ -122,16 +123,22 @@ class TestJobs:
             assert json.loads(rows[-1][4])["result"] == text[:1024]
 
     def test_what_was_decided_without_a_child(self, reporter: Reporter) -> None:
-        lost = Failure("WorkerLostError", "killed by SIGKILL")
+        lost = Lost(lease=LEASE, ran=True, reason="killed by SIGKILL")
+        late = replace(lost, verdict=("FAILURE", Failure("TimeLimitExceeded", "3 s")))
+        stopped = replace(lost, verdict=("REVOKED", Failure("TaskRevokedError", "terminated")))
         rows = [
-            *reporter.failed([LEASE], lost, NOW),
-            *reporter.lost([LEASE], lost, NOW),
-            *reporter.revoked([LEASE], NOW, terminated=True, signum="SIGTERM"),
+            *reporter.died([lost], [], NOW),
+            *reporter.died([lost], [LEASE], NOW),
+            *reporter.died([late], [LEASE], NOW),
+            *reporter.died([stopped], [LEASE], NOW, signum="SIGTERM"),
             *reporter.revoked([LEASE], NOW, expired=True),
         ]
-        assert types(rows) == ["task-failed", "task-retried", "task-revoked", "task-revoked"]
-        failed, _, terminated, expired = events(rows)
-        assert failed["exception"] == "WorkerLostError('killed by SIGKILL')"
+        assert types(rows) == [
+            "task-retried", "task-failed", "task-failed", "task-revoked", "task-revoked",
+        ]  # fmt: skip
+        _, poison, limit, terminated, expired = events(rows)
+        assert poison["exception"] == "WorkerLostError('killed by SIGKILL')"
+        assert limit["exception"] == "TimeLimitExceeded('3 s')"
         assert (terminated["terminated"], terminated["signum"]) == (True, "SIGTERM")
         assert (expired["terminated"], expired["expired"]) == (False, True)
 
@@ -143,7 +150,7 @@ class TestWhoIsSilent:
         assert list(reporter.received(never, NOW)) == []
         assert list(reporter.started(never)) == []
         assert list(reporter.settled(never, never, NOW)) == []
-        assert list(reporter.failed(never, never, NOW)) == []
+        assert list(reporter.died(never, never, NOW)) == []
         assert list(reporter.revoked(never, NOW)) == []
         assert list(reporter.beat(0.0, NOW)) == []
         assert list(reporter.leave(NOW)) == []
@@ -155,7 +162,7 @@ class TestWhoIsSilent:
         assert types(reporter.received([LEASE, loud], NOW)) == ["task-received"]
         assert reporter.started([(LEASE, NOW)]) == []
         assert reporter.settled([outcome("SUCCESS")], {5: LEASE}, NOW) == []
-        assert reporter.failed([LEASE], Failure("E", ""), NOW) == []
+        assert reporter.died([Lost(lease=LEASE, ran=True, reason="")], [], NOW) == []
 
 
 class TestHeartbeats:
@@ -201,5 +208,5 @@ def test_its_memory_of_starts_does_not_grow(reporter: Reporter) -> None:
         if token % 2:
             reporter.settled([replace(outcome("SUCCESS"), token=token)], {5: lease}, NOW)
         else:
-            reporter.lost([lease], Failure("E", ""), NOW)
+            reporter.died([Lost(lease=lease, ran=True, reason="")], [], NOW)
     assert reporter._began == set()

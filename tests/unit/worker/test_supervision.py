@@ -19,17 +19,19 @@ from litequeue.config import Settings
 from litequeue.job import Lease
 from litequeue.locks import HeldLock
 from litequeue.store.workers import Identity
-from litequeue.worker import consumer_process, link, os_signals, supervisor
+from litequeue.worker import children, consumer_process, link, os_signals, supervisor
 from litequeue.worker.channel import Channel
+from litequeue.worker.child import ChildSpec, Ties, serve
+from litequeue.worker.children import ChildOptions, Children
 from litequeue.worker.consumer import ConsumerOptions
 from litequeue.worker.consumer_process import SILENCE, ConsumerProcess
 from litequeue.worker.link import Death, Link
 from litequeue.worker.os_signals import STOP_SIGNALS, WakePipe
-from litequeue.worker.pools import prefork
-from litequeue.worker.pools.child import ChildSpec, serve
-from litequeue.worker.pools.prefork import PoolOptions, Prefork
-from litequeue.worker.slots import Slots
+from litequeue.worker.pool_plan import plan_pool
+from litequeue.worker.pools import Recycling
+from litequeue.worker.slots import Running, Slots, Stage
 from litequeue.worker.supervisor import Supervisor, WorkerOptions
+from litequeue.worker.time_limits import Alarm
 from tests.conftest import FakeClock, wait_until
 
 CAUGHT = (*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD)
@@ -92,16 +94,25 @@ def is_dead(pid: int) -> bool:
 def sleepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sleepers]:
     sleepers = Sleepers()
     monkeypatch.setattr(consumer_process, "fork", sleepers)
-    monkeypatch.setattr(prefork, "fork", sleepers)
+    monkeypatch.setattr(children, "fork", sleepers)
     yield sleepers
     sleepers.end()
 
 
 @pytest.fixture
 def slots(tmp_path: Path) -> Slots:
-    slots = Slots(str(tmp_path / "w.slots"), capacity=4)
+    slots = Slots.create(str(tmp_path / "w.slots"), children=6)
     slots.count = 3
     return slots
+
+
+@pytest.fixture
+def ties(channel: Channel, slots: Slots) -> Iterator[Ties]:
+    alarm, baton = Alarm(), os.pipe()
+    yield Ties(channel=channel, slots=slots, alarm=alarm, baton=baton)
+    alarm.close()
+    for end in baton:
+        os.close(end)
 
 
 @pytest.fixture
@@ -190,6 +201,7 @@ def consumer(
     app: LiteQueue,
     tmp_path: Path,
     slots: Slots,
+    ties: Ties,
     channel: Channel,
     clock: FakeClock,
     sleepers: Sleepers,
@@ -200,9 +212,10 @@ def consumer(
     )
     lock = HeldLock(str(tmp_path / "w.lock"))
     consumer = ConsumerProcess(
-        ConsumerOptions(path=app.path, settings=app.conf, identity=identity, queues=None),
+        ConsumerOptions(path=app.path, settings=app.conf, identity=identity),
         channel,
         slots,
+        ties.alarm,
         lock,
         poll=select.poll(),
         clock=clock,
@@ -265,7 +278,7 @@ def test_what_a_consumer_does_not_read_waits_for_it(
     """A consumer that stands still would otherwise stop its supervisor, which is to replace it."""
     consumer.start()
     for number in range(60):
-        consumer.tell_death(Death(number, 1, "x" * 50_000, True))
+        consumer.tell_death(Death(((number, 1),), "x" * 50_000, True))
     consumer.tell_stop()
     heard: list[tuple[object, ...]] = []
 
@@ -295,7 +308,7 @@ class Program:
 @pytest.mark.parametrize("what", ["consumer", "child"])
 def test_a_program_of_the_worker_hears_no_signal_before_it_can_ignore_it(
     consumer: ConsumerProcess,
-    pool: Prefork,
+    pool: Children,
     slots: Slots,
     sleepers: Sleepers,
     monkeypatch: pytest.MonkeyPatch,
@@ -308,7 +321,7 @@ def test_a_program_of_the_worker_hears_no_signal_before_it_can_ignore_it(
         sleepers.pids.append(consumer.pid)
     else:
         slots.count = 1
-        pool._options = replace(pool._options, spawn=True)
+        pool._options = replace(pool._options, method="spawn")
         pool.fill()
         sleepers.pids.extend(pool.pids())
     assert set(CAUGHT) <= Program.held
@@ -341,18 +354,18 @@ def test_a_consumer_that_is_a_program_is_told_what_it_needs_and_no_secret(
 
 @pytest.fixture
 def pool(
-    app: LiteQueue, slots: Slots, channel: Channel, clock: FakeClock, sleepers: Sleepers
-) -> Iterator[Prefork]:
-    options = PoolOptions(
-        app_name="a:app", hostname="w", nonce="n", spawn=False, patience=20.0,
-        close_in_child=lambda: None,
+    app: LiteQueue, ties: Ties, clock: FakeClock, sleepers: Sleepers
+) -> Iterator[Children]:
+    options = ChildOptions(
+        app_name="a:app", hostname="w", nonce="n", pool="prefork", method="fork", patience=20.0,
+        recycling=Recycling(), close_in_child=lambda: None,
     )  # fmt: skip
-    yield Prefork(app, options, channel, slots, clock)
+    yield Children(app, options, ties, clock)
     sleepers.end()
 
 
 def test_no_room_for_children_is_one_line_and_a_pause(
-    pool: Prefork, sleepers: Sleepers, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    pool: Children, sleepers: Sleepers, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     sleepers.failures = 1
     pause = pool.fill()
@@ -365,7 +378,7 @@ def test_no_room_for_children_is_one_line_and_a_pause(
 
 
 def test_a_child_that_never_listens_is_killed_told_once_and_tried_ever_later(
-    pool: Prefork, clock: FakeClock, caplog: pytest.LogCaptureFixture, slots: Slots
+    pool: Children, clock: FakeClock, caplog: pytest.LogCaptureFixture, slots: Slots
 ) -> None:
     slots.count = 1
     pauses = []
@@ -386,12 +399,90 @@ def test_a_child_that_never_listens_is_killed_told_once_and_tried_ever_later(
     assert pauses == [0.5, 1.0, 2.0]
 
 
-def bury_one(pool: Prefork) -> list[Death]:
+def bury_one(pool: Children) -> list[Death]:
     return wait_until(lambda: list(pool.bury()))
 
 
+def serve_all(pool: Children, slots: Slots, ties: Ties) -> None:
+    """Have the sleepers look like children that have read their batons."""
+    pool.fill()
+    os.read(ties.baton[0], len(pool))
+    for index in pool._children:
+        slots.set_stage(index, Stage.SERVING)
+
+
+def test_there_is_a_baton_for_every_child_that_is_missing(
+    pool: Children, slots: Slots, ties: Ties, sleepers: Sleepers
+) -> None:
+    assert pool._batons() == 3
+    serve_all(pool, slots, ties)
+    assert pool.is_ready()
+    pool.balance()
+    assert pool._batons() == 0
+    kill_and_reap(sleepers.pids[1])
+    list(pool.bury())
+    pool.balance()
+    assert pool._batons() == 1
+
+
+def test_a_smaller_pool_dismisses_idle_children_first(
+    pool: Children, slots: Slots, ties: Ties
+) -> None:
+    serve_all(pool, slots, ties)
+    slots.begin(0, 5, 1.0, 6)
+    slots.begin(2, 6, 1.0, 7)
+    slots.count = 2
+    assert pool.balance()
+    assert [slots.is_dismissed(index) for index in range(3)] == [False, True, False]
+    assert pool._batons() == 0
+    slots.count = 3
+    pool.balance()
+    assert pool._batons() == 1, "who is dismissed is not asked back"
+
+
+def test_who_is_replaced_gives_way_when_it_leaves(
+    pool: Children, slots: Slots, ties: Ties, sleepers: Sleepers
+) -> None:
+    serve_all(pool, slots, ties)
+    pool.replace_all()
+    assert pool.has_dismissed()
+    pool.fill()
+    assert len(pool) == 6, "new ones are started at once, and wait"
+    pool.balance()
+    assert pool._batons() == 3
+
+
+def test_only_a_child_that_still_runs_it_is_killed_for_a_job(
+    pool: Children, slots: Slots, ties: Ties
+) -> None:
+    serve_all(pool, slots, ties)
+    late = Running(5, 1.0, 6, 0.0, 9.0)
+    slots.begin(0, 5, 1.0, 6, 0.0, 9.0)
+    slots.begin(1, 7, 1.0, 8, 0.0, 9.0)
+    pool.end_late(0, late)
+    pool.end_late(1, late)
+    (death,) = bury_one(pool)
+    assert (death.sentence, death.sentenced, death.runs) == ("time_limit", 6, ((5, 6),))
+    assert not death.blame
+    stopped = os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WCONTINUED | os.WNOHANG | os.WNOWAIT)
+    assert stopped is None or stopped.si_code == os.CLD_CONTINUED
+
+
+def test_children_that_die_one_after_the_other_raise_an_alarm(
+    pool: Children, slots: Slots, ties: Ties, caplog: pytest.LogCaptureFixture, clock: FakeClock
+) -> None:
+    slots.count = 1
+    for _ in range(children.CRASHES):
+        serve_all(pool, slots, ties)
+        kill_and_reap(next(iter(pool.pids())))
+        list(pool.bury())
+        pool.balance()
+        clock.advance(1.0)
+    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
+
+
 def test_a_child_that_somebody_else_reaped_is_dead(
-    pool: Prefork, clock: FakeClock, sleepers: Sleepers
+    pool: Children, clock: FakeClock, sleepers: Sleepers
 ) -> None:
     pool.fill()
     kill_and_reap(sleepers.pids[1])
@@ -426,7 +517,7 @@ def test_who_waits_long_for_its_children_looks_less_often(
 @pytest.mark.parametrize("stood_still", [True, False])
 def test_children_have_their_time_anew_when_nobody_watched(
     boss: Supervisor,
-    pool: Prefork,
+    pool: Children,
     clock: FakeClock,
     stood_still: bool,
     caplog: pytest.LogCaptureFixture,
@@ -451,7 +542,8 @@ def test_children_may_take_as_long_as_the_import_took(
         return load()
 
     object.__setattr__(boss._options, "load", load_slowly)
-    assert boss._pool_options(boss._load()).patience == patience
+    app = boss._load()
+    assert boss._child_options(app, plan_pool(app.conf, None)).patience == patience
 
 
 @pytest.mark.parametrize("own_session", [True, False])
@@ -472,21 +564,20 @@ def test_orphans_are_reaped_and_our_own_are_not(own_session: bool) -> None:
     assert os.waitpid(ours, os.WNOHANG)[0] == ours
 
 
-def test_a_child_whose_worker_is_gone_leaves_quietly(tmp_path: Path) -> None:
+def test_a_child_whose_worker_is_gone_leaves_quietly(
+    tmp_path: Path, ties: Ties, slots: Slots, channel: Channel, _own_signals: None
+) -> None:
     app = LiteQueue(tmp_path / "jobs.sqlite")
 
     @app.task(name="t")
     def task() -> None:
         """Do nothing."""
 
-    channel = Channel(str(tmp_path / "spool"))
     lease = Lease(1, 2, 1, "a", "t", "[[],{}]", None, "q", 0, 0, 0, None, None, None)
     assert channel.submit(lease)
     channel.outcomes_out.close()
-    slots = Slots(str(tmp_path / "slots"), capacity=1)
-    slots.count = 1
-    serve(app, ChildSpec(index=0, hostname="w", nonce="0f", supervisor=1), channel, slots)
+    os.write(ties.baton[1], b"+")
+    serve(app, ChildSpec(index=0, hostname="w", nonce="0f", supervisor=1), ties)
     running = slots.running(0)
     assert running is not None, "whoever takes the job back sees that it ran"
     assert (running.seq, running.token) == (1, 2)
-    channel.close()

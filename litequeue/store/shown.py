@@ -1,4 +1,4 @@
-"""The jobs that are due later, as workers show them to who asks by remote control."""
+"""What workers show of jobs to who asks by remote control, and do not know by themselves."""
 
 from __future__ import annotations
 
@@ -41,6 +41,21 @@ def next_up(database: Database, limit: int) -> list[Upcoming]:
     with database.read() as connection, lenient(connection):
         rows = connection.execute(NEXT_UP, (LONGEST_BODY, limit)).fetchall()
     return [Upcoming(*row) for row in rows]
+
+
+PAYLOAD: Final = """
+SELECT substr(body, 1, ?), options FROM litequeue_payload WHERE seq = ?
+"""
+
+
+def payloads(database: Database, seqs: Iterable[int]) -> dict[int, tuple[str, str | None]]:
+    """Return (body, options) of jobs by their numbers; a long body is cut."""
+    found = {}
+    with database.read() as connection, lenient(connection):
+        for seq in seqs:
+            for row in connection.execute(PAYLOAD, (LONGEST_BODY, seq)):
+                found[seq] = row
+    return found
 
 
 AMONG: Final = """

@@ -1,25 +1,36 @@
-"""Soft time limits: an exception raised in user code from outside, and in nothing else.
-
-Each line has a guard, which knows when user code runs on it.  The library's own critical sections
-hold the guard, so that no transaction stays open and no lock stays taken; what comes meanwhile is
-raised when the outermost section is left.  When to interrupt is decided elsewhere.
-"""
+"""Guards: each knows whether user code runs on its line, and how to raise an exception in it."""
 
 from __future__ import annotations
 
-import functools
+import _thread
+import signal
+import sys
 import threading
-from collections.abc import Coroutine, Generator
-from types import FrameType, TracebackType, coroutine
-from typing import TYPE_CHECKING, Any, Final
+from types import FrameType, TracebackType
+from typing import Final
 
 from litequeue.clock import SYSTEM
 from litequeue.exceptions import SoftTimeLimitExceeded
-
-if TYPE_CHECKING:
-    import asyncio
+from litequeue.interrupts.coroutines import Driven
 
 _NOBODY: Final = 0
+_DELICATE: Final = (
+    *("litequeue.store.", "litequeue.serialization.", "litequeue.signals.", "litequeue.sending."),
+    *("litequeue.registry.", "litequeue.configured."),
+    *("logging.", "importlib._bootstrap.", "weakref.", "_weakrefset."),
+)
+"""Modules, and those below them, that an exception out of nowhere would leave with a lock taken or
+a half made thing, or that take it for one of the values they work on."""
+_WAITS: Final = frozenset({"litequeue.store.wakeup", "threading"})
+"""Modules whose functions called "wait" may be interrupted even when the store waits in them."""
+_STORE: Final = "litequeue.store."
+_RUNNER: Final = "litequeue.worker.executor"
+"""The module whose frames end the user's."""
+_SOON: Final = 0.005
+_TRIES: Final = 200
+"""How often, every `_SOON` seconds, a delicate moment is respected."""
+SIGNAL: Final = getattr(signal, "SIGUSR1", 0)
+"""By which a child of the worker hears of its soft limits."""
 
 
 class _Here(threading.local):
@@ -85,6 +96,7 @@ class Guard:
         self._asked: list[bool] = []  # at most one; that pop() is atomic decides who takes it
         self._sent = False
         self._raised = False
+        self._tries = _TRIES
         self._sending = threading.Lock()
         self._driven: Driven | None = None
 
@@ -96,6 +108,7 @@ class Guard:
         if self._asked:
             self._asked.clear()
         self._raised = False
+        self._tries = _TRIES
         self._depth = 1 if awaits else 0
         _here.guard = self
         self._token = token
@@ -207,16 +220,49 @@ class SignalGuard(Guard):
     """
 
     def interrupt(self, token: int, frame: FrameType | None = None) -> bool:
-        """Raise `SoftTimeLimitExceeded`, or remember it during a critical section."""
+        """Raise `SoftTimeLimitExceeded`, or remember it during a critical section.
+
+        ``frame`` is where the signal struck.  In a delicate moment another signal is sent instead.
+        """
         if token != self._token or self._raised:
             return False
         if self._driven is not None and not self._driven.is_asked:
             return self._driven.ask_soon()
-        if not self._depth:
-            self._deliver()
-        elif not self._asked:
-            self._asked.append(True)
+        if self._depth:
+            if not self._asked:
+                self._asked.append(True)
+            return True
+        if self._tries and is_delicate(frame) and callable(signal.getsignal(SIGNAL)):
+            self._tries -= 1
+            _thread.start_new_thread(_signal_soon, (threading.get_ident(),))
+            return True
+        self._deliver()
         return True
+
+
+def _signal_soon(thread: int) -> None:
+    SYSTEM.sleep(_SOON)
+    signal.pthread_kill(thread, SIGNAL)
+
+
+def is_delicate(frame: FrameType | None) -> bool:
+    """Tell whether an exception in ``frame`` would be lost, or break what cannot be repaired.
+
+    What is raised in a finalizer is only printed.
+    """
+    waits = False
+    while frame is not None:
+        module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
+        if module == _RUNNER:
+            return False
+        waits = waits or (name == "wait" and module in _WAITS)
+        prefix = f"{module}."
+        if name == "__del__" or (
+            prefix.startswith(_DELICATE) and not (waits and prefix.startswith(_STORE))
+        ):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class ThreadGuard(Guard):
@@ -236,21 +282,28 @@ class ThreadGuard(Guard):
         Guard.begin(self, token, awaits=awaits)
 
     def interrupt(self, token: int, frame: FrameType | None = None) -> bool:
-        """Send `SoftTimeLimitExceeded` to the thread."""
+        """Send `SoftTimeLimitExceeded` to the thread, as soon as it is in no delicate moment."""
+        # Its frame stays as it is while this thread runs, which is at least 5 ms after a sleep.
+        for _ in range(_TRIES):
+            SYSTEM.sleep(0)
+            if token != self._token or not is_delicate(sys._current_frames().get(self._ident)):
+                break
+            SYSTEM.sleep(_SOON)
         with self._sending:
-            if token != self._token or self._raised or self._asked:
+            if token != self._token or self._raised:
                 return False
-            if self._driven is not None and not self._driven.is_asked:
-                return self._driven.ask_soon()
             self._sent = True
-            if self._depth:
-                self._asked.append(True)
+            if self._depth and self._driven is None:
+                if not self._asked:
+                    self._asked.append(True)
                 if self._depth:
                     return True
                 try:  # the section was left meanwhile: perhaps without a look
                     self._asked.pop()
                 except IndexError:
                     return True
+            if self._driven is not None and not self._driven.is_asked:
+                return self._driven.ask_soon()
             if token != self._token:
                 return False
             self._raised = True
@@ -260,9 +313,9 @@ class ThreadGuard(Guard):
     def _send(self) -> None:
         import ctypes  # takes 5 ms to load, and few jobs exceed their limits
 
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(self._ident), ctypes.py_object(SoftTimeLimitExceeded)
-        )
+        send = ctypes.pythonapi.PyThreadState_SetAsyncExc
+        ident, kind = ctypes.c_ulong(self._ident), ctypes.py_object(SoftTimeLimitExceeded)
+        send(ident, kind)
 
 
 class TaskGuard(Guard):
@@ -303,125 +356,3 @@ class TaskGuard(Guard):
     def unwatch(self) -> None:
         """Say that the coroutine has ended."""
         self._driven = None
-
-
-class Driven:
-    """A coroutine that can be interrupted where it awaits: its task is cancelled, and told why."""
-
-    def __init__(self, guard: Guard, task: asyncio.Task[Any]) -> None:
-        self._guard = guard
-        self._task = task
-        self._loop = task.get_loop()
-        self._cancels = 0
-        self._is_over = False
-        self.is_asked: bool = False
-
-    def is_running(self) -> bool:
-        """Tell whether the task is in the middle of a step: for the loop's own thread."""
-        import asyncio
-
-        return asyncio.current_task(self._loop) is self._task
-
-    def ask_soon(self) -> bool:
-        """Have it interrupted by its loop, from any thread or signal handler."""
-        self.is_asked = True
-        try:
-            self._loop.call_soon_threadsafe(self._ask)
-        except RuntimeError:  # the loop is closed
-            return False
-        return True
-
-    def take(self) -> bool:
-        """Tell whether a cancellation that has come is ours, and end it."""
-        if not self._cancels:
-            return False
-        self._forgive()
-        self._guard.note_raised()
-        return True
-
-    def close(self) -> None:
-        """Leave the task as it was: a cancellation may have been swallowed on its way."""
-        self._is_over = True
-        self._forgive()
-
-    def _ask(self) -> None:
-        if not self._is_over and not self._guard.has_raised:
-            self._cancels += 1
-            self._task.cancel()
-
-    def _forgive(self) -> None:
-        while self._cancels:
-            self._cancels -= 1
-            self._task.uncancel()
-
-
-async def drive(
-    started: Coroutine[Any, Any, Any], guard: Guard
-) -> tuple[Any, BaseException | None]:
-    """Await a coroutine that ``guard`` may interrupt; return what it returned, or raised.
-
-    The exception is thrown in where it awaits.  Raises CancelledError only for a cancellation of
-    somebody else's.
-    """
-    import asyncio
-
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - for the type checker: we are in a coroutine
-    driven = Driven(guard, task)
-    guard.watch(driven)
-    try:
-        return await _steps(started, driven), None
-    except SoftTimeLimitExceeded as error:
-        if type(error) is SoftTimeLimitExceeded:
-            return None, error
-        # Else the task would count as cancelled.
-        return None, SoftTimeLimitExceeded(*error.args).with_traceback(error.__traceback__)
-    except asyncio.CancelledError as error:
-        if task.cancelling():
-            raise
-        return None, error
-    except BaseException as error:  # an exit that got into the loop would end it
-        return None, error
-    finally:
-        driven.close()
-        guard.unwatch()
-
-
-@coroutine
-def _steps(started: Coroutine[Any, Any, Any], driven: Driven) -> Generator[Any, Any, Any]:
-    """Do what ``await started`` does, but for the one exception."""
-    import asyncio
-
-    step: Any = started.send
-    given: Any = None
-    while True:
-        try:
-            awaited = step(given)
-        except StopIteration as stop:
-            return stop.value
-        try:
-            given = yield awaited
-            step = started.send
-        except GeneratorExit:
-            started.close()
-            raise
-        except asyncio.CancelledError as error:
-            step, given = started.throw, _interruption()() if driven.take() else error
-        except BaseException as error:
-            step, given = started.throw, error
-
-
-@functools.cache
-def _interruption() -> type[SoftTimeLimitExceeded]:
-    """Return what is thrown into coroutines: a `SoftTimeLimitExceeded` that asyncio understands.
-
-    `TaskGroup`, `wait_for`, `Lock` and others clean up after a CancelledError, and only then.
-    """
-    import asyncio
-
-    class Interruption(SoftTimeLimitExceeded, asyncio.CancelledError):
-        __doc__ = SoftTimeLimitExceeded.__doc__
-
-    Interruption.__module__ = SoftTimeLimitExceeded.__module__
-    Interruption.__name__ = Interruption.__qualname__ = SoftTimeLimitExceeded.__name__
-    return Interruption
