@@ -35,9 +35,8 @@
     ├── Retry                        run again later
     ├── Ignore                       end in state IGNORED, keep no result
     └── Reject                       end in state REJECTED, or go back (requeue=True)
-    SystemExit                       Python's own
-    ├── WorkerShutdown               raised in a task: the worker finishes what runs, and ends
-    └── WorkerTerminate              raised in a task: the worker ends at once
+    WorkerShutdown                   a SystemExit of a task: the worker finishes what runs, and ends
+    WorkerTerminate                  a SystemExit of a task: the worker ends at once
 
 A docstring is the default message.  Raised by callers of the library unless it says otherwise.
 Of Celery's other names, `OperationalError` and `BackendError` are `StoreError` here, and

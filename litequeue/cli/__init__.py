@@ -28,7 +28,7 @@ _FAMILIES: Final = {
         "tasks": ("lists", "List the tasks that can be sent."),
         "workers": ("lists", "List the workers, and say which are alive."),
         "inspect": ("control", "Ask the workers of DB."),
-        "events": ("events", "Show what happens to jobs and workers."),
+        "events": ("events", "Show what was reported, the last event last."),
     },
     "Change": {
         "retry": ("changes", "Run finished jobs again, under the same ids."),

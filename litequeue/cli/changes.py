@@ -220,15 +220,8 @@ def ask(what: str, *, can_look: bool = True) -> None:
         raise Failure("nothing was changed")
 
 
-def carry_out(
-    database: Database,
-    chosen: Chosen,
-    moved_on: Callable[[list[str]], object] = lambda ids: None,
-) -> int:
-    """Make the change batch by batch; say how far it came when it is interrupted.
-
-    ``moved_on`` is told of batches of which some jobs have moved on since they were counted.
-    """
+def carry_out(database: Database, chosen: Chosen) -> int:
+    """Make the change batch by batch; say how far it came when it is interrupted."""
     from litequeue.store import bulk
 
     done = 0
@@ -237,8 +230,6 @@ def carry_out(
         for ids, changed in batches:
             done += changed
             ring(database, [] if chosen.change is bulk.Change.RERUN else ids)
-            if changed < len(ids):
-                moved_on(ids)
     except KeyboardInterrupt:
         note(f"stopped: {counted(done)} {WORDS[chosen.change.value].done} so far")
         raise

@@ -19,7 +19,7 @@ from litequeue.cli.parameters import (
     did_you_mean,
     json_option,
 )
-from litequeue.cli.queue_file import lives, nobody_works, opened
+from litequeue.cli.queue_file import has_live_worker, lives, nobody_works, opened
 from litequeue.cli.selection import split
 
 if TYPE_CHECKING:
@@ -214,6 +214,7 @@ def _command(
     asked = Asked(destination=list(split(destination)) if destination else None, pattern=pattern,
                   timeout=timeout)  # fmt: skip
     with opened(db) as database:
+        has_live = has_live_worker(database)  # and there is a file, which asking would make
         _ask(database, method, arguments, asked)
         silent = list(_silent(database, asked))
     if as_json:
@@ -223,7 +224,10 @@ def _command(
             _show(name, answer)
     for name, why in silent:
         note(f"litequeue: worker {clean(name)} {why}")
-    return _exit_code(db, method, asked)
+    if not asked.replies:
+        why = f" within {timeout:g} s" if has_live else f"; {nobody_works(db)}"
+        raise Failure(f"no worker answered{why}", code=NO_WORKER)
+    return _exit_code(method, asked)
 
 
 def _no_method(
@@ -309,9 +313,7 @@ def _lines(answer: Any) -> Iterator[str]:
         yield "done" if answer is None else json.dumps(answer)
 
 
-def _exit_code(db: str, method: str, asked: Asked) -> int:
-    if not asked.replies:
-        raise Failure(f"no worker answered; {nobody_works(db)}", code=NO_WORKER)
+def _exit_code(method: str, asked: Asked) -> int:
     if method == "query_task" and not any(asked.replies.values()):
         note("litequeue: no worker has such a job, or could run it later")
         return NO_SUCH_THING

@@ -141,15 +141,13 @@ def _by_filter(database: Database, chosen_by: Selection, how: How, options: Opti
         ask(sentence(words, counts))
     done = 0
     if not options.dry_run:
-        seized: set[str] = {job.id for job in running}
-
-        def seize(ids: list[str]) -> None:
-            """End what has been started since it was counted."""
-            if how.terminate:
-                seized.update(_revoke(database, ids, how).stands)
-
-        done = carry_out(database, chosen, seize) + len(seized)
-        _revoke(database, [job.id for job in running], how)
+        done = carry_out(database, chosen)
+        # Again, for some have been started since they were counted; but none that came later.
+        last = max([chosen.last, *(job.seq for job in running)])
+        running = _running(database, chosen_by) if how.terminate else []
+        meant = [job.id for job in running if job.seq <= last]
+        if meant:
+            done += len(_revoke(database, meant, how).stands)
     report(words, counts, done, options)
     return 0
 

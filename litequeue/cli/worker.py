@@ -225,9 +225,7 @@ def _overrules(chosen: Mapping[str, Any]) -> dict[str, Any]:
         raise click.UsageError(
             f"--soft-time-limit {soft:g} is longer than --time-limit {hard:g}; make it shorter"
         )
-    return {
-        _SETTINGS[name]: value for name, value in chosen.items() if value not in (None, False)
-    }
+    return {_SETTINGS[name]: value for name, value in chosen.items() if value not in (None, False)}
 
 
 def _usage(read: Callable[[], T]) -> T:

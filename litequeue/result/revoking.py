@@ -37,9 +37,8 @@ def revoke(home: Home, ids: Iterable[str], *, terminate: bool, signal: Signal) -
 
     With ``terminate`` those that run are ended by ``signal``.
     """
-    revoked = home.store.revoke_all(
-        list(ids), terminate=terminate, signal=signal_name(signal) if terminate else None
-    )
+    name = signal_name(signal) if terminate else None
+    revoked = home.store.revoke_all(list(ids), terminate=terminate, signal=name)
     tell_revoked(home, revoked.ended)
     return revoked
 
@@ -59,17 +58,14 @@ def await_end(home: Home, revoked: Revoked, timeout: float | None) -> list[str]:
 
 
 def revoke_stamped(
-    home: Home, headers: Mapping[str, Iterable[str]], *, terminate: bool, signal: Signal
+    home: Home, headers: Mapping[str, str | Iterable[str]], *, terminate: bool, signal: Signal
 ) -> Revoked:
     """Do the same to all jobs that carry one of the stamps, also to those sent later."""
+    name = signal_name(signal) if terminate else None
     both = Revoked()
     for header, values in headers.items():
-        revoked = home.store.revoke_stamped(
-            header,
-            list(values),
-            terminate=terminate,
-            signal=signal_name(signal) if terminate else None,
-        )
+        held = [values] if isinstance(values, str) else list(values)
+        revoked = home.store.revoke_stamped(header, held, terminate=terminate, signal=name)
         tell_revoked(home, revoked.ended)
         both.ended.extend(revoked.ended)
         both.stands.extend(revoked.stands)

@@ -207,9 +207,7 @@ class Shift:
         plan, ties = self._plan, (link, self._channel, self._slots, self._limits)
         with self._using(), contextlib.closing(link):
             try:
-                consumer = Consumer(plan.options, *ties, self._clock)
-                with contextlib.closing(consumer.ringer):
-                    consumer.run()
+                Consumer(plan.options, *ties, self._clock).run()
             except Exception:
                 logger.exception("the consumer failed")
 

@@ -19,7 +19,15 @@ from litequeue.cli import exit_code, root
 from litequeue.config import Settings
 from litequeue.declaring import TASK_OPTIONS, UNBUILT_TASK_OPTIONS
 from litequeue.store.models import TABLES
-from litequeue.store.views import ENQUEUE_VIEW, ERRORS_VIEW, JOBS_VIEW
+from litequeue.store.views import (
+    ENQUEUE_VIEW,
+    ERRORS_VIEW,
+    EVENTS_VIEW,
+    JOBS_VIEW,
+    LOGS_VIEW,
+    QUEUES_VIEW,
+    WORKERS_VIEW,
+)
 from litequeue.worker import link
 from litequeue.worker.request import Request
 from tests.docs.pages import DOCS, LINKED, ROOT, Page, anchor_of, code_words, read, reference
@@ -226,7 +234,15 @@ def test_every_state_and_phase_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("view", "title"), [(JOBS_VIEW, "litequeue_jobs"), (ERRORS_VIEW, "litequeue_errors")]
+    ("view", "title"),
+    [
+        (JOBS_VIEW, "litequeue_jobs"),
+        (ERRORS_VIEW, "litequeue_errors"),
+        (LOGS_VIEW, "litequeue_logs"),
+        (EVENTS_VIEW, "litequeue_events"),
+        (QUEUES_VIEW, "litequeue_queues"),
+        (WORKERS_VIEW, "litequeue_workers"),
+    ],
 )
 def test_every_column_of_a_view_is_told(view: str, title: str) -> None:
     selected = re.search(r"SELECT\s(.*?)\sFROM", view, re.DOTALL)

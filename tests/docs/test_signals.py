@@ -23,12 +23,19 @@ SENDERS = {
     "self._app": "app",
     "self._hostname": "worker name",
     "self._identity.name": "worker name",
+    "self._name": "worker name",
     "spec.hostname": "worker name",
     "task": "task",
     "tasks.get(details.task)": "task",
 }
 """What the page calls the sender that the code names so."""
-THEMSELVES = {"app.py": "app", "supervisor.py": "worker", "prefork.py": "pool"}
+THEMSELVES = {
+    "app.py": "app",
+    "children.py": "pool",
+    "embedded.py": "worker",
+    "shift.py": "worker",
+    "supervisor.py": "worker",
+}
 
 
 @dataclass(frozen=True, slots=True)

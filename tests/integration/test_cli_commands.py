@@ -457,7 +457,7 @@ def test_jobs_are_revoked_by_their_stamps(cli: Cli, database: Database) -> None:
     assert asked.code == 2
     assert asked.sentence == (
         "this would revoke all jobs with the stamp order=7, now and later: add --yes to do it "
-        "(nobody is here to be asked); see `litequeue --help`"
+        "(nobody is here to be asked); see `litequeue revoke --help`"
     )
     done = cli("revoke", database.path, "--stamp", "order=7", "--stamp", "order=8", "--yes")
     assert (done.code, done.err) == (0, "")
@@ -527,7 +527,11 @@ class TestControl:
         method = {"inspect": "ping", "control": "shutdown"}[command]
         done = cli(command, database.path, method, "-t", "60")
         assert (done.code, done.out) == (69, "")
-        assert done.sentence.startswith("no worker answered; no worker is alive; start one")
+        assert done.err.splitlines() == [
+            "litequeue: worker w is unseen and did not answer",
+            "litequeue: no worker answered; no worker is alive; start one with "
+            f"`litequeue worker {database.path} -A MODULE:APP`",
+        ]
 
     @pytest.mark.parametrize(
         ("arguments", "words"),

@@ -227,6 +227,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert queues.pause(self.database, queue, self.now) is (queue not in self.paused)
         self.paused.add(queue)
         assert queues.paused(self.database) == sorted(self.paused)
+        self._look_for_parked(EVERYTHING)
         if then:
             self._claim(1, 9, EVERYTHING, parked=True)
 
@@ -344,6 +345,7 @@ class QueueMachine(RuleBasedStateMachine):
         running = {job.id for job in some if job.phase == "leased"}
         done = revocations.revoke(self.database, [*ids, "nobody"], now=self.now, keep=KEEP)
         assert (set(done.ended), set(done.stands)) == (waiting, running | {"nobody"})
+        self.revoked.add("nobody")
         for expected in some:
             self._expect_revoked(expected)
 
@@ -412,13 +414,13 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3), tasks=st.sampled_from([KNOWN, EVERYTHING]))
     def take_parked(self, limit: int, tasks: frozenset[str]) -> None:
-        parked = [
-            job
-            for job in self.jobs
-            if job.phase == "parked" and job.task in tasks and job.queue not in self.paused
-        ]
-        assert claims.has_parked(self.database, tasks) is bool(parked)
+        self._look_for_parked(tasks)
         self._claim(1, limit, tasks, parked=True)
+
+    def _look_for_parked(self, tasks: frozenset[str]) -> None:
+        there = [job for job in self.jobs if job.phase == "parked" and job.task in tasks]
+        taken = any(job.queue not in self.paused for job in there)
+        assert claims.has_parked(self.database, tasks) is taken
 
     @rule()
     def expire(self) -> None:
@@ -457,6 +459,8 @@ class QueueMachine(RuleBasedStateMachine):
     def the_file_is_as_the_model(self) -> None:
         rows = self.eyes.execute(STATES).fetchall()
         assert {row[0]: row for row in rows} == {job.id: job.visible() for job in self.jobs}
+        standing = self.eyes.execute("SELECT value FROM litequeue_revocation").fetchall()
+        assert {value for (value,) in standing} == self.revoked
         logs = self.eyes.execute("SELECT id, attempt, text FROM litequeue_logs").fetchall()
         assert sorted(logs) == sorted(
             (job.id, claim, text) for job in self.jobs for claim, text in job.logs.items()

@@ -141,6 +141,7 @@ class Bench:
 
 LEASE_OPTIONS = frozenset(
     {"args", "kwargs", "body", "id", "claim", "retries", "lease_options", "eta", "lease_expires"}
+    | {"once", "soft", "hard"}
 )
 
 
@@ -156,12 +157,15 @@ def lease(
     lease_options: dict[str, Any] | None = None,
     eta: float | None = None,
     lease_expires: float | None = None,
+    once: int = 0,
+    soft: float | None = None,
+    hard: float | None = None,
 ) -> Lease:
     """Make a lease of seq 7 and token 99, of queue "mail", priority 5, sent by "parent"."""
     return Lease(
         7, 99, claim, id, task, json.dumps([list(args), kwargs or {}]) if body is ... else body,
         None if lease_options is None else json.dumps(lease_options), "mail", 5, retries, 0, eta,
-        lease_expires, "parent",
+        lease_expires, "parent", once, soft, hard,
     )  # fmt: skip
 
 

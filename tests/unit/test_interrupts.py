@@ -116,10 +116,14 @@ class TestCriticalSections:
             pass  # it is not raised again
 
     def test_an_error_inside_is_the_context_of_the_limit(self, guard: Guard) -> None:
+        def work() -> None:
+            with critical():
+                strike(guard)
+                raise KeyError("mine")
+
         guard.begin(TOKEN)
-        with pytest.raises(SoftTimeLimitExceeded) as caught, critical():
-            strike(guard)
-            raise KeyError("mine")
+        with pytest.raises(SoftTimeLimitExceeded) as caught:
+            work()
         assert isinstance(caught.value.__context__, KeyError)
 
     def test_what_came_too_late_is_dropped(self, guard: Guard) -> None:
@@ -143,12 +147,18 @@ class TestCriticalSections:
         guard.let_go()
 
     def test_inside_of_others_they_cannot(self, guard: Guard) -> None:
-        guard.begin(TOKEN)
-        with pytest.raises(SoftTimeLimitExceeded), critical():
-            strike(guard)
+        reached: list[bool] = []
+
+        def work() -> None:
             with critical():
-                interrupts.relieve()
-            reached = True
+                strike(guard)
+                with critical():
+                    interrupts.relieve()
+                reached.append(True)
+
+        guard.begin(TOKEN)
+        with pytest.raises(SoftTimeLimitExceeded):
+            work()
         assert reached
 
     def test_without_a_guard_they_are_nothing(self) -> None:
@@ -171,16 +181,19 @@ class TestThreads:
     def test_what_was_sent_before_a_section_strikes_before_it(self) -> None:
         """CPython delivers between two bytecodes: here the next ones are those of `hold`."""
         guard = Sending()
-        guard.begin(TOKEN)
-        reached = False
-        with pytest.raises(SoftTimeLimitExceeded):
+        reached: list[str] = []
+
+        def work() -> None:
             guard.send_late()
             with critical():
-                reached = True
-        assert not reached
+                reached.append("too far")
+
+        guard.begin(TOKEN)
+        with pytest.raises(SoftTimeLimitExceeded):
+            work()
         with critical():
-            reached = True
-        assert reached
+            reached.append("after")
+        assert reached == ["after"]
         guard.end()
 
     def test_a_section_waits_for_who_is_sending(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,9 +300,10 @@ class TestDelicateMoments:
         monkeypatch.setattr(signal, "getsignal", lambda number: strike)
         guard = SignalGuard()
         guard.begin(TOKEN)
+        for _ in range(interrupts.guards._TRIES):
+            guard.interrupt(TOKEN, self.frame_in("logging"))
         with pytest.raises(SoftTimeLimitExceeded):
-            for _ in range(interrupts.guards._TRIES + 1):
-                guard.interrupt(TOKEN, self.frame_in("logging"))
+            guard.interrupt(TOKEN, self.frame_in("logging"))
         guard.end()
 
     def test_a_thread_is_left_alone_while_it_logs(self) -> None:
@@ -314,11 +328,15 @@ class TestDelicateMoments:
             told.append(guard.interrupt(TOKEN))
 
         enforcer = threading.Thread(target=enforce)
-        guard.begin(TOKEN)
-        with pytest.raises(SoftTimeLimitExceeded):
+
+        def work() -> None:
             enforcer.start()
             logger.warning("whole")
             enforcer.join()
+
+        guard.begin(TOKEN)
+        with pytest.raises(SoftTimeLimitExceeded):
+            work()
         guard.end()
         logger.removeHandler(handler)
         assert (logged, told) == (["whole"], [True])

@@ -1,31 +1,147 @@
 """Greenlets: for plain functions that wait in modules which gevent has made cooperative.
 
 It is the pool of threads in a process where threads are greenlets.  A job that neither waits nor
-yields holds up all others, limits included.  Coroutine functions run in real threads.
+yields holds up all others, limits included.  Coroutine functions run in real threads, each on an
+event loop of its own.
 """
 
 from __future__ import annotations
 
+import contextvars
 import functools
+import importlib.util
 import time
 from types import FrameType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from litequeue.clock import SystemClock
 from litequeue.exceptions import ImproperlyConfigured, SoftTimeLimitExceeded
-from litequeue.interrupts import Guard
-from litequeue.job import Lease, Outcome
+from litequeue.interrupts import Guard, ThreadGuard
+from litequeue.job import Outcome
+from litequeue.worker.executor import Executor
 from litequeue.worker.pools import Station
 from litequeue.worker.pools.aio import is_awaited
+from litequeue.worker.pools.many import JobThreads, Run
 from litequeue.worker.pools.threads import Dispatcher
 
-if TYPE_CHECKING:
-    from gevent import Greenlet
-
-try:
-    import gevent
-except ImportError:
+if importlib.util.find_spec("gevent") is None:
     raise ImproperlyConfigured(
-        "the pool gevent needs the package gevent; add it to your dependencies, "
-        "`litequeue-jobs[gevent]`"
-    ) from None
+        "the pool gevent needs the package gevent, which is not installed here; add "
+        "litequeue-jobs[gevent] to what your program needs"
+    )
+
+
+class Gevent:
+    """One process, a greenlet for every job that runs."""
+
+    name: ClassVar[str] = "gevent"
+    many: ClassVar[bool] = True
+    honours: ClassVar[frozenset[str]] = frozenset(
+        {
+            "soft_time_limit",
+            "time_limit",
+            "max_tasks_per_child",
+            "max_memory_per_child",
+            "concurrency",
+            "autoscale",
+            "terminate",
+        }
+    )
+    start_methods: ClassVar[tuple[str, ...]] = ("spawn",)
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Make the modules of Python that wait cooperative, before the app is imported."""
+        from gevent import monkey
+
+        monkey.patch_all()
+        # This one has been looked up before.
+        type.__setattr__(SystemClock, "sleep", staticmethod(time.sleep))
+
+    def serve(self, station: Station) -> None:
+        """Run leases, many at a time."""
+        Dispatcher(station, _GreenThreads(station, GreenletGuard), end).run()
+
+
+class GreenletGuard(Guard):
+    """For user code in a greenlet: it is struck where it waits or yields.
+
+    Critical sections of the library's need no care here: within a transaction they do not yield.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._greenlet: Any = None
+
+    def begin(self, token: int, *, awaits: bool = False) -> None:
+        """Say that user code of the attempt ``token`` runs in this greenlet from now on."""
+        from gevent import getcurrent
+
+        self._greenlet, self._raised, self._token = getcurrent(), False, token
+
+    def end(self) -> None:
+        """Say that it has ended."""
+        self._token = 0
+        self._greenlet = None
+
+    def interrupt(self, token: int, frame: FrameType | None = None) -> bool:
+        """Have `SoftTimeLimitExceeded` thrown into the greenlet, once."""
+        if token != self._token or self._raised:
+            return False
+        self._throw_soon(token, SoftTimeLimitExceeded)
+        return True
+
+    def kill(self, token: int) -> None:
+        """Have the greenlet ended, as gevent does it."""
+        from gevent import GreenletExit
+
+        self._throw_soon(token, GreenletExit)
+
+    def _throw_soon(self, token: int, kind: type[BaseException]) -> None:
+        from gevent import get_hub
+
+        get_hub().loop.run_callback(self._throw, token, kind)
+
+    def _throw(self, token: int, kind: type[BaseException]) -> None:
+        if token == self._token and self._greenlet is not None:
+            self._raised = True
+            self._greenlet.throw(kind)
+
+
+def end(guard: Guard, token: int) -> None:
+    """Have the code of a job end that has got its verdict."""
+    if isinstance(guard, GreenletGuard):
+        guard.kill(token)
+    else:
+        guard.interrupt(token)
+
+
+class _GreenThreads(JobThreads):
+    """Greenlets, since `threading.Thread` makes those here; and real threads for coroutines."""
+
+    def execute(self, run: Run, executor: Executor) -> Outcome:
+        """Run a job: a coroutine function in a real thread, since only one loop has room here."""
+        task = self._station.app.tasks.get(run.lease.task)
+        if task is None or not is_awaited(task):
+            return executor.execute(run.lease)
+        run.guard = ThreadGuard()
+        real = self._station.executor(run.guard)
+        context = contextvars.copy_context()
+        outcome: Outcome = self._real_threads.apply(
+            context.run, (_execute_and_close, real, run.lease)
+        )
+        executor.stop_wanted = real.stop_wanted
+        return outcome
+
+    @functools.cached_property
+    def _real_threads(self) -> Any:
+        from gevent.threadpool import ThreadPool
+
+        return ThreadPool(len(self._station.lines))
+
+
+def _execute_and_close(executor: Executor, lease: Any) -> Outcome:
+    try:
+        return executor.execute(lease)
+    finally:
+        executor.close()

@@ -152,6 +152,7 @@ class Lines:
 
     def finish(self, run: Run, outcome: Outcome) -> None:
         """Report what a job came to, unless it has got its verdict; in its context."""
+        self._station.check_process()
         with self._lock:
             run.has_ended = True
             if run.is_over:
@@ -298,11 +299,14 @@ class JobThreads:
 
         def work(executor: Executor, guard: Guard) -> None:
             run.guard = guard
-            outcome = executor.execute(run.lease)
-            lines.finish(run, outcome)
+            lines.finish(run, self.execute(run, executor))
             self._station.stop_if_asked(executor)
 
         self.do(lambda executor, guard: run.context.run(work, executor, guard))
+
+    def execute(self, run: Run, executor: Executor) -> Outcome:
+        """Run a job in this thread."""
+        return executor.execute(run.lease)
 
     def close(self) -> None:
         """Have them end, each after what it does."""

@@ -60,6 +60,25 @@ def test_what_only_workflows_and_limits_have_is_none(bench: Bench, name: str) ->
         assert getattr(request, name) is None
 
 
+def test_time_limits_are_those_that_its_worker_found(bench: Bench) -> None:
+    with bench.running(soft=1.5, hard=3) as request:
+        assert (request.soft_time_limit, request.time_limit) == (1.5, 3)
+        assert request.timelimit == (3, 1.5), "the hard one first, as Celery has it"
+
+
+def test_stamps_are_there_by_their_headers(bench: Bench) -> None:
+    stamps = {"monitoring_id": "m-1", "customers": ["a", "b"]}
+    with bench.running(lease_options={"stamps": stamps}) as request:
+        assert request.stamps == stamps
+        assert request.stamped_headers == ["monitoring_id", "customers"]
+
+
+def test_stamps_that_are_none_are_refused(bench: Bench) -> None:
+    outcome = bench.run(lambda: None, lease_options={"stamps": ["no", "names"]})
+    assert outcome.failure is not None
+    assert outcome.failure.message == "the options cannot be read: 'stamps' is no dict"
+
+
 def test_headers_are_attributes_but_never_hide_a_fact(bench: Bench) -> None:
     headers = {"trace": 5, "id": "forged", "group": "g"}
     with bench.running(lease_options={"headers": headers}) as request:
