@@ -156,10 +156,6 @@ def worker(
     from litequeue.store.filesystem import normalise
 
     refuse_namesake()
-    if reload:
-        from litequeue.worker.reload import run_reloading
-
-        return run_reloading()
     path = normalise(db)
     settings = pyproject.settings()
     wanted = apps.choose(app_name, path)
@@ -169,6 +165,12 @@ def worker(
     from litequeue import log
 
     log.configure(**_logs(settings, level, log_format))
+    if reload:
+        from litequeue.worker.reload import end_with_parent, is_reloaded, run_reloading
+
+        if not is_reloaded():
+            return run_reloading()
+        end_with_parent()
     os.environ[URL_VARIABLE] = path
     here = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
     if here not in sys.path:
@@ -180,7 +182,7 @@ def worker(
         _say_hello(app, wanted.name, path, choice)
         return app
 
-    from litequeue.worker.restart import start_anew
+    from litequeue.worker.restart import hear_again, start_anew
     from litequeue.worker.supervisor import Supervisor, WorkerOptions
 
     options = WorkerOptions(
@@ -197,9 +199,10 @@ def worker(
         max_time=max_time,
     )
     supervisor = Supervisor(options)
+    hear_again()
     code = supervisor.run()
     if supervisor.starts_anew:
-        start_anew()
+        start_anew(here)
     return code
 
 

@@ -94,6 +94,14 @@ def ask(
     return heard
 
 
+def decoded(body: str) -> Any:
+    """Return what a reply says."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):  # nothing that a worker wrote
+        return {"error": f"the reply is no JSON: {body[:100]}"}
+
+
 def _gather(
     app: Home,
     call: Call,
@@ -110,7 +118,7 @@ def _gather(
         while True:
             for name, body in app.store.replies(number).items():
                 if name not in heard and (call.limit is None or len(heard) < call.limit):
-                    heard[name] = json.loads(body)
+                    heard[name] = decoded(body)
                     if callback is not None:
                         callback({name: heard[name]})
             left = LOOK_AROUND if deadline is None else deadline - clock.monotonic()

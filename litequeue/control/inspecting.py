@@ -11,6 +11,8 @@ from litequeue.control.asking import Names, Reply
 class Broadcaster(Protocol):
     """What sends a command and returns the replies: a `Control`."""
 
+    app: Any
+
     def broadcast(self, command: str, **options: Any) -> list[Reply] | None:
         """Send a command."""
 
@@ -32,6 +34,7 @@ class Inspect:
         pattern: str | None = None,
         matcher: str | None = None,
     ) -> None:
+        self.app: Any = control.app
         self.control = control
         self.destination = destination
         self.timeout = timeout

@@ -11,10 +11,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from litequeue import states
-from litequeue.job import Lease
+from litequeue.job import Lease, stamps_of
 from litequeue.store.connection import Database
 from litequeue.store.driver import lenient, sqlite3
 from litequeue.store.settle import Keep
@@ -174,14 +174,9 @@ def bears(options: str | None, stamps: Mapping[str, Set[str]]) -> bool:
 
 
 def _borne(options: str | None, stamps: Mapping[str, Set[str]]) -> Iterator[tuple[str, str]]:
-    if not options or '"stamps"' not in options:
-        return
-    own: Any = json.loads(options).get("stamps")
-    for header, wanted in stamps.items():
-        held = own.get(header) if isinstance(own, dict) else None
-        for value in held if isinstance(held, list) else [held]:
-            if value is not None and str(value) in wanted:
-                yield header, str(value)
+    for header, values in stamps_of(options).items():
+        for value in values & stamps.get(header, frozenset()):
+            yield header, value
 
 
 # What stands

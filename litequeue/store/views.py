@@ -86,10 +86,10 @@ SELECT name, datetime(paused, 'unixepoch') AS paused FROM litequeue_queue
 WORKERS_VIEW: Final = """
 CREATE VIEW litequeue_workers AS
 SELECT worker.name, worker.pid, datetime(worker.started, 'unixepoch') AS started,
-       datetime(worker.heartbeat, 'unixepoch') AS seen,
-       (SELECT count(*) FROM litequeue_job AS job
-        WHERE job.phase = 'leased' AND job.owner = worker.id) AS leased
+       datetime(worker.heartbeat, 'unixepoch') AS seen, count(job.seq) AS leased
 FROM litequeue_worker AS worker
+LEFT JOIN litequeue_job AS job ON job.phase = 'leased' AND job.owner = worker.id
+GROUP BY worker.id
 """
 
 VIEWS: Final = (

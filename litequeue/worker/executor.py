@@ -26,7 +26,7 @@ from litequeue.exceptions import (
 )
 from litequeue.interrupts import Guard, TaskGuard, drive
 from litequeue.job import Failure, Lease, Outcome, arguments_of
-from litequeue.task import Task
+from litequeue.task import AsyncTask, Task
 from litequeue.worker import hooks
 from litequeue.worker.failure import clean, describe, repr_safely
 from litequeue.worker.request import Request, request_for
@@ -200,7 +200,7 @@ class Executor:
         import asyncio
 
         task, request, token = prepared.task, prepared.request, prepared.lease.token
-        if inspect.iscoroutinefunction(task.run) and "__call__" not in task.hooks:
+        if _makes_coroutine(task):
             value, error = _start(task, request, token, None)
         else:
             value, error = await asyncio.to_thread(_start, task, request, token, guard.thread)
@@ -314,6 +314,13 @@ class Executor:
             self._clock.monotonic() - begun, attempt.eta, attempt.counted, attempt.body,
             attempt.failure, None if plan is None else plan.moves, shown,
         )  # fmt: skip
+
+
+def _makes_coroutine(task: Task[..., Any]) -> bool:
+    """Tell whether calling the task runs nothing yet, so that it needs no thread."""
+    call = type(task).__call__
+    is_ours = call in (Task.__call__, AsyncTask.__call__)
+    return inspect.iscoroutinefunction(task.run if is_ours else call)
 
 
 def _start(task: Task[..., Any], request: Request, token: int, guard: Guard | None) -> Result:

@@ -10,11 +10,16 @@ from typing import Final
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _EXIT_CODES: Final = {signal.SIGTERM: 0, signal.SIGHUP: 0, signal.SIGINT: 130, signal.SIGQUIT: 1}
-_HELD: Final = (*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD)
+HELD: Final = (*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD)
+"""What a worker listens to."""
 
 
 class Stopped(SystemExit):
     """The worker was told to stop while it imported its app."""
+
+
+class HungUp(Stopped):
+    """It was told by SIGHUP."""
 
 
 class WakePipe:
@@ -60,7 +65,7 @@ class WakePipe:
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
     """Hold back what a worker listens to; a program started meanwhile inherits that."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
     try:
         yield
     finally:
@@ -83,7 +88,7 @@ def ignore_stop_signals() -> None:
     """
     _quieten((*STOP_SIGNALS, signal.SIGHUP))
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)  # of a program started while they were held
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)  # of a program started while they were held
 
 
 def _quieten(signals: Iterable[signal.Signals]) -> None:
@@ -95,7 +100,8 @@ def _end(number: int, frame: object) -> None:
     """End the process, and let nothing disturb it while it cleans up."""
     if number in _EXIT_CODES:
         _quieten(_EXIT_CODES)
-        raise Stopped(_EXIT_CODES[signal.Signals(number)])
+        kind = HungUp if number == signal.SIGHUP else Stopped
+        raise kind(_EXIT_CODES[signal.Signals(number)])
 
 
 def _nothing(number: int, frame: object) -> None:

@@ -30,6 +30,8 @@ logger: Final = logging.getLogger("litequeue.worker")
 
 SAMPLES: Final = 1000
 """Figures of memory that are kept."""
+AT_ONCE: Final = 0.05
+"""Seconds of answering after which jobs come first again."""
 
 
 class Panel:
@@ -41,6 +43,7 @@ class Panel:
         self._clock = clock
         self._samples: deque[int] = deque(maxlen=SAMPLES)
         self._replies: list[tuple[int, str, str]] = []
+        self._more = False
         self._last = mailbox.newest(worker.database)
 
     @property
@@ -48,18 +51,29 @@ class Panel:
         """Tell whether replies wait to be stored: the file was locked."""
         return bool(self._replies)
 
+    @property
+    def has_more(self) -> bool:
+        """Tell whether commands wait: there were so many that jobs had to come first."""
+        return self._more
+
     def attend(self) -> None:
         """Obey what came since the last time, each command once, and store the replies.
 
-        Raises `StoreError` while the file cannot be used; nothing is lost, call it again.
+        Raises `StoreError` while the file cannot be used; nothing is lost, call it again.  So
+        does who sees that it `has_more`, or `is_behind`.
         """
-        now = self._clock.now()
-        for command in mailbox.since(self._worker.database, self._last, now):
+        enough = self._clock.monotonic() + AT_ONCE
+        commands = mailbox.since(self._worker.database, self._last, self._clock.now())
+        self._more = False
+        for command in commands:
             self._last = command.id
             if _is_meant(self._worker.name, command):
                 body = self.answer(command)
                 if command.reply:
                     self._replies.append((command.id, self._worker.name, body))
+            if self._clock.monotonic() > enough:
+                self._more = command is not commands[-1]
+                break
         if self._replies:
             mailbox.answer(self._worker.database, self._replies, self._clock.now())
             answered, self._replies = self._replies, []

@@ -83,13 +83,13 @@ def _arguments(body: str, *, safe: bool) -> tuple[Any, Any]:
 
 
 def stamps_of(options: str | None) -> dict[str, frozenset[str]]:
-    """Return the stamps in a job's stored options, by header."""
+    """Return the stamps in a job's stored options, by header, as text."""
     if not options or '"stamps"' not in options:
         return {}
     try:
         stamps = json.loads(options)["stamps"]
         return {
-            header: frozenset([values] if isinstance(values, str) else map(str, values))
+            header: frozenset(map(str, values if isinstance(values, list) else [values]))
             for header, values in stamps.items()
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):

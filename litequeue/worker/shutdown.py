@@ -2,7 +2,7 @@
 
 TERM or the first Ctrl-C: running jobs have `worker_grace` seconds, then they go back.  QUIT or the
 second: they have `worker_soft_shutdown_timeout` seconds, or none.  The third: leave as it stands.
-HUP: warm, and begin anew.
+HUP: warm, and begin anew; unless it says that the worker's terminal is gone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from litequeue.worker import systemd
 from litequeue.worker.channel import Channel
 from litequeue.worker.children import Children
 from litequeue.worker.consumer_process import ConsumerProcess
+from litequeue.worker.restart import terminals
 
 logger: Final = logging.getLogger("litequeue.worker")
 
@@ -58,6 +59,7 @@ class Shutdown:
         self._interrupts = 0
         self._last_signal = ""
         self._deadline: float | None = None
+        self._terminals = terminals()
 
     def set_graces(self, conf: Settings) -> None:
         """Learn how long running jobs may take to finish."""
@@ -82,40 +84,54 @@ class Shutdown:
         if number == signal.SIGINT:
             self._interrupts += 1
         first = number == signal.SIGINT and self._interrupts == 1
-        if number == signal.SIGHUP:
+        if number == signal.SIGHUP and terminals() == self._terminals:
             self.restart()
-        elif first or number == signal.SIGTERM:
+        elif first or number in (signal.SIGTERM, signal.SIGHUP):
             self.stop_warm()
         elif number == signal.SIGQUIT or (number == signal.SIGINT and self._interrupts == 2):
             self.exit_code = self.exit_code or 1
-            self.starts_anew = False
+            self._stay_down()
             self.stop_soft()
         elif number == signal.SIGINT:
             self.leave_at_once()
+
+    def on_early_hangup(self) -> None:
+        """Begin anew, or end, after a SIGHUP that came before there was anything to finish."""
+        self.starts_anew = terminals() == self._terminals
+        self.phase = Phase.GONE
 
     def restart(self) -> None:
         """Stop warmly, to begin anew as a fresh program."""
         if not self.is_wanted:
             self.starts_anew = True
             systemd.notify("RELOADING=1", monotonic=self._clock.monotonic())
-            self._stop_gently("Warm", Phase.WARM, self._grace)
+            self._announce("Warm")
+            self._stop_gently(Phase.WARM, self._grace)
 
     def stop_warm(self) -> None:
         """Let running jobs finish; one that is being restarted does not begin anew."""
-        self.starts_anew = False
+        self._stay_down()
         if not self.is_wanted:
-            self._stop_gently("Warm", Phase.WARM, self._grace)
+            self._announce("Warm")
+            self._stop_gently(Phase.WARM, self._grace)
+
+    def _stay_down(self) -> None:
+        """Forget that the worker was to begin anew, if it was: whoever says stop means it."""
+        if self.starts_anew:
+            self.starts_anew = False
+            systemd.notify("STOPPING=1")
 
     def stop_soft(self) -> None:
         """Stop cold, after what `worker_soft_shutdown_timeout` leaves for running jobs."""
+        if self.phase < Phase.SOFT:
+            self._announce("Cold")
         if self.phase < Phase.SOFT and self._soft_grace:
-            self._stop_gently("Soft", Phase.SOFT, self._soft_grace)
+            self._stop_gently(Phase.SOFT, self._soft_grace)
         else:
             self.stop_cold("asked to stop now")
 
-    def _stop_gently(self, how: str, phase: Phase, grace: float) -> None:
+    def _stop_gently(self, phase: Phase, grace: float) -> None:
         self._consumer.tell_stop()
-        self._announce(how)
         self.phase = phase
         self._deadline = self._clock.monotonic() + grace
         logger.info("stopping: running jobs have %g s to finish (Ctrl-C again: stop now)", grace)
@@ -125,8 +141,6 @@ class Shutdown:
         if self.phase >= Phase.COLD:
             return
         logger.warning("%s: unfinished jobs go back", why)
-        if not self.is_wanted:
-            self._announce("Cold")
         self.phase = Phase.COLD
         self._deadline = self._clock.monotonic() + FAREWELL
         self._consumer.tell_stop()

@@ -35,10 +35,11 @@ from litequeue.worker.liveness import base_path, own_identity
 from litequeue.worker.manifest import manifest_of, warm_up
 from litequeue.worker.naming import expand
 from litequeue.worker.neighbours import remove_files
-from litequeue.worker.os_signals import STOP_SIGNALS, WakePipe
+from litequeue.worker.os_signals import STOP_SIGNALS, HungUp, WakePipe
 from litequeue.worker.pool_plan import PoolPlan, plan_pool, recycling_of, start_method
 from litequeue.worker.queue_choice import QueueChoice
 from litequeue.worker.shutdown import Phase, Shutdown
+from litequeue.worker.restart import hold_signals
 from litequeue.worker.slots import Slots
 from litequeue.worker.time_limits import Alarm, Enforcer
 from litequeue.worker.titles import set_title
@@ -145,6 +146,9 @@ class Supervisor:
             while self._stop.phase is not Phase.GONE:
                 self._step()
             return self._stop.exit_code
+        except HungUp:
+            self._stop.on_early_hangup()
+            return 0
         finally:
             self._clean_up()
 
@@ -339,6 +343,10 @@ class Supervisor:
             os.close(end)
         self._lock.close()
         remove_files(self._identity)
+        if self._stop.starts_anew:
+            hold_signals()
+            for number in self._signals.read():  # the last ones that are for this program
+                self._stop.on_signal(number)
 
 
 def _directory(path: str) -> str:

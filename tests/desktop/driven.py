@@ -23,8 +23,9 @@ class Tap:
     def __init__(self, window: Any, path: str) -> None:
         self.window = window
         self.listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listening.bind(path)
+        self.listening.bind(path + ".new")
         self.listening.listen()
+        Path(path + ".new").rename(path)  # whoever finds it is answered
         self.beat_at = time.monotonic()
         self.stood_still = 0.0
         self.shares: list[float] = []
@@ -128,14 +129,18 @@ def main() -> None:
 
     tap = TkTap if "tk" in example.name else QtTap
     build = window.Window._build
+    taps: list[Tap] = []
 
     def build_and_tap(self: Any, folder: Path) -> None:
         build(self, folder)
-        self.tap = tap(self, path)
-        self.tap.beat()
+        taps.append(tap(self, path))
+        taps[0].beat()
 
     window.Window._build = build_and_tap
-    window.main()
+    try:
+        window.main()
+    finally:
+        taps[0].listening.close()
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def test_both_do_the_same_jobs() -> None:
 class TestWindow:
     def test_it_shows_progress_and_results(self, desk: Desk, files: Path, example: str) -> None:
         with (files / "large.bin").open("wb") as file:
-            file.truncate(3_000_000_000)
+            file.truncate(1_500_000_000)
         window = desk.open(example, files)
         window.press("start")
         shown = shows(window, lambda shown: "%" in shown["files"].get("large.bin", ""))

@@ -266,6 +266,25 @@ class TestOrders:
         assert worker.wait() == 0
         assert {end.name for end in site.journal.ends()} == {"busy-0", "busy-1"}
 
+    def test_a_range(self, site: Site, control: Control) -> None:
+        site.worker("-n", "w1", "--autoscale", "4,1")
+        assert control.autoscale(3, 2, reply=True, timeout=PATIENT) == [
+            {"w1": {"ok": "autoscale now max=3 min=2"}}
+        ]
+        wait_until(lambda: size_of("w1") == 2)
+        assert control.inspect("w1").stats()["autoscaler"] == {"current": 2, "max": 3, "min": 2}
+        (answer,) = control.pool_grow(1, reply=True, timeout=PATIENT) or []
+        assert "not supported with autoscale" in answer["w1"]["error"]
+
+    def test_a_worker_that_takes_none_still_hears_of_revocations(
+        self, site: Site, control: Control
+    ) -> None:
+        site.worker("-n", "w1", LITEQUEUE_WORKER_ENABLE_REMOTE_CONTROL="0")
+        result = hold.delay("held")
+        site.journal.wait_for_start("held")
+        assert control.inspect(timeout=0.3).ping() is None
+        assert result.revoke(terminate=True, wait=True, timeout=PATIENT)
+
     def test_what_there_is_not_is_refused(self, site: Site, control: Control) -> None:
         site.worker("-n", "w1")
 

@@ -18,12 +18,14 @@ from tests.integration.tasks import app
 APP = "tests.integration.apps.listening:app"
 IN_SUPERVISOR = {
     "celeryd_init", "celeryd_after_setup", "import_modules", "worker_init", "worker_ready",
-    "worker_before_create_process", "worker_shutting_down", "worker_shutdown",
+    "worker_before_create_process", "worker_shutting_down", "worker_shutdown", "heartbeat_sent",
 }  # fmt: skip
 OF_EVERY_PROGRAM = {"import_modules", "after_setup_logger", "after_setup_task_logger"}
 """A child that is started as a new program imports the app and sets up its log for itself."""
-ONCE = IN_SUPERVISOR - {"worker_before_create_process", "import_modules"}
-ABOUT_WORKERS = IN_SUPERVISOR | {"worker_process_init", "worker_process_shutdown"}
+ONCE = IN_SUPERVISOR - {"worker_before_create_process", "import_modules", "heartbeat_sent"}
+ABOUT_WORKERS = {"worker_process_init", "worker_process_shutdown", *IN_SUPERVISOR} - {
+    "heartbeat_sent"
+}
 
 
 def send(task: str, *args: Any, **options: Any) -> AsyncResult[Any]:
@@ -68,6 +70,16 @@ def test_each_signal_is_sent_in_its_process(site: Site, facts: Record, start_met
     for name in ("worker_process_init", "worker_process_shutdown"):
         assert sorted(fact["pid"] for fact in facts.facts(name)) == sorted(children), name
     assert len(facts.facts("worker_before_create_process")) == 2
+
+
+def test_a_worker_that_is_well_says_so_again_and_again(site: Site, facts: Record) -> None:
+    worker = site.worker("-n", "w", app=APP, children=1)
+
+    def beats() -> list[int]:
+        return [fact["pid"] for fact in facts.facts() if fact["fact"] == "heartbeat_sent"]
+
+    wait_until(lambda: len(beats()) >= 3)
+    assert set(beats()) == {worker.supervisor}
 
 
 def test_signals_of_the_worker_come_in_their_order_with_their_arguments(

@@ -231,6 +231,15 @@ class QueueMachine(RuleBasedStateMachine):
         if then:
             self._claim(1, 9, EVERYTHING, parked=True)
 
+    @precondition(lambda self: any(job.phase == "parked" for job in self.jobs))
+    @rule(data=st.data())
+    def the_queue_of_a_parked_job_is_paused(self, data: st.DataObject) -> None:
+        parked = data.draw(st.sampled_from([job for job in self.jobs if job.phase == "parked"]))
+        queues.pause(self.database, parked.queue, self.now)
+        self.paused.add(parked.queue)
+        self._look_for_parked(EVERYTHING)
+        self._claim(1, 9, EVERYTHING, parked=True)
+
     @precondition(lambda self: self.paused)
     @rule(data=st.data())
     def resume(self, data: st.DataObject) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from litequeue.store import Database
+from litequeue.store import Database, events, queues
 from tests.store.steps import (
     NOW,
     claim,
     claim_one,
+    enlist,
     failure,
     put,
     retry,
@@ -259,3 +260,23 @@ def test_a_job_without_payload_is_shown_too(
     foreign.execute("DELETE FROM litequeue_payload")
     assert foreign.execute("SELECT id, args FROM litequeue_jobs").fetchall() == [("a", None)]
     foreign.execute("DELETE FROM litequeue_job")
+
+
+def test_the_views_tell_of_workers_and_queues(database: Database) -> None:
+    put(database, "a", "b", "c")
+    claim(database, 2, owner=7)
+    enlist(database, 8)
+    queues.pause(database, "mail", NOW)
+    told = rows(database.path, "SELECT name, pid, leased FROM litequeue_workers")
+    assert told == [("w", 1, 2), ("w", 1, 0)]
+    assert rows(database.path, "SELECT * FROM litequeue_queues") == [
+        ("default", None),
+        ("mail", "2023-11-14 22:13:20"),
+    ]
+
+
+def test_a_view_tells_of_events(database: Database) -> None:
+    events.append(database, [(NOW + 0.25, "task-sent", "a", "w", '{"x": 1}')])
+    assert rows(database.path, "SELECT * FROM litequeue_events") == [
+        (1, "2023-11-14 22:13:20.250", "task-sent", "a", "w", '{"x": 1}')
+    ]

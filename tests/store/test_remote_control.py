@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from litequeue.store import Database, mailbox, revocations, shown, workers
 from litequeue.store.wakeup import Bell, Ringer
 from litequeue.store.workers import Identity
 from litequeue.worker.panel import Panel
+from tests.conftest import FakeClock
 from tests.store.steps import NOW, put, step
 from tests.unit.worker.view import FakeWorker, lease
 
@@ -316,6 +318,25 @@ class TestThePanel:
             "ok": "shutdown started"
         }
 
+    def test_many_commands_do_not_keep_jobs_waiting(
+        self, told: Told, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = FakeClock(SYSTEM.now())
+        panel = Panel(told.worker, told.ringer, clock)
+
+        def answer(command: mailbox.Command) -> str:
+            clock.advance(0.02)
+            return "{}"
+
+        monkeypatch.setattr(panel, "answer", answer)
+        numbers = [told.post() for _ in range(7)]
+        answered = []
+        for _ in range(3):
+            panel.attend()
+            found = [number for number in numbers if mailbox.replies(told.database, number)]
+            answered.append((len(found), panel.has_more))
+        assert answered == [(3, True), (6, True), (7, False)]
+
     @pytest.mark.parametrize(
         "fields",
         [
@@ -544,3 +565,18 @@ def test_the_app_has_one(app: LiteQueue) -> None:
     workers.register(app.store.database, boot, SYSTEM.now())
     with shorter_than(10):
         assert app.control.inspect(timeout=60).ping() is None
+
+
+@pytest.mark.parametrize("column", ["name", "arguments", "destination", "pattern"])
+def test_a_row_that_is_no_text_does_not_end_the_worker(
+    told: Told, foreign: sqlite3.Connection, column: str
+) -> None:
+    """Others may write to the file: whatever they leave there, a worker goes on."""
+    panel = told.panel()
+    number = told.post()
+    foreign.execute(
+        f"UPDATE litequeue_command SET {column} = CAST(x'ff22' AS TEXT) WHERE id = ?", (number,)
+    )
+    after = told.post("ping")
+    panel.attend()
+    assert "pong" in mailbox.replies(told.database, after)["w1"]

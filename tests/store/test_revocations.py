@@ -200,6 +200,17 @@ def test_what_bears_a_stamp_is_revoked_wherever_it_is(database: Database) -> Non
     assert not revocations.bears(None, {"customer": {"7"}})
 
 
+@pytest.mark.parametrize(
+    "options", ['"stamps"', '["stamps"]', '{"stamps": 5}', '{"stamps"', '{"stamps": {"n": {}}}']
+)
+def test_options_of_another_program_stop_nobody(database: Database, options: str) -> None:
+    put(database, "odd", options=options)
+    put(database, "stamped", options=stamped(n="1"))
+    assert revoke_stamped(database, "n", "1").ended == ["stamped"]
+    settled = step(database, limit=9, stamps={"n": frozenset({"1"})}, loaded=0)
+    assert [lease.id for lease in settled.leases] == ["odd"]
+
+
 def test_stamps_are_found_among_many(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(revocations, "LOOKED_AT_ONCE", 3)
     put(database, "old")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from litequeue.control import Inspect, is_meant
-from litequeue.control.asking import ORDER_STANDS, Call, Reply
+from litequeue.control.asking import ORDER_STANDS, Call, Reply, decoded
 from litequeue.result.revoking import signal_name
 
 
@@ -70,6 +70,8 @@ def test_an_order_stands_longer_than_a_question(
 class Control:
     """Answers what it is told to, and notes what it was asked."""
 
+    app = "the app"
+
     def __init__(self, *replies: Reply) -> None:
         self.replies = list(replies)
         self.asked: list[tuple[str, dict[str, Any]]] = []
@@ -81,10 +83,17 @@ class Control:
 
 def test_answers_come_by_the_names_of_workers() -> None:
     inspect = Inspect(Control({"w1": 1}, {"w2": 2}))
+    assert inspect.app == "the app"
     assert inspect.ping() == {"w1": 1, "w2": 2}
     assert Inspect(Control()).active() is None
     assert Inspect(Control({"w1": 1}), destination="w1").active() == 1
     assert Inspect(Control({"w1": 1}), destination=["w1"]).active() == {"w1": 1}
+
+
+@pytest.mark.parametrize("body", ["{", "", "[" * 100_000])
+def test_a_reply_that_no_worker_wrote(body: str) -> None:
+    assert decoded(body)["error"].startswith("the reply is no JSON: ")
+    assert decoded('{"ok": 1}') == {"ok": 1}
 
 
 def test_what_is_asked_and_whom() -> None:

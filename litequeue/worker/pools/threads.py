@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
 from litequeue.interrupts import Guard, ThreadGuard
 from litequeue.job import Errand
@@ -15,8 +15,6 @@ from litequeue.worker.hooks import run_errand
 from litequeue.worker.pools import Station
 from litequeue.worker.pools.many import Agenda, JobThreads, Lines, Run
 from litequeue.worker.time_limits import REPEAT, Alarm
-
-G = TypeVar("G", bound=Guard)
 
 
 class Threads:
@@ -44,7 +42,7 @@ class Threads:
 
     def serve(self, station: Station) -> None:
         """Run leases, many at a time."""
-        Dispatcher(station, ThreadGuard, ThreadGuard.interrupt).run()
+        Dispatcher(station, JobThreads(station, ThreadGuard), _interrupt).run()
 
 
 class Dispatcher:
@@ -54,11 +52,11 @@ class Dispatcher:
     """
 
     def __init__(
-        self, station: Station, make_guard: Callable[[], G], end: Callable[[G, int], object]
+        self, station: Station, threads: JobThreads, end: Callable[[Guard, int], object]
     ) -> None:
         self._station = station
-        self._threads = JobThreads(station, make_guard)
-        self._end: Callable[[Any, int], object] = end
+        self._threads = threads
+        self._end = end
         self._agenda = Agenda()
         self._bell = Alarm()
         self._alarm = station.alarm
@@ -148,6 +146,10 @@ class Dispatcher:
         """Wake the reader, if it has waited for this."""
         if self._waits:
             self._bell.ring()
+
+
+def _interrupt(guard: Guard, token: int) -> None:
+    guard.interrupt(token)
 
 
 def _errand(station: Station, errand: Errand) -> Callable[[], None]:

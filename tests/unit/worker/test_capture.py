@@ -58,7 +58,7 @@ class TestOneJob:
             with jobs.job(0, 7):
                 say("one")
             tap = sys.stdout
-        assert tap.getvalue() == "one\n"  # type: ignore[attr-defined]
+        assert tap.getvalue() == "one\n"  # type: ignore[attr-defined]  # a tap has all that its stream has
 
     def test_a_task_logger_that_keeps_its_records_is_heard(
         self, base: str, monkeypatch: pytest.MonkeyPatch

@@ -12,7 +12,7 @@ import pytest
 
 from litequeue import signals
 from litequeue.context import current_app, current_request
-from litequeue.exceptions import NotRegistered, WorkerLostError
+from litequeue.exceptions import NotRegistered, TimeLimitExceeded, WorkerLostError
 from litequeue.job import Errand, Failure, Lease
 from litequeue.worker.channel import Channel
 from litequeue.worker.errands import MANY, Errands
@@ -246,6 +246,34 @@ class TestRunning:
         assert heard.names == ["task_revoked"]
         assert told.pop("request").id == "the-id"
         assert told == {"sender": task, "terminated": False, "signum": None, "expired": True}
+
+    def test_a_job_that_was_terminated(self, bench: Bench, heard: Heard) -> None:
+        heard.listen(*signals.ALL[:12])
+        task = bench.task(raising(AssertionError("ran")), on_failure=heard.hook("on_failure"))
+        why = Failure("TaskRevokedError", "terminated")
+        run_errand(bench.app, Errand("task_revoked", lease(), why, 15), "w")
+        told = heard.of("task_revoked")
+        assert heard.names == ["task_revoked"]
+        assert told.pop("request").id == "the-id"
+        assert told == {"sender": task, "terminated": True, "signum": 15, "expired": False}
+
+    def test_a_job_that_was_revoked_before_it_ran(self, bench: Bench, heard: Heard) -> None:
+        heard.listen(signals.task_revoked)
+        bench.task(raising(AssertionError("ran")))
+        why = Failure("TaskRevokedError", "revoked")
+        run_errand(bench.app, Errand("task_revoked", lease(), why), "w")
+        told = heard.of("task_revoked")
+        assert (told["terminated"], told["signum"], told["expired"]) == (False, None, False)
+
+    def test_a_job_that_exceeded_its_hard_limit(self, bench: Bench, heard: Heard) -> None:
+        heard.listen(signals.task_failure)
+        hooks = {name: heard.hook(name) for name in ("on_failure", "after_return")}
+        bench.task(raising(AssertionError("ran")), **hooks)
+        why = Failure("TimeLimitExceeded", "it ran longer than 2 s")
+        run_errand(bench.app, Errand("task_failure", lease(), why), "w")
+        assert heard.names == ["on_failure", "after_return", "task_failure"]
+        error = heard.of("task_failure")["exception"]
+        assert (type(error), str(error)) == (TimeLimitExceeded, "it ran longer than 2 s")
 
     def test_a_job_whose_task_nobody_knows(self, bench: Bench, heard: Heard) -> None:
         heard.listen(signals.task_unknown)

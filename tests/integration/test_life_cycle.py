@@ -1,0 +1,241 @@
+"""Every signal, alone and in storms; what a worker tells of its end; what systemd is told."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.conftest import wait_until
+from tests.integration.apps.limited import app, hold, quick
+from tests.integration.apps.record import Record
+from tests.integration.processes import Site, Worker, is_alive, resume, suspend
+
+TELLING: Final = """
+from litequeue import signals
+from tests.integration.apps.limited import app
+from tests.integration.apps.record import record
+
+@signals.worker_shutting_down.connect
+def tell(sender, sig, how, exitcode, **kwargs):
+    record("shutting_down", sender=sender, sig=sig, how=how, exitcode=exitcode)
+"""
+TERM, INT, QUIT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP
+SOFT: Final = {"LITEQUEUE_WORKER_SOFT_SHUTDOWN_TIMEOUT": "20"}
+SHORT: Final = {"LITEQUEUE_WORKER_SOFT_SHUTDOWN_TIMEOUT": "0.4"}
+REMAP: Final = {"REMAP_SIGTERM": "SIGQUIT"}
+
+
+@pytest.fixture(autouse=True)
+def _bound(site: Site) -> Iterator[None]:
+    app.rebind(site.path)
+    yield
+    app.close()
+
+
+@pytest.fixture
+def telling(site: Site) -> str:
+    site.write("telling.py", TELLING)
+    return "telling:app"
+
+
+def busy_worker(site: Site, facts: Record, program: str, **env: str) -> Worker:
+    """Start a worker that runs the job "long"."""
+    worker = site.worker("-n", "w@%n", app=program, children=1, **env)
+    hold.delay("long")
+    facts.wait_for("begun")
+    return worker
+
+
+def send(worker: Worker, facts: Record, numbers: list[signal.Signals]) -> None:
+    """Send signals one by one: each is heard before the next."""
+    for count, number in enumerate(numbers, 1):
+        worker.send(number)
+        if count < len(numbers):
+            facts.wait_for("shutting_down", count)
+
+
+# Each row of the table: signals, settings, how it stops, with which exit code; and whether a job
+# that runs, and that would end soon, ends well.
+GENTLE: Final = {
+    "term": ([TERM], {}, "SIGTERM", "Warm", 0),
+    "int": ([INT], {}, "SIGINT", "Warm", 0),
+    "quit-soft": ([QUIT], SOFT, "SIGQUIT", "Cold", 1),
+    "int-int-soft": ([INT, INT], SOFT, "SIGINT", "Cold", 1),
+    "term-quit-soft": ([TERM, QUIT], SOFT, "SIGQUIT", "Cold", 1),
+    "remapped-soft": ([TERM], {**REMAP, **SOFT}, "SIGQUIT", "Cold", 1),
+}
+HARSH: Final = {
+    "quit": ([QUIT], {}, "SIGQUIT", "Cold", 1),
+    "int-int": ([INT, INT], {}, "SIGINT", "Cold", 1),
+    "term-quit": ([TERM, QUIT], {}, "SIGQUIT", "Cold", 1),
+    "remapped": ([TERM], REMAP, "SIGQUIT", "Cold", 1),
+    "quit-soft-over": ([QUIT], SHORT, "SIGQUIT", "Cold", 1),
+}
+
+
+@pytest.mark.parametrize("row", GENTLE)
+def test_what_runs_finishes(site: Site, facts: Record, telling: str, row: str) -> None:
+    numbers, env, name, how, code = GENTLE[row]
+    worker = busy_worker(site, facts, telling, **env)
+    send(worker, facts, numbers)
+    last = facts.wait_for("shutting_down", len(numbers))[-1]
+    assert (last["sig"], last["how"], last["exitcode"]) == (name, how, code)
+    assert last["sender"].startswith("w@")
+    site.open_gate("long")
+    assert worker.wait() == code
+    assert len(facts.facts("begun")) == 1
+    site.worker(app=telling, children=1)
+    assert quick.delay(1).get(timeout=10) == 1
+    assert len(facts.facts("begun")) == 1, "it had ended well, and is not run again"
+
+
+@pytest.mark.parametrize("row", HARSH)
+def test_what_runs_goes_back(site: Site, facts: Record, telling: str, row: str) -> None:
+    numbers, env, name, how, code = HARSH[row]
+    worker = busy_worker(site, facts, telling, **env)
+    everybody = worker.processes()
+    send(worker, facts, numbers)
+    assert worker.wait() == code
+    last = facts.facts("shutting_down")[-1]
+    assert (last["sig"], last["how"], last["exitcode"]) == (name, how, code)
+    assert not any(map(is_alive, everybody))
+    site.worker(app=telling, children=1)
+    facts.wait_for("begun", 2)
+    site.open_gate("long")
+
+
+def test_a_second_quit_ends_the_patience_of_the_first(
+    site: Site, facts: Record, telling: str
+) -> None:
+    worker = busy_worker(site, facts, telling, **SOFT)
+    send(worker, facts, [QUIT, QUIT])
+    began = time.monotonic()
+    assert worker.wait() == 1
+    assert time.monotonic() - began < 5
+
+
+def test_a_third_interrupt_waits_for_nobody(site: Site, facts: Record, telling: str) -> None:
+    """Not even for a consumer that stands still."""
+    worker = busy_worker(site, facts, telling, **SOFT)
+    everybody = worker.processes()
+    consumer = worker.consumer()
+    suspend(consumer)
+    send(worker, facts, [INT, INT, INT])
+    try:
+        assert worker.wait(8) == 1
+    finally:
+        if is_alive(consumer):
+            resume(consumer)
+    wait_until(lambda: not any(map(is_alive, everybody)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_storm_of_signals_ends_the_worker_and_loses_no_job(
+    site: Site, facts: Record, seed: int
+) -> None:
+    worker = site.worker(app="tests.integration.apps.limited:app")
+    results = [quick.delay(number) for number in range(300)]
+    storm = random.Random(seed)
+    numbers = storm.choices([TERM, INT, QUIT, HUP], k=30)
+    for number in [*numbers, TERM]:
+        if worker.process.poll() is not None:
+            break
+        worker.send(number)
+        time.sleep(storm.random() * 0.01)
+    worker.wait()
+    site.wait_until_empty(5.0)
+    site.worker(app="tests.integration.apps.limited:app")
+    assert [each.get(timeout=20) for each in results] == list(range(300))
+
+
+@pytest.mark.parametrize("number", [TERM, INT, QUIT])
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.2, 0.3, 0.4])
+def test_a_stop_at_any_moment_of_the_start_leaves_nothing(
+    site: Site, number: signal.Signals, delay: float
+) -> None:
+    worker = site.worker(app="tests.integration.apps.limited:app", ready=False)
+    time.sleep(delay)
+    worker.send(number)
+    worker.wait()
+    site.wait_until_empty(3.0)
+    assert "Traceback" not in worker.said() or delay < 0.3, "Python itself was still starting"
+    bell = Path(f"{site.path}.bell")
+    assert not bell.exists() or not list(bell.glob("worker-*"))
+
+
+# systemd
+
+
+class Manager:
+    """Stands for systemd: listens to what a service says."""
+
+    def __init__(self, path: Path) -> None:
+        self.end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.end.bind(str(path))
+        self.end.setblocking(False)
+        self.heard: list[tuple[float, str]] = []
+
+    def hears(self, word: str, count: int = 1) -> bool:
+        """Tell whether it was said at least so often by now."""
+        return self.count(word) >= count
+
+    def count(self, word: str) -> int:
+        try:
+            while data := self.end.recv(4096):
+                self.heard += [(time.monotonic(), line) for line in data.decode().splitlines()]
+        except BlockingIOError:
+            pass
+        return sum(line.startswith(word) for _, line in self.heard)
+
+    def close(self) -> None:
+        self.end.close()
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    with closing(Manager(tmp_path / "notify")) as manager:
+        yield manager
+
+
+def service(site: Site, manager: Manager) -> Worker:
+    path = str(manager.end.getsockname())
+    return site.worker(
+        app="tests.integration.apps.limited:app", ready=False,
+        NOTIFY_SOCKET=path, WATCHDOG_USEC="400000",
+    )  # fmt: skip
+
+
+def test_systemd_hears_of_start_life_restart_and_stop(site: Site, manager: Manager) -> None:
+    worker = service(site, manager)
+    wait_until(lambda: manager.hears("READY=1"), 20)
+    assert quick.delay(1).get(timeout=10) == 1
+    wait_until(lambda: manager.hears("WATCHDOG=1", 5))
+    assert not manager.hears("STOPPING=1")
+    worker.send(HUP)
+    wait_until(lambda: manager.hears("RELOADING=1") and manager.hears("MONOTONIC_USEC="))
+    wait_until(lambda: manager.hears("READY=1", 2), 20)
+    assert not manager.hears("STOPPING=1")
+    assert worker.stop() == 0
+    assert manager.hears("STOPPING=1")
+
+
+def test_a_supervisor_that_hangs_does_not_feed_the_watchdog(site: Site, manager: Manager) -> None:
+    worker = service(site, manager)
+    wait_until(lambda: manager.hears("WATCHDOG=1", 3), 20)
+    suspend(worker.supervisor)
+    fed = manager.count("WATCHDOG=1")
+    until = time.monotonic() + 1.0
+    wait_until(lambda: time.monotonic() > until)
+    assert manager.count("WATCHDOG=1") == fed
+    resume(worker.supervisor)
+    wait_until(lambda: manager.hears("WATCHDOG=1", fed + 1))
+    assert os.path.exists(site.path)
