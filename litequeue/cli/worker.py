@@ -247,6 +247,7 @@ def _logs(conf: Settings, level: str, log_format: str) -> dict[str, Any]:
         "task_log_format": conf.worker_task_log_format,
         "json": log_format == "json",
         "hijack": conf.worker_hijack_root_logger,
+        "redirect": conf.worker_redirect_stdouts_level if conf.worker_redirect_stdouts else None,
     }
 
 

@@ -77,6 +77,7 @@ class Exchange:
             clock,
             gather=self.gather,
             changed=self.look_again,
+            died=office.died,
             given_back=intake.given_back,
         )
         self._parked = False
@@ -222,6 +223,8 @@ class Exchange:
             self.strays.unsent.append(lease)
         self._office.claimed(accepted)
         self._errands.unknown(settled.parked)
+        self._office.unrun(settled.expired, expired=True)
+        self._office.unrun(settled.revoked)
         self._errands.expired(settled.expired)
         self._errands.revoked(settled.revoked)
 

@@ -11,16 +11,19 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from litequeue import __version__
 from litequeue.clock import Clock
 from litequeue.exceptions import StoreError
 from litequeue.job import Lease, Outcome
-from litequeue.store import Database, backlog, events
+from litequeue.store import Database, backlog, events, leases
 from litequeue.store.events import EventRow
+from litequeue.store.leases import Lost
 from litequeue.store.wakeup import Ringer
 from litequeue.store.workers import Identity
 from litequeue.worker import link as messages
 from litequeue.worker.accounts import Accounts
 from litequeue.worker.autoscale import LOOK_EVERY, Autoscaler, Backlog
+from litequeue.worker.evidence import signal_name
 from litequeue.worker.intake import Intake
 from litequeue.worker.link import Link, Manifest
 from litequeue.worker.panel import Panel
@@ -67,7 +70,7 @@ class Office:
         self._link = link
         self._ringer = ringer
         self._clock = clock
-        self._reporter = Reporter(identity.name, identity.pid)
+        self._reporter = Reporter(identity.name, identity.pid, version=__version__)
         self._rows: list[EventRow] = []
         self._ended: set[int] = set()
         self._facts: dict[str, Any] = {}
@@ -149,9 +152,9 @@ class Office:
 
     # Events
 
-    def claimed(self, leases: Iterable[Lease]) -> None:
+    def claimed(self, taken: Iterable[Lease]) -> None:
         """Take note of jobs that were claimed."""
-        self._rows += self._reporter.received(leases, self._clock.now())
+        self._rows += self._reporter.received(taken, self._clock.now())
 
     def ended(self, outcome: Outcome, lease: Lease) -> None:
         """Take note of an outcome, which is about to be settled."""
@@ -159,6 +162,17 @@ class Office:
         self._ended.add(lease.seq)
         if self._reporter.on:
             self._rows += self._reporter.settled([outcome], {outcome.seq: lease}, self._clock.now())
+
+    def died(self, lost: Sequence[Lost], ended: Sequence[Lease], signum: int | None) -> None:
+        """Take note of attempts that died with their processes; the last ones of ``ended`` jobs."""
+        name = None if signum is None else signal_name(signum)
+        self._rows += self._reporter.died(lost, ended, self._clock.now(), signum=name)
+
+    def unrun(self, seqs: Sequence[int], *, expired: bool = False) -> None:
+        """Take note of jobs that were claimed too late, or were revoked."""
+        if seqs and self._reporter.on:
+            found = leases.ended(self.database, seqs)
+            self._rows += self._reporter.revoked(found, self._clock.now(), expired=expired)
 
     def news(self, started: Sequence[tuple[float, int, int, int]]) -> Sequence[EventRow]:
         """Return the events to write with the next commit; ``started`` are jobs seen running."""
@@ -255,6 +269,7 @@ class Office:
 
     def send_heartbeat(self) -> None:
         """Write a worker-heartbeat event now, if events are written."""
+        self._reporter.wake()
         self._beat()
 
     def resize_pool(self, by: int) -> None:

@@ -55,6 +55,7 @@ class Strays:
         *,
         gather: Callable[[], Sequence[Outcome]],
         changed: Callable[[], None],
+        died: Callable[[Sequence[Lost], Sequence[Lease], int | None], None],
         given_back: Callable[[int], None],
     ) -> None:
         self._database = database
@@ -67,6 +68,7 @@ class Strays:
         self._clock = clock
         self._gather = gather
         self._changed = changed
+        self._died = died
         self._given_back = given_back
         self.unsent: deque[Lease] = deque()
         """Leases on their way to a child, for which the socket has no room yet."""
@@ -158,7 +160,8 @@ class Strays:
         lost = Lost(
             lease=lease, ran=True, reason=words, evidence=death.evidence, verdict=(state, failure)
         )
-        ended = self._end([lost], frozenset())
+        signum = None if death.sentence == TIME_LIMIT else int(death.detail)
+        ended = self._end([lost], frozenset(), signum)
         self._journal.event(lease, logging.ERROR, f"{words}; its child was killed")
         if death.sentence == TIME_LIMIT:
             self._errands.failed(ended, words, failure.type)
@@ -176,7 +179,9 @@ class Strays:
             self._journal.event(item.lease, logging.ERROR, f"{item.reason}{about}; {words}")
         self._errands.failed(given_up, lost[0].reason)
 
-    def _end(self, lost: list[Lost], fragile: frozenset[str]) -> list[Lease]:
+    def _end(
+        self, lost: list[Lost], fragile: frozenset[str], signum: int | None = None
+    ) -> list[Lease]:
         """Write what becomes of lost leases; return those of jobs that have ended."""
         ended = leases.reap(
             self._database,
@@ -190,6 +195,7 @@ class Strays:
         for item in lost:
             self._accounts.drop(item.lease.seq)
         self._ringer.ring_waiters([lease.id for lease in ended])
+        self._died(lost, ended, signum)
         self._changed()
         return ended
 

@@ -46,6 +46,8 @@ from litequeue.worker.titles import set_title
 
 logger: Final = logging.getLogger("litequeue.worker")
 
+HEARTBEAT: Final = 2.0
+"""Seconds between two signals of a worker that is well (Celery's)."""
 LOOK_AROUND: Final = 4.0
 """Seconds between two looks at what makes no noise: a consumer or a child that hangs."""
 OVERDUE: Final = 1.5
@@ -126,6 +128,7 @@ class Supervisor:
         self._end_at = None if options.max_time is None else self._began + options.max_time
         self._opened = False
         self._ready = False
+        self._beat_at = 0.0
 
     @property
     def starts_anew(self) -> bool:
@@ -174,13 +177,15 @@ class Supervisor:
             self._enforcer.run()
         self._bury_children()
         self._consumer.look_after()
+        self._send_heartbeat()
         self._reap_adopted()
         self._nudge_dismissed()
         self._proceed()
 
     def _sleep_time(self) -> float:
         now = self._clock.monotonic()
-        moments = [LOOK_AROUND, self._consumer.time_left(), self._watchdog.time_left()]
+        rest = HEARTBEAT if signals.heartbeat_sent.receivers else LOOK_AROUND
+        moments = [rest, self._consumer.time_left(), self._watchdog.time_left()]
         if not self._stop.is_wanted:
             moments.append(self._pool.fill() if self._pool is not None else None)
             moments.append(None if self._ready else self._starting_pace())
@@ -189,6 +194,14 @@ class Supervisor:
         moments.append(self._stop.time_left())
         moments += [at - now for at in (self._nudge_at, self._end_at) if at is not None]
         return max(0.0, min(moment for moment in moments if moment is not None))
+
+    def _send_heartbeat(self) -> None:
+        """Send `heartbeat_sent` while the worker is well; a consumer that hangs is ended before."""
+        now = self._clock.monotonic()
+        if signals.heartbeat_sent.receivers and self._ready and now >= self._beat_at:
+            self._beat_at = now + HEARTBEAT
+            if self._consumer.is_running:
+                signals.heartbeat_sent.send(sender=self)
 
     def _starting_pace(self) -> float:
         return STARTING if self._clock.monotonic() - self._loaded < SOON else SLOW_START

@@ -6,6 +6,7 @@ timer that knows nothing of where the program is, or by another thread.  It prin
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import sys
@@ -47,10 +48,8 @@ class Field:
                 if depth:
                     write(task, depth - 1)
                 self.app.AsyncResult("ended").get(timeout=9, disable_sync_subtasks=False)
-                try:
+                with contextlib.suppress(TimeoutError):
                     self.app.AsyncResult(waiting).get(timeout=1e-4, disable_sync_subtasks=False)
-                except TimeoutError:
-                    pass
             finally:
                 leaf.apply_async(countdown=5)
 
@@ -84,32 +83,22 @@ class Field:
         return [fault for fault, is_there in found.items() if is_there]
 
 
+def lease(token: int) -> Lease:
+    """Return the right to a job of "work"."""
+    return Lease(
+        7, token, 1, "the-id", "work", "[[],{}]", None, "default", 0, 0, 0, None, None, None,
+    )  # fmt: skip
+
+
 def run(field: Field, guard: Guard, jobs: int, arm: Callable[[int], object]) -> int:
     """Run jobs; print what is wrong, and return how many were interrupted."""
     executor = Executor(field.app, SYSTEM, "here", guard)
     with working_for(field.app):
         for token in range(1, jobs + 1):
             arm(token)
-            outcome = executor.execute(
-                Lease(
-                    7,
-                    token,
-                    1,
-                    "the-id",
-                    "work",
-                    "[[],{}]",
-                    None,
-                    "default",
-                    0,
-                    0,
-                    0,
-                    None,
-                    None,
-                    None,
-                )  # fmt: skip
-            )
+            outcome = executor.execute(lease(token))
             for fault in field.faults(token, outcome):
-                print(f"after job {token}: {fault}")
+                sys.stdout.write(f"after job {token}: {fault}\n")
     executor.close()
     return len(field.saw)
 
@@ -164,7 +153,7 @@ def main(how: str, jobs: str, seed: str) -> None:
         interrupt = by_signal if how == "signal" else by_thread
         interrupted = interrupt(field, int(jobs), random.Random(seed))
         field.app.close()
-    print("interrupted", interrupted)
+    sys.stdout.write(f"interrupted {interrupted}\n")
 
 
 if __name__ == "__main__":

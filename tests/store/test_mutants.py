@@ -142,17 +142,6 @@ def hoarder(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(maintenance, "PRUNE_ALL", tuple(kept))
 
 
-def disorderly(patch: pytest.MonkeyPatch) -> None:
-    """The last of the queues in order comes first."""
-    source(claims, "_take_ready", "in claim.choices", "in reversed(claim.choices)")(patch)
-
-
-def mixed(patch: pytest.MonkeyPatch) -> None:
-    """A high priority makes up for a queue that comes later."""
-    source(claims, "take", "if not claim.in_order", "if True")(patch)
-    patch.setattr(jobs, "take", claims.take)
-
-
 WITH_TOKEN = "WHERE seq = ? AND token = ?"
 WITHOUT = "WHERE seq = ? AND ? IS NOT NULL"
 UNDONE = "phase <> 'done' AND phase <> 'leased'"
@@ -251,8 +240,6 @@ PLANTS: dict[str, Plant] = {
     ),
     "all queues are chosen": statement(claims, "CLAIM_FROM", "?3 IS NULL OR", "1 OR"),
     "patterns are names": statement(claims, "CLAIM_FROM", "OR queue.name GLOB value", ""),
-    "queues in another order": disorderly,
-    "queues in no order": mixed,
     "a revocation is forgotten": statement(revocations, "LOAD", "WHERE id > ?", "WHERE id < ?"),
     "a revocation is forgotten when the job ends": statement(
         revocations, "STANDS", "value = ?", "value = ? AND 0"
