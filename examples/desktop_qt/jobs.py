@@ -45,7 +45,7 @@ class Batch:
     """
 
     def __init__(self, folder: Path, tell: Tell, done: Callable[[], object]) -> None:
-        self.folder = folder
+        self.folder = folder.resolve()
         self.tell = tell
         self.done = done
         self.open: dict[str, AsyncResult[str]] = {}

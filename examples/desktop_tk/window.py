@@ -34,6 +34,7 @@ class Window:
         root.after(50, self.update)
 
     def _build(self, folder: Path) -> None:
+        ttk.Style().theme_use("clam")
         frame = ttk.Frame(self.root, padding=10)
         frame.pack(fill="both", expand=True)
         self.folder = tk.StringVar(value=str(folder))
@@ -48,7 +49,7 @@ class Window:
         self.cancel_button.grid(row=1, column=2, padx=(6, 0))
         self.cancel_button.state(["disabled"])
         self.files = ttk.Treeview(frame, columns=("file", "sum"), show="headings", height=8)
-        for column, title, width in (("file", "File", 180), ("sum", "SHA-256", 420)):
+        for column, title, width in (("file", "File", 180), ("sum", "SHA-256", 540)):
             self.files.heading(column, text=title, anchor="w")
             self.files.column(column, width=width)
         self.files.grid(row=2, column=0, columnspan=3, sticky="nsew")

@@ -43,6 +43,8 @@ logger: Final = logging.getLogger("litequeue.worker")
 PASSING: Final = (QueueBusy, QueueFull, IOFailure)
 """What may be over soon; everything is kept in memory meanwhile."""
 BACK_OFF: Final = 0.5
+MOST_NUDGES: Final = 100
+"""Lines that are nudged at a time; the supervisor asks again while somebody has not left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,7 +300,7 @@ class Consumer:
             self._exchange.strays.deaths.append((number, Death(*death)))
             self._exchange.gather()
         elif kind == messages.NUDGE:
-            self._channel.nudge(self._slots.count + 1)
+            self._channel.nudge(min(self._slots.count, MOST_NUDGES))
         elif kind == messages.STOP:
             self._stopping = True
         elif kind == messages.RELEASE:

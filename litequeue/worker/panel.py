@@ -35,16 +35,22 @@ AT_ONCE: Final = 0.05
 
 
 class Panel:
-    """Reads the commands that are meant for this worker, obeys, and stores the replies."""
+    """Reads the commands that are meant for this worker, obeys, and stores the replies.
 
-    def __init__(self, worker: WorkerView, ringer: Ringer, clock: Clock) -> None:
+    ``last`` is the number of the last command that is not for it: the newest before the worker
+    was registered, for from then on it is asked.
+    """
+
+    def __init__(
+        self, worker: WorkerView, ringer: Ringer, clock: Clock, *, last: int | None = None
+    ) -> None:
         self._worker = worker
         self._ringer = ringer
         self._clock = clock
         self._samples: deque[int] = deque(maxlen=SAMPLES)
         self._replies: list[tuple[int, str, str]] = []
         self._more = False
-        self._last = mailbox.newest(worker.database)
+        self._last = mailbox.newest(worker.database) if last is None else last
 
     @property
     def is_behind(self) -> bool:

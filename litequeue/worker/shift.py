@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import select
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -282,7 +283,9 @@ class Shift:
         # Shut down, not closed: threads that wait for them notice, even if a fork has them, too.
         for end in (self._channel.jobs_in, self._channel.outcomes_in):
             end.shutdown(socket.SHUT_RDWR)
-        if self._pool.ident is not None and not self.gave_back:
+        if self.gave_back:
+            self._interrupt()
+        elif self._pool.ident is not None:
             self._pool.join(FAREWELL)
         self._lock.close()
         if self._drained:
@@ -290,3 +293,11 @@ class Shift:
         else:  # the lock stays, and is free: that tells the next worker whose leases to take
             self._slots.unlink()
         signals.worker_shutdown.send(sender=self)
+
+    def _interrupt(self) -> None:
+        """Have the code of jobs end that were given back: they may run elsewhere by now."""
+        for line in range(self._slots.lines):
+            run = self._slots.running(line)
+            if run is not None:
+                self._slots.ask_to_end(line, run.token, signal.SIGTERM)
+        self._limits.ring()

@@ -33,7 +33,12 @@ class Window:
         env = os.environ | desk.env
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                command, env=env, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=desk.folder,
+                env=env,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def look(self) -> dict[str, Any]:
@@ -92,7 +97,7 @@ class Desk:
         """Start an example on a folder, and wait until its window is there."""
         tap = self.folder / f"window-{len(self.windows)}.tap"
         driven = Path(__file__).with_name("driven.py")
-        command = [sys.executable, str(driven), str(tap), str(EXAMPLES / example), str(files)]
+        command = [sys.executable, str(driven), str(tap), str(EXAMPLES / example), files.name]
         window = Window(self, command, tap)
         self.windows.append(window)
         wait_until(window.is_up, 20.0)
@@ -118,18 +123,18 @@ def desk(screen: Screen, tmp_path: Path) -> Iterator[Desk]:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A folder of five small files."""
-    folder = tmp_path / "files"
+    """A folder of five small files, which hold their own names."""
+    folder = tmp_path / "Documents"
     folder.mkdir()
-    for number in range(5):
-        (folder / f"{number}.txt").write_text(str(number))
+    for name in ("budget", "letter", "notes", "plan", "recipe"):
+        (folder / f"{name}.txt").write_text(name)
     return folder
 
 
 @pytest.fixture
 def large_files(tmp_path: Path) -> Path:
     """A folder of eight files of 40 GB, which take no room: nobody waits for their checksums."""
-    folder = tmp_path / "large files"
+    folder = tmp_path / "Films"
     folder.mkdir()
     for number in range(8):
         with (folder / f"{number}.bin").open("wb") as file:

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from litequeue.control import Control
 from litequeue.exceptions import TimeLimitExceeded
+from litequeue.store import mailbox, workers
 from tests.conftest import wait_until
 from tests.integration.processes import Site, Worker, descendants
 from tests.integration.tasks import add, app, hold, mark, nap
@@ -23,6 +25,10 @@ __all__ = ["cli"]
 
 PATIENT = 20.0
 """Seconds to wait for an answer that will come: nobody waits so long."""
+SLOW = """
+from tests.integration.tasks import app, wait_for_gate
+wait_for_gate("import")
+"""
 
 
 @pytest.fixture
@@ -175,6 +181,18 @@ class TestWhoIsAsked:
             assert done.sentence == "worker still is alive and did not answer"
             assert control.pool_grow(destination="still", reply=True, timeout=0.1) == []
         wait_until(lambda: size_of("still") == 3)
+
+    def test_a_worker_that_still_starts_answers_when_it_can(
+        self, site: Site, control: Control
+    ) -> None:
+        site.write("slow.py", SLOW)
+        site.worker("-n", "w1", app="slow:app", ready=False)
+        wait_until(lambda: site.path.exists() and workers.owners(app.store.database))
+        with ThreadPoolExecutor(1) as other:
+            asked = other.submit(control.inspect(timeout=PATIENT).ping)
+            wait_until(lambda: mailbox.newest(app.store.database))
+            site.open_gate("import")
+            assert asked.result() == {"w1": {"ok": "pong"}}
 
     def test_a_consumer_that_was_replaced_answers(self, site: Site, control: Control) -> None:
         worker = busy(site)

@@ -80,10 +80,6 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def open_gate(site: Site, name: str) -> None:
-    (site.folder / f"{name}.go").touch()
-
-
 def host(site: Site, code: str, *arguments: str) -> subprocess.Popen[bytes]:
     return site.python(HOST + code, *arguments)
 
@@ -138,7 +134,7 @@ class TestLife:
         worker = app.worker().start()
         result = tasks.hold.delay("slow")
         site.journal.wait_for_start("slow")
-        opening = threading.Timer(0.2, open_gate, (site, "slow"))
+        opening = threading.Timer(0.2, site.open_gate, ("slow",))
         opening.start()
         assert worker.stop(timeout=20)
         assert result.state == "SUCCESS"
@@ -154,9 +150,11 @@ class TestLife:
         assert names() == []
         with app.worker(concurrency=1):
             site.journal.wait_for_start("slow", 2)
-            open_gate(site, "slow")
+            site.open_gate("slow")
             assert running.get(timeout=10) == "slow"
             assert waiting.get(timeout=10) == 2
+        starts, ends = site.journal.starts("slow"), site.journal.ends("slow")
+        assert (len(starts), len(ends)) == (2, 1), "the code of the first run was interrupted"
         assert rows(site, "SELECT deaths FROM litequeue_job") == [(0,), (0,)], "nobody died"
 
     def test_a_callback_tells_that_it_works(self, site: Site, caplog: Any) -> None:
@@ -199,7 +197,7 @@ class TestWhatItRefuses:
             tasks.hold.delay("first")
             tasks.mark.delay("second")
             site.journal.wait_for_start("first")
-            open_gate(site, "first")
+            site.open_gate("first")
             site.journal.wait_for_start("second")
         events = [(entry.event, entry.name) for entry in site.journal.entries()]
         assert events == [(e, n) for n in ("first", "second") for e in ("start", "end")]
@@ -265,7 +263,7 @@ assert mine() == before
             process.kill()
             site.journal.wait_for_start("job", 2, timeout=2)
             assert site.journal.starts("job")[1].pid == os.getpid()
-            open_gate(site, "job")
+            site.open_gate("job")
             wait_until(lambda: names() == ["other"])
 
     def test_it_may_fork(self, site: Site) -> None:
@@ -310,7 +308,7 @@ os.execv("/bin/sleep", ["sleep", "60"])
         wait_until(lambda: is_free(str(lock)))
         with app.worker():
             site.journal.wait_for_start("job", 2, timeout=5)
-            open_gate(site, "job")
+            site.open_gate("job")
         assert process.poll() is None, "and nobody has killed it"
 
 
@@ -366,7 +364,7 @@ wait_for("never")
             if pids:
                 site.journal.wait_for_start(f"job-{alive}", 2)
                 assert time.monotonic() - began < 2.5
-                open_gate(site, f"job-{alive}")
+                site.open_gate(f"job-{alive}")
 
     def test_a_fork_of_the_one_does_not_keep_others_out(self, site: Site) -> None:
         process = host(site, """

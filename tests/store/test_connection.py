@@ -21,9 +21,11 @@ from litequeue.exceptions import (
     QueueFileReplaced,
     QueueFull,
     QueueNotFound,
+    SoftTimeLimitExceeded,
     StoreError,
     UnsafeFilesystem,
 )
+from litequeue.interrupts import SignalGuard
 from litequeue.store import Database, checkpoints, filesystem, jobs, results
 from litequeue.store.errors import IOFailure
 from litequeue.store.maintenance import prune
@@ -699,3 +701,106 @@ def test_who_opens_after_writers_that_were_killed_checkpoints_their_wal(
         frames = reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
     assert frames < 20
     late.close()
+
+
+# Soft time limits
+
+
+@pytest.fixture
+def guard() -> Iterator[SignalGuard]:
+    """Say that user code runs here, as the attempt 1."""
+    guard = SignalGuard()
+    guard.begin(1)
+    yield guard
+    guard.end()
+
+
+def test_a_soft_limit_strikes_after_the_commit(database: Database, guard: SignalGuard) -> None:
+    def write() -> None:
+        with database.write(durable=False) as writer:
+            guard.interrupt(1)
+            writer.execute("INSERT INTO litequeue_meta (key, value) VALUES ('mine', 'kept')")
+
+    with pytest.raises(SoftTimeLimitExceeded):
+        write()
+    with database.read() as reader:
+        found = reader.execute("SELECT value FROM litequeue_meta WHERE key = 'mine'").fetchall()
+    assert found == [("kept",)]
+
+
+def test_it_does_not_hide_that_a_transaction_failed(database: Database, guard: SignalGuard) -> None:
+    def write() -> None:
+        with database.write(durable=False):
+            guard.interrupt(1)
+            raise KeyError("mine")
+
+    with pytest.raises(SoftTimeLimitExceeded) as caught:
+        write()
+    assert isinstance(caught.value.__context__, KeyError)
+    assert database._writer is not None
+    assert not database._writer.in_transaction
+
+
+def test_it_strikes_after_the_reader_is_back(database: Database, guard: SignalGuard) -> None:
+    read: list[object] = []
+
+    def look() -> None:
+        with database.read() as reader:
+            guard.interrupt(1)
+            read.append(reader.execute("SELECT 1").fetchone())
+
+    with pytest.raises(SoftTimeLimitExceeded):
+        look()
+    assert read == [(1,)]
+    assert not database._read_lock.locked()
+
+
+@pytest.mark.parametrize("verb", ["data_version", "checkpoint", "close"])
+def test_other_verbs_are_finished_first(
+    database: Database, guard: SignalGuard, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    struck: list[bool] = []
+    genuine = database._lock
+
+    class Striking:
+        """The lock: whoever has taken it is struck."""
+
+        def __enter__(self) -> None:
+            genuine.acquire()
+            struck.append(guard.interrupt(1))
+
+        def __exit__(self, *_: object) -> None:
+            genuine.release()
+
+        def acquire(self, timeout: float) -> bool:
+            self.__enter__()
+            return True
+
+        def release(self) -> None:
+            genuine.release()
+
+    with database.read():
+        pass
+    monkeypatch.setattr(database, "_lock", Striking())
+    with pytest.raises(SoftTimeLimitExceeded):
+        getattr(database, verb)()
+    assert struck == [True]
+    assert not genuine.locked()
+
+
+def test_who_waits_for_other_writers_is_struck_at_once(
+    database: Database, guard: SignalGuard, hold: sqlite3.Connection
+) -> None:
+    database.busy_timeout = 3600.0
+    with database.read():
+        pass
+
+    def strike() -> None:
+        guard.interrupt(1)
+
+    database.while_waiting = strike
+    with pytest.raises(SoftTimeLimitExceeded):
+        put(database, "a")
+    assert not database._lock.locked()
+    hold.execute("ROLLBACK")
+    put(database, "b")

@@ -290,6 +290,15 @@ class TestThePanel:
         assert told.worker.told == []
         assert len(mailbox.replies(told.database, 2)) == 1
 
+    def test_what_was_said_while_it_came_is_for_it(self, told: Told) -> None:
+        told.post("pool_grow")
+        registered = mailbox.newest(told.database)
+        number = told.post("ping")
+        panel = Panel(told.worker, told.ringer, SYSTEM, last=registered)
+        panel.attend()
+        assert told.worker.told == []
+        assert len(mailbox.replies(told.database, number)) == 1
+
     def test_what_has_expired_is_not_obeyed(self, told: Told) -> None:
         panel = told.panel()
         told.post(expires=SYSTEM.now() - 1)

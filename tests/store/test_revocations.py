@@ -211,13 +211,16 @@ def test_options_of_another_program_stop_nobody(database: Database, options: str
     assert [lease.id for lease in settled.leases] == ["odd"]
 
 
-def test_stamps_are_found_among_many(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(revocations, "LOOKED_AT_ONCE", 3)
+@pytest.mark.parametrize("at_once", [1, 3, 1000])
+def test_stamps_are_found_among_many(
+    database: Database, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(revocations, "LOOKED_AT_ONCE", at_once)
     put(database, "old")
     step(database, success(claim_one(database)))
     for number in range(20):
         put(database, str(number), options=stamped(n=str(number % 4)) if number % 2 else None)
-    assert revoke_stamped(database, "n", "1").ended == ["1", "5", "9", "13", "17"]
+    assert revoke_stamped(database, "n", "3").ended == ["3", "7", "11", "15", "19"]
 
 
 def test_a_stamp_on_an_empty_file_is_revoked_for_later(database: Database) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import importlib.util
+import os
 import time
 from types import FrameType
 from typing import Any, ClassVar
@@ -60,6 +61,11 @@ class Gevent:
 
     def serve(self, station: Station) -> None:
         """Run leases, many at a time."""
+        from gevent import monkey
+
+        # gevent's own knows no MSG_DONTWAIT: it would wait, and keep the reader from all else.
+        plain = monkey.get_original("socket", "socket")
+        station.channel.jobs_out = plain(fileno=os.dup(station.channel.jobs_out.fileno()))
         Dispatcher(station, _GreenThreads(station, GreenletGuard), end).run()
 
 

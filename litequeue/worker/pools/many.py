@@ -62,7 +62,7 @@ class Crew(Protocol):
     """What a pool does for its `Lines`, always in the thread that reads leases."""
 
     def at(self, moment: float, act: Callable[[Run], None], run: Run) -> None:
-        """Call ``act(run)`` at a moment (monotonic seconds), unless the run is over by then."""
+        """Call ``act(run)`` at a moment (monotonic seconds), unless its code has ended by then."""
 
     def aside(self, act: Callable[[], None]) -> None:
         """Call something of the user's that may take long, beside the jobs."""
@@ -221,15 +221,16 @@ class Lines:
             ),
         )  # fmt: skip
         self._release(run)
-        if not run.has_ended:
-            logger.warning(
-                "%s[%s] got its verdict, but its code runs on: %s",
-                lease.task, lease.id, failure.message,
-            )  # fmt: skip
 
     def replace_if_stuck(self, run: Run) -> None:
         """Leave, if a job that was given up still runs: only the end of its process ends it."""
-        if not run.has_ended and self._station.give_way is not None:
+        can_leave = self._station.give_way is not None
+        logger.warning(
+            "%s[%s] has its verdict, and its code runs on%s",
+            run.lease.task, run.lease.id,
+            ": its process is replaced when its other jobs have finished" if can_leave else "",
+        )  # fmt: skip
+        if can_leave:
             self.leave()
 
 

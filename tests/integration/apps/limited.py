@@ -117,3 +117,44 @@ def hold(self: Any, name: str) -> str:
     record("begun", name=name, at=time.monotonic())
     wait_for_gate(name)
     return name
+
+
+@app.task(bind=True, max_retries=2)
+def retried(self: Any, name: str, countdown: float) -> int:
+    """Fail once."""
+    record("tried", name=name)
+    if self.request.retries == 0:
+        raise self.retry(countdown=countdown)
+    return int(self.request.retries)
+
+
+@app.task
+def spread(depth: int) -> int:
+    """Send two more of its kind, until ``depth`` is 0."""
+    record("spread", depth=depth)
+    if depth:
+        spread.delay(depth - 1)
+        spread.delay(depth - 1)
+    return depth
+
+
+@app.task(bind=True)
+def tell(self: Any, name: str, seconds: float = 0.0) -> str:
+    """Say that it ran, and in which queue."""
+    record("ran", name=name, queue=self.request.delivery_info["routing_key"])
+    time.sleep(seconds)
+    return name
+
+
+@app.task(bind=True)
+def nap(self: Any, seconds: float) -> None:
+    record("napped", at=time.monotonic())
+    time.sleep(seconds)
+
+
+@app.task(bind=True)
+def die_once(self: Any) -> int:
+    record("tried", name="die_once")
+    if self.request.claim == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return int(self.request.claim)
