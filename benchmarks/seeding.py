@@ -62,7 +62,7 @@ def seed(path: Path, jobs: Mapping[str, int]) -> float:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for pragma in QUICKLY:
             connection.execute(f"PRAGMA {pragma}")
-        connection.execute("INSERT INTO litequeue_queue VALUES ('default')")
+        connection.execute("INSERT INTO litequeue_queue (name) VALUES ('default')")
         for way, count in jobs.items():
             fill(connection, way, count)
     return time.perf_counter() - began

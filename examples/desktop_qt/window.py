@@ -117,7 +117,7 @@ class Window(QWidget):
     def _leave(self) -> None:
         if self.batch is not None:
             self.batch.close()
-        self.worker.stop(timeout=5)
+        self.worker.stop(timeout=2)
         self.has_left = True
         self.left.emit()
 

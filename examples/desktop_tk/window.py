@@ -110,7 +110,7 @@ class Window:
     def _leave(self) -> None:
         if self.batch is not None:
             self.batch.close()
-        self.worker.stop(timeout=5)
+        self.worker.stop(timeout=2)
 
     def _wait_for(self, leaving: Thread) -> None:
         if leaving.is_alive():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import click
 
 from litequeue.cli.output import note, print_json, say
@@ -10,12 +13,18 @@ from litequeue.cli.queue_file import check_queues, opened
 from litequeue.cli.selection import split
 from litequeue.clock import SYSTEM
 
-queues_argument = click.argument("names", nargs=-1, required=True, type=Name(), metavar="QUEUE...")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _queues(function: F) -> F:
+    """Add QUEUE..."""
+    argument = click.argument("names", nargs=-1, required=True, type=Name(), metavar="QUEUE...")
+    return argument(function)
 
 
 @click.command(cls=Command, example="litequeue pause jobs.sqlite mail")
 @database_argument
-@queues_argument
+@_queues
 @json_option
 def pause(db: str, names: tuple[str, ...], as_json: bool) -> int:
     """Have no more jobs of a queue started.
@@ -37,7 +46,7 @@ def pause(db: str, names: tuple[str, ...], as_json: bool) -> int:
 
 @click.command(cls=Command, example="litequeue resume jobs.sqlite mail")
 @database_argument
-@queues_argument
+@_queues
 @json_option
 def resume(db: str, names: tuple[str, ...], as_json: bool) -> int:
     """Have the jobs of a paused queue started again."""

@@ -69,7 +69,7 @@ class Lost:
     """A lease whose worker or child died: did it run, and with what reason is it given up?
 
     ``evidence`` is a JSON object: how the process died.  ``verdict`` is a state that ends the job
-    and why, whatever else would have become of it.
+    and why, whatever else would have become of it; ``started`` is in epoch seconds.
     """
 
     lease: Lease
@@ -77,11 +77,14 @@ class Lost:
     reason: str
     evidence: str | None = None
     verdict: tuple[str, Failure] | None = None
+    started: float | None = None
 
 
 PROGRESS_SHOWN: Final = 2048
 """Characters of what a job last told of itself that are kept when it dies."""
-TOLD: Final = "SELECT state, result FROM litequeue_job WHERE seq = ? AND token = ?"
+TOLD: Final = """
+SELECT state, substr(result, 1, ?) FROM litequeue_job WHERE seq = ? AND token = ?
+"""
 
 
 def reap(
@@ -112,7 +115,9 @@ def reap(
             if verdict is not None:
                 state, reason = verdict
                 reason = replace(reason, evidence=failure.evidence)
-                given_up += end(connection, [lease], state, reason, now=now, keep=keep)
+                given_up += end(
+                    connection, [lease], state, reason, now=now, keep=keep, started=item.started
+                )
                 continue
             row = (int(item.ran), lease.seq, lease.token)
             if connection.execute(RELEASE, row).rowcount and item.ran:
@@ -123,11 +128,12 @@ def reap(
 
 def _evidence(connection: sqlite3.Connection, item: Lost) -> str | None:
     """Return the evidence, with what the job last told of itself."""
-    row = connection.execute(TOLD, (item.lease.seq, item.lease.token)).fetchone()
+    lease = item.lease
+    with lenient(connection):
+        row = connection.execute(TOLD, (PROGRESS_SHOWN, lease.seq, lease.token)).fetchone()
     if row is None or row[0] in states.ALL_STATES:
         return item.evidence
-    state, result = row
-    told = {"state": state, "result": result and result[:PROGRESS_SHOWN]}
+    told = {"state": row[0], "result": row[1]}
     return json.dumps(json.loads(item.evidence or "{}") | {"progress": told})
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from litequeue.store.connection import Database
+from litequeue.store.driver import lenient
 from litequeue.store.settle import ROW
 
 REPLIES_STAY: Final = 60.0
@@ -82,7 +83,7 @@ WHERE id > ? AND expires > ? ORDER BY id
 
 def since(database: Database, last: int, now: float) -> list[Command]:
     """Return the commands after number ``last`` that have not expired."""
-    with database.read() as connection:
+    with database.read() as connection, lenient(connection):
         rows = connection.execute(SINCE, (last, now)).fetchall()
     return [
         Command(
@@ -115,7 +116,7 @@ REPLIES: Final = "SELECT worker, body FROM litequeue_reply WHERE command = ? ORD
 
 def replies(database: Database, command: int) -> dict[str, str]:
     """Return what the workers have answered so far: name to JSON."""
-    with database.read() as connection:
+    with database.read() as connection, lenient(connection):
         return dict(connection.execute(REPLIES, (command,)).fetchall())
 
 

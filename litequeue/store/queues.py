@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from litequeue.store.connection import Database
+from litequeue.store.driver import lenient
 
 PAUSE: Final = """
 INSERT INTO litequeue_queue (name, paused) VALUES (?, ?)
@@ -35,5 +36,5 @@ PAUSED: Final = "SELECT name FROM litequeue_queue WHERE paused IS NOT NULL ORDER
 
 def paused(database: Database) -> list[str]:
     """Return the names of the paused queues."""
-    with database.read() as connection:
+    with database.read() as connection, lenient(connection):
         return [row[0] for row in connection.execute(PAUSED).fetchall()]

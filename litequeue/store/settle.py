@@ -147,7 +147,8 @@ def is_about_a_value(error: BaseException) -> bool:
 
 def _end_row(outcome: Outcome, now: float, keep: Keep) -> tuple[Any, ...]:
     return (
-        outcome.state, outcome.result, outcome.started, outcome.runtime, now,
+        outcome.state, outcome.result, outcome.started or None,
+        outcome.runtime if outcome.started else None, now,
         keep.until(outcome.state, now), outcome.seq, outcome.token,
     )  # fmt: skip
 
@@ -174,11 +175,19 @@ def end(
     *,
     now: float,
     keep: Keep,
+    started: float | None = None,
 ) -> list[Lease]:
-    """End jobs with one verdict; return those whose lease still held."""
+    """End jobs with one verdict; return those whose lease still held.
+
+    ``started`` is when they began to run, None for never.
+    """
     ended: list[Lease] = []
+    runtime = 0.0 if started is None else max(0.0, now - started)
     for lease in leases:
-        outcome = Outcome(lease.seq, lease.token, lease.claim, state, failure=failure)
+        outcome = Outcome(
+            lease.seq, lease.token, lease.claim, state, None, started or 0.0, runtime,
+            failure=failure,
+        )  # fmt: skip
         if connection.execute(SETTLE, _end_row(outcome, now, keep)).rowcount:
             connection.execute(ADD_ERROR, error_row(outcome, failure, now))
             ended.append(lease)

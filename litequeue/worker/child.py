@@ -165,11 +165,23 @@ def spawn_order(app_name: str, path: str, spec: ChildSpec, ties: Ties) -> tuple[
 
 def run_spawned(order: Mapping[str, Any]) -> None:
     """Run as a child that was started with `spawn_order`."""
-    fields = order["spec"]
-    spec = ChildSpec(**{**fields, "recycling": Recycling(**fields["recycling"])})
+    spec = spec_of(order["spec"])
     slots = Slots(order["slots"])
     settle_in(spec, slots)
-    find_pool(spec.pool).prepare()
+    app, ties = take_up(order, slots)
+    with contextlib.suppress(ConnectionError):  # the worker is gone: the kernel ends us, too
+        serve(app, spec, ties)
+    leave()
+
+
+def spec_of(fields: Mapping[str, Any]) -> ChildSpec:
+    """Rebuild what `asdict` and JSON made of a spec."""
+    return ChildSpec(**{**fields, "recycling": Recycling(**fields["recycling"])})
+
+
+def take_up(order: Mapping[str, Any], slots: Slots) -> tuple[LiteQueue, Ties]:
+    """Import the app, and rebuild what connects a child with its worker."""
+    find_pool(order["spec"]["pool"]).prepare()
     log.configure(**order["logs"])
     with importing(order["app"]):
         app = find_app(order["app"])
@@ -184,9 +196,7 @@ def run_spawned(order: Mapping[str, Any]) -> None:
         alarm=Alarm((bell_out, bell_into)),
         baton=(baton[0], baton[1]),
     )
-    with contextlib.suppress(ConnectionError):  # the worker is gone: the kernel ends us, too
-        serve(app, spec, ties)
-    leave()
+    return app, ties
 
 
 if __name__ == "__main__":

@@ -403,7 +403,7 @@ class Children:
         found = map(self._slots.running, self._slots.lines_of(index))
         sentence, token, detail = child.sentence
         return Death(
-            runs=tuple((run.seq, run.token) for run in found if run is not None),
+            runs=tuple((run.seq, run.token, run.started) for run in found if run is not None),
             reason=f"child {child.pid} {how} while running it",
             blame=not child.doomed,
             sentence=sentence,

@@ -185,6 +185,7 @@ class Consumer:
             clock=self._clock,
             found_parked=self._exchange.take_parked,
             expired=self._errands.expired,
+            queues=self._intake.patterns,
         )
 
     def _close(self) -> None:

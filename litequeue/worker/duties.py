@@ -54,6 +54,7 @@ class Duties:
         clock: Clock,
         found_parked: Callable[[], None],
         expired: Callable[[Iterable[int]], None],
+        queues: Callable[[], tuple[str | None, str]],
     ) -> None:
         self._database = database
         self._ringer = ringer
@@ -63,6 +64,7 @@ class Duties:
         self._clock = clock
         self._found_parked = found_parked
         self._expired = expired
+        self._queues = queues
         self._manifest: Manifest | None = None
         self._keep = Keep(success=0.0, failure=0.0)
         self._seen = -1
@@ -140,7 +142,7 @@ class Duties:
         self._tidy_at = min(self._tidy_at, now + LOOK_EVERY)
         self._checkpoint_at = min(self._checkpoint_at, now + CHECKPOINT_AFTER)
         self.watch()
-        if claim.has_parked(self._database, manifest.tasks):
+        if claim.has_parked(self._database, manifest.tasks, *self._queues()):
             self._found_parked()
         self._seen = version
 

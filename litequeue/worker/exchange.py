@@ -217,6 +217,7 @@ class Exchange:
         if settled.parked:
             self._journal.parked(settled.parked)
             self._ringer.ring_workers()
+        self._revoked.forget(settled.leases)
         accepted = self._intake.accept(settled.leases)
         for lease in accepted:
             self.accounts.take(lease)

@@ -25,7 +25,7 @@ Limits = tuple[float | None, float | None]
 
 
 class Intake:
-    """Decides about claims.  ``most`` is how many jobs this worker takes at all, None for no end."""
+    """Decides about claims.  ``most`` is how many jobs this worker takes, None for no end."""
 
     def __init__(
         self, slots: Slots, queues: QueueChoice, revoked: RevokedJobs, most: int | None
@@ -57,6 +57,10 @@ class Intake:
         """The limits of the tasks that have any."""
         return self._limits
 
+    def patterns(self) -> tuple[str | None, str]:
+        """Return the queues that are read, and those that are not, as JSON lists of patterns."""
+        return self.queues.patterns, self.queues.excluded_patterns
+
     def most_out(self) -> int:
         """Return how many leases may be out: those that run, and a few ahead of each child."""
         slots = self._slots
@@ -76,12 +80,13 @@ class Intake:
             limit=limit,
             tasks=self.tasks,
             queues=self.queues.patterns,
-            excluded=json.dumps(self.queues.excluded),
+            excluded=self.queues.excluded_patterns,
             in_order=self.queues.turns(),
             parked=parked,
             once=self._once,
             revoked=self._revoked.ids,
             stamps=self._revoked.stamps,
+            loaded=self._revoked.last,
         )
 
     def accept(self, leases: Iterable[Lease]) -> list[Lease]:

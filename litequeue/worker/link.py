@@ -94,12 +94,12 @@ class Manifest:
 class Death:
     """The end of a child: what its lines ran, how it ended, and whether its jobs are to blame.
 
-    ``runs`` are (seq, token).  ``sentence`` is why we killed it: "" for no job's sake,
-    "time_limit" (``detail`` seconds), "terminated" (``detail``: the signal); ``sentenced`` is
-    the token of the job that this was about.  ``evidence`` is JSON.
+    ``runs`` are (seq, token, start in epoch seconds).  ``sentence`` is why we killed it: "" for no
+    job's sake, "time_limit", "terminated" (``detail``: the signal); ``sentenced`` is the token of
+    the job that this was about.  ``evidence`` is JSON.
     """
 
-    runs: tuple[tuple[int, int], ...]
+    runs: tuple[tuple[int, int, float], ...]
     reason: str
     blame: bool
     sentence: str = ""

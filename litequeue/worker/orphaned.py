@@ -48,7 +48,12 @@ def bury_supervisor(
 def _give_everything_back(slots: Slots, exchange: Exchange) -> None:
     running = slots.all_running()
     lost = [
-        Lost(lease=lease, ran=True, reason="the worker was killed while running it")
+        Lost(
+            lease=lease,
+            ran=True,
+            reason="the worker was killed while running it",
+            started=running[lease.seq].started,
+        )
         for lease in exchange.accounts
         if lease.seq in running and running[lease.seq].token == lease.token
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from litequeue.exceptions import ImproperlyConfigured
@@ -41,6 +42,11 @@ class QueueChoice:
         """The names as JSON, None for all."""
         return None if self.names is None else json.dumps(self.names)
 
+    @property
+    def excluded_patterns(self) -> str:
+        """The excluded names as JSON."""
+        return json.dumps(self.excluded) if self.excluded else "[]"
+
     def turns(self) -> tuple[str, ...]:
         """Return JSON lists of patterns, to be looked at one after the other; () for all at once.
 
@@ -68,12 +74,17 @@ class QueueChoice:
 
     def without_queue(self, name: str) -> QueueChoice:
         """Return the choice without a queue."""
+        choice = self
         if self.names is not None and name in self.names:
             at = self.names.index(name)
             weights = self.weights[:at] + self.weights[at + 1 :]
-            names = self.names[:at] + self.names[at + 1 :]
-            return replace(self, names=names, weights=weights)
-        return replace(self, excluded=(*self.excluded, name))
+            choice = replace(self, names=self.names[:at] + self.names[at + 1 :], weights=weights)
+        if name in self.excluded or not choice._reads(name):
+            return choice
+        return replace(choice, excluded=(*choice.excluded, name))
+
+    def _reads(self, name: str) -> bool:
+        return self.names is None or any(fnmatchcase(name, pattern) for pattern in self.names)
 
 
 def parse(queues: str, excluded: str = "", order: str | None = None) -> QueueChoice:

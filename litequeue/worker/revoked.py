@@ -19,7 +19,7 @@ from litequeue.worker.time_limits import Alarm
 REVOKED: Final = Failure("TaskRevokedError", "revoked")
 TERMINATED: Final = "terminated by {}"
 UNHEARD: Final = 600.0
-"""Seconds after which all of them are read again: those that do not stand any more are forgotten."""
+"""Seconds after which all are read again: those that do not stand any more are forgotten."""
 
 
 class RevokedJobs:
@@ -72,6 +72,14 @@ class RevokedJobs:
             if header is not None:
                 stamps.setdefault(header, set()).add(value)
         self.stamps = {header: frozenset(values) for header, values in stamps.items()}
+
+    def forget(self, leases: Iterable[Lease]) -> None:
+        """Forget what does not stand any more: the claim, which asks the file, took these jobs."""
+        again = [lease.id for lease in leases if lease.id in self.ids]
+        if again:
+            for id in again:
+                self._known.pop((None, id), None)
+            self.ids = self.ids.difference(again)
 
     def revocation_of(self, lease: Lease) -> Revocation | None:
         """Return what revokes a job, None for nothing that we know of."""

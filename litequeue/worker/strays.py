@@ -131,25 +131,28 @@ class Strays:
         """Settle the jobs of dead children: their outcomes were read first."""
         while self.deaths:
             number, death = self.deaths[0]
-            for seq, token in death.runs:
+            for seq, token, started in death.runs:
                 lease = self._accounts.find(seq, token, without=outcomes)
                 if lease is not None:
-                    self._settle_death(death, lease)
+                    self._settle_death(death, lease, started)
             self.deaths.popleft()
             link.send(messages.ACKNOWLEDGED, number)
             self.audit_soon()
 
-    def _settle_death(self, death: Death, lease: Lease) -> None:
+    def _settle_death(self, death: Death, lease: Lease, started: float) -> None:
         """Settle one job that a dead child ran."""
         if death.sentence and lease.token == death.sentenced:
-            self._carry_out(death, lease)
+            self._carry_out(death, lease, started)
         elif death.blame:
-            lost = Lost(lease=lease, ran=True, reason=death.reason, evidence=death.evidence)
+            lost = Lost(
+                lease=lease, ran=True, reason=death.reason, evidence=death.evidence,
+                started=started,
+            )  # fmt: skip
             self.reap([lost])
         else:
             self.give_back([lease])
 
-    def _carry_out(self, death: Death, lease: Lease) -> None:
+    def _carry_out(self, death: Death, lease: Lease, started: float) -> None:
         """End a job for whose sake its child was killed."""
         if death.sentence == TIME_LIMIT:
             words = f"the job ran longer than its time limit of {lease.hard or 0.0:g} s"
@@ -158,7 +161,12 @@ class Strays:
             words = f"terminated by {evidence.signal_name(int(death.detail))}"
             state, failure = states.REVOKED, Failure("TaskRevokedError", words)
         lost = Lost(
-            lease=lease, ran=True, reason=words, evidence=death.evidence, verdict=(state, failure)
+            lease=lease,
+            ran=True,
+            reason=words,
+            evidence=death.evidence,
+            verdict=(state, failure),
+            started=started,
         )
         signum = None if death.sentence == TIME_LIMIT else int(death.detail)
         ended = self._end([lost], frozenset(), signum)

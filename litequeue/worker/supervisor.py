@@ -38,8 +38,8 @@ from litequeue.worker.neighbours import remove_files
 from litequeue.worker.os_signals import STOP_SIGNALS, HungUp, WakePipe
 from litequeue.worker.pool_plan import PoolPlan, plan_pool, recycling_of, start_method
 from litequeue.worker.queue_choice import QueueChoice
-from litequeue.worker.shutdown import Phase, Shutdown
 from litequeue.worker.restart import hold_signals
+from litequeue.worker.shutdown import Phase, Shutdown
 from litequeue.worker.slots import Slots
 from litequeue.worker.time_limits import Alarm, Enforcer
 from litequeue.worker.titles import set_title

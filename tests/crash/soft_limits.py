@@ -38,9 +38,11 @@ ROUND: Final = 500
 STUCK: Final = 60.0
 REST: Final = 1.0
 """Seconds after the last verdict within which everything must be let go."""
+LATE: Final = 0.1
 SHARED: Final = ("READ", 128)
 """The one lock that a connection without a transaction holds: WAL's "somebody is here"."""
 SOFT: Final = "SoftTimeLimitExceeded"
+RAISED_BY: Final = ("/litequeue/interrupts/", "/litequeue/worker/pools/")
 EDGES: Final = frozenset({"work", "work_async", "note", "last_word"})
 """Where a job can be struck outside of its `try`: before it, or after its last word."""
 
@@ -231,6 +233,11 @@ class Campaign:
         edges = [
             id for id in self.sent if rows[id].error == SOFT and not seen.get(id, Seen()).when("X")
         ]
+        slow = Counter[str]()
+        for id, each in seen.items():
+            for at in each.when("X", "W"):
+                if id in self.sent and at - each.marks[0][1] - self.sent[id].limit > LATE:
+                    slow[self.sent[id].way] += 1
         by_way = Counter(self.sent[id].way for id, each in seen.items() if each.when("X", "W"))
         places = {_place(row.trace) for row in rows.values() if row.error == SOFT}
         return {
@@ -241,6 +248,7 @@ class Campaign:
             "by way": dict(sorted(by_way.items())),
             "different lines struck": len(places),
             "jobs sent by jobs": sum(len(each.children) for each in seen.values()),
+            f"late by more than {LATE:g} s": dict(slow),
             "late by, p50 ms": round(quantile(late, 0.5) * 1e3, 2),
             "late by, p99 ms": round(quantile(late, 0.99) * 1e3, 2),
             "late by, longest ms": round(max(late) * 1e3, 2),
@@ -248,7 +256,7 @@ class Campaign:
 
 
 ROWS: Final = """
-SELECT id, phase, state, result, error.type, error.traceback FROM litequeue_job
+SELECT id, phase, litequeue_job.state, result, error.type, error.traceback FROM litequeue_job
 LEFT JOIN litequeue_error AS error ON error.job = seq AND error.claim = claims
 """
 TWICE: Final = "SELECT id, count(*) FROM campaign_verdict GROUP BY id HAVING count(*) > 1"
@@ -293,8 +301,9 @@ def wrongness(id: str, row: Row, seen: Seen) -> str:
 
 
 def _place(trace: str | None) -> tuple[str, str]:
-    """Return line and function of a traceback's last frame."""
-    frames = [line.split() for line in (trace or "").splitlines() if line.startswith('  File "')]
+    """Return line and function of a traceback's last frame, but for those that raised it."""
+    lines = [line for line in (trace or "").splitlines() if line.startswith('  File "')]
+    frames = [line.split() for line in lines if not any(place in line for place in RAISED_BY)]
     return (" ".join(frames[-1][:4]), frames[-1][-1]) if frames else ("", "work")
 
 

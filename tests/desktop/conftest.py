@@ -10,14 +10,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import wait_until
-from tests.desktop.screen import MISSING, Screen, new_screen
+from tests.desktop.missing import missing
+from tests.desktop.screen import Screen, new_screen
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -106,9 +106,8 @@ class Desk:
 
 @pytest.fixture(scope="session")
 def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
-    for module in ("tkinter", "PySide6", "PyInstaller", "Xlib"):
-        if find_spec(module) is None:
-            pytest.fail(MISSING.format(module))
+    if names := missing():
+        pytest.fail(f"`make desktop` installs what these tests need; missing: {', '.join(names)}")
     with new_screen(tmp_path_factory.mktemp("screen")) as screen:
         yield screen
 

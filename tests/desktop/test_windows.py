@@ -125,10 +125,11 @@ class TestWindow:
         first.press("start")
         shows(first, lambda shown: any("%" in words for words in shown["files"].values()))
         first.kill()
-        shows(second, lambda shown: shown["working"])
-        # The jobs of the killed window are taken over, too.
-        wait_until(lambda: sorted(states(desk)).count("PROGRESS") == 2)
+        wait_until(lambda: second.look()["working"], 2.0)
+        # The jobs of the killed window are taken over, too, and given back in the end.
+        wait_until(lambda: states(desk).count("PROGRESS") == 2)
         assert second.close() == 0
+        assert sorted(states(desk)) == ["PENDING"] * 8 + ["SUCCESS"] * 5
 
 
 def picture(desk: Desk, window: Window, example: str) -> None:

@@ -435,7 +435,8 @@ def test_what_starts_while_people_are_asked_is_ended_too(
     cli: Cli, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def confirm(question: str, *, err: bool) -> bool:
-        step(database, limit=9, tasks=frozenset(["tasks.add"]))
+        put(database, "came-later", task="tasks.add")
+        assert len(step(database, limit=9, tasks=frozenset(["tasks.add"])).leases) == 3
         return True
 
     monkeypatch.setattr(click, "confirm", confirm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -99,6 +100,24 @@ class TestLife:
         assert not ours()
         assert names() == []
         assert not list(Path(f"{site.path}.bell").glob("worker-*"))
+
+    @pytest.mark.parametrize("pool", ["threads", "aio", "solo"])
+    def test_functions_and_coroutines_run_in_every_pool(self, site: Site, pool: str) -> None:
+        with contextlib.closing(LiteQueue(site.path, set_as_current=False)) as own:
+
+            @own.task(name="plain")
+            def plain(x: int) -> int:
+                return -x
+
+            @own.task(name="later")
+            async def later(x: int) -> int:
+                await asyncio.sleep(0)
+                return x * x
+
+            with own.worker(pool=pool) as worker:
+                assert worker.is_working
+                assert (plain.delay(2).get(timeout=10), later.delay(3).get(timeout=10)) == (-2, 9)
+            assert names() == []
 
     def test_it_starts_and_stops_as_often_as_one_likes(self, site: Site) -> None:
         worker = app.worker()
@@ -255,6 +274,7 @@ assert mine() == before
         assert process.wait(10) == 0
         assert rows(site, "SELECT state FROM litequeue_jobs") == [("PENDING",)]
         assert names() == []
+        assert (site.folder / "output").read_text() == ""
 
     def test_when_it_is_killed_another_takes_its_jobs(self, site: Site) -> None:
         process = host(site, "worker.start(); hold.delay('job'); wait_for('never')")
@@ -265,6 +285,29 @@ assert mine() == before
             assert site.journal.starts("job")[1].pid == os.getpid()
             site.open_gate("job")
             wait_until(lambda: names() == ["other"])
+
+    def test_it_may_stop_it_while_the_file_is_locked(self, site: Site) -> None:
+        """The leases stay where they are, and the lock tells the next worker that it may."""
+        process = host(site, """
+from litequeue.worker import embedded, shift
+embedded.FAREWELL = shift.FAREWELL = 1.5
+worker.start()
+hold.delay("job")
+wait_for("stop")
+say(worker.stop(timeout=0.1))
+wait_for("never")
+""")  # fmt: skip
+        site.journal.wait_for_start("job")
+        with contextlib.closing(sqlite3.connect(site.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            (site.folder / "stop").touch()
+            assert line_of(process) == "False"
+            other.execute("ROLLBACK")
+        with app.worker():
+            site.journal.wait_for_start("job", 2, timeout=5)
+            site.open_gate("job")
+            wait_until(lambda: rows(site, "SELECT state FROM litequeue_jobs") == [("SUCCESS",)])
+        assert process.poll() is None, "and nobody has killed the program"
 
     def test_it_may_fork(self, site: Site) -> None:
         process = host(site, """
@@ -382,6 +425,8 @@ wait_for("never")
         process.kill()
         process.wait()
         os.kill(child, 0)
+        (lock,) = Path(f"{site.path}.bell").glob("worker-*.lock")
+        assert is_free(str(lock))
         with app.worker(single=True) as worker:
             wait_until(lambda: worker.is_working, 2)
         (site.folder / "leave").touch()

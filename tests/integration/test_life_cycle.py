@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,8 +19,10 @@ import pytest
 from tests.conftest import wait_until
 from tests.integration.apps.limited import app, hold, quick
 from tests.integration.apps.record import Record
-from tests.integration.processes import Site, Worker, is_alive, resume, suspend
+from tests.integration.processes import ROOT, Site, Worker, is_alive, resume, suspend
 
+PROGRAM: Final = "tests.integration.apps.limited:app"
+UNIT: Final = ROOT / "examples" / "systemd" / "litequeue.service"
 TELLING: Final = """
 from litequeue import signals
 from tests.integration.apps.limited import app
@@ -142,7 +146,7 @@ def test_a_third_interrupt_waits_for_nobody(site: Site, facts: Record, telling: 
 def test_a_storm_of_signals_ends_the_worker_and_loses_no_job(
     site: Site, facts: Record, seed: int
 ) -> None:
-    worker = site.worker(app="tests.integration.apps.limited:app")
+    worker = site.worker(app=PROGRAM)
     results = [quick.delay(number) for number in range(300)]
     storm = random.Random(seed)
     numbers = storm.choices([TERM, INT, QUIT, HUP], k=30)
@@ -153,7 +157,7 @@ def test_a_storm_of_signals_ends_the_worker_and_loses_no_job(
         time.sleep(storm.random() * 0.01)
     worker.wait()
     site.wait_until_empty(5.0)
-    site.worker(app="tests.integration.apps.limited:app")
+    site.worker(app=PROGRAM)
     assert [each.get(timeout=20) for each in results] == list(range(300))
 
 
@@ -162,7 +166,7 @@ def test_a_storm_of_signals_ends_the_worker_and_loses_no_job(
 def test_a_stop_at_any_moment_of_the_start_leaves_nothing(
     site: Site, number: signal.Signals, delay: float
 ) -> None:
-    worker = site.worker(app="tests.integration.apps.limited:app", ready=False)
+    worker = site.worker(app=PROGRAM, ready=False)
     time.sleep(delay)
     worker.send(number)
     worker.wait()
@@ -209,7 +213,7 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 def service(site: Site, manager: Manager) -> Worker:
     path = str(manager.end.getsockname())
     return site.worker(
-        app="tests.integration.apps.limited:app", ready=False,
+        app=PROGRAM, ready=False,
         NOTIFY_SOCKET=path, WATCHDOG_USEC="400000",
     )  # fmt: skip
 
@@ -238,4 +242,39 @@ def test_a_supervisor_that_hangs_does_not_feed_the_watchdog(site: Site, manager:
     assert manager.count("WATCHDOG=1") == fed
     resume(worker.supervisor)
     wait_until(lambda: manager.hears("WATCHDOG=1", fed + 1))
-    assert os.path.exists(site.path)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_the_unit_of_the_example_is_right(tmp_path: Path) -> None:
+    text = UNIT.read_text()
+    assert "/srv/shop/.venv/bin/litequeue" in text
+    unit = tmp_path / "shop.service"
+    program = str(Path(sys.executable).with_name("litequeue"))
+    unit.write_text(text.replace("/srv/shop/.venv/bin/litequeue", program))
+    command = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert "shop.service" not in done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_unit_of_the_example_starts_a_worker(site: Site, manager: Manager) -> None:
+    """Its command, with the paths of this site; and what its numbers promise."""
+    settings = dict(
+        line.split("=", 1) for line in UNIT.read_text().splitlines() if "=" in line[1:]
+    )
+    assert float(settings["TimeoutStopSec"]) > 30.0, "worker_grace"
+    program, *arguments = settings["ExecStart"].split()
+    assert program.endswith("/litequeue")
+    here = {"/var/lib/shop/jobs.sqlite": str(site.path), "shop.tasks:app": PROGRAM}
+    command = [sys.executable, "-m", "litequeue", *(here.get(word, word) for word in arguments)]
+    process = site.start(
+        command, log=site.folder / "service.log",
+        NOTIFY_SOCKET=str(manager.end.getsockname()), WATCHDOG_USEC="400000",
+    )  # fmt: skip
+    wait_until(lambda: manager.hears("READY=1"), 20)
+    reload = settings["ExecReload"].split()
+    assert reload[1:] == ["-HUP", "$MAINPID"]
+    process.send_signal(HUP)
+    wait_until(lambda: manager.hears("READY=1", 2), 20)
+    process.terminate()
+    assert process.wait(10) == 0

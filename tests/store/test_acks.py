@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -278,6 +279,16 @@ def test_what_a_job_last_told_of_itself_is_evidence(database: Database, known: s
     told = {"progress": {"state": "HALFWAY", "result": "1" * leases.PROGRESS_SHOWN}}
     assert evidence(database, "a") == json.loads(known or "{}") | told
     assert row_of(database.path, "a")["result"] is None
+
+
+def test_what_cannot_be_read_of_a_dead_job_stops_nobody(
+    database: Database, foreign: sqlite3.Connection
+) -> None:
+    put(database, "a")
+    lease = claim_one(database)
+    foreign.execute("UPDATE litequeue_job SET state = 'PROGRESS', result = CAST(x'ff' AS TEXT)")
+    reaped(database, lease)
+    assert evidence(database, "a") == {"progress": {"state": "PROGRESS", "result": "\ufffd"}}
 
 
 def test_what_somebody_else_runs_by_now_is_no_evidence(database: Database) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from litequeue.store import Database, connection, results
+from litequeue.store import Database, opening, results
 from tests.store.steps import KEEP, NOW, claim, put, row_of, rows, step, success
 
 LIMIT = 100_000
@@ -15,7 +15,7 @@ LIMIT = 100_000
 @pytest.fixture(autouse=True)
 def _short_values(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is too long to read should not take long to write."""
-    monkeypatch.setattr(connection, "LENGTH_LIMIT", LIMIT)
+    monkeypatch.setattr(opening, "LENGTH_LIMIT", LIMIT)
 
 
 BAD_TEXT = "CAST(x'5b22ff225d' AS TEXT)"

@@ -16,7 +16,7 @@ import pytest
 from litequeue import LiteQueue
 from litequeue.clock import SYSTEM
 from litequeue.control import Control
-from litequeue.store import Database, mailbox, revocations, shown, workers
+from litequeue.store import Database, Waiting, mailbox, revocations, shown, workers
 from litequeue.store.wakeup import Bell, Ringer
 from litequeue.store.workers import Identity
 from litequeue.worker.panel import Panel
@@ -145,9 +145,17 @@ class TestAsking:
         assert crew.control.inspect(timeout=0.4).ping() == {"w1": {"ok": "pong"}}
         assert time.monotonic() - began >= 0.4
 
-    def test_a_dead_worker_is_not_waited_for(self, crew: Crew) -> None:
-        crew.work("w1")
+    def test_a_dead_worker_is_not_waited_for(
+        self, crew: Crew, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def wait(self: Waiting, timeout: float) -> None:
+            pytest.fail("there is nobody to wait for")
+
         crew.register("dead", alive=False)
+        with monkeypatch.context() as patch:
+            patch.setattr(Waiting, "wait", wait)
+            assert crew.control.inspect(timeout=60).ping() is None
+        crew.work("w1")
         with shorter_than(10):
             assert crew.control.inspect(timeout=60).ping() == {"w1": {"ok": "pong"}}
 
@@ -190,7 +198,7 @@ class TestAsking:
         crew.work("w1")
         crew.register("still")
         crew.control.inspect(timeout=0.3).ping()
-        assert commands(app) == []
+        assert mailbox.newest(app.store.database) == 0
 
 
 class TestOrders:

@@ -99,13 +99,22 @@ class TestElection:
     def test_it_can_be_won_in_one_thread_and_resigned_in_another(self, tmp_path: Path) -> None:
         path = str(tmp_path / "single.lock")
         election, other = Election(path), Election(path)
-        winning = threading.Thread(target=election.win)
+        won, resigned = threading.Event(), threading.Event()
+
+        def win_and_stay() -> None:
+            election.win()
+            won.set()
+            resigned.wait(10)
+
+        winning = threading.Thread(target=win_and_stay)
         winning.start()
-        winning.join()
+        assert won.wait(10)
         assert not other.win()
         election.resign()
         assert other.win()
         other.resign()
+        resigned.set()
+        winning.join()
 
     def test_only_its_owner_may_open_the_file(self, tmp_path: Path) -> None:
         election = Election(str(tmp_path / "single.lock"))

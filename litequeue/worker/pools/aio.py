@@ -69,9 +69,10 @@ class _Desk:
         self._threads = JobThreads(station, ThreadGuard)
         self._agenda = Agenda()
         self._timer: asyncio.TimerHandle | None = None
+        self._pause: asyncio.TimerHandle | None = None
         self._jobs = station.channel.jobs_out.fileno()
         self._alarm = station.alarm
-        self._reads = False
+        self._reads = self._waits = False
         self._gone = loop.create_future()
         self._awaited: dict[str, bool] = {}
         self._lines = Lines(station, self)
@@ -99,12 +100,14 @@ class _Desk:
 
     def _look(self) -> None:
         """Read leases while there is room; be gone once there is nothing left to do."""
+        self._waits = True  # said before the look: who frees a line looks after that
         reads = self._lines.room() > 0
         if reads and not self._reads:
             self._loop.add_reader(self._jobs, self._read)
         elif not reads and self._reads:
             self._loop.remove_reader(self._jobs)
         self._reads = reads
+        self._waits = not reads
         if self._lines.leaves and self._lines.is_idle and not self._gone.done():
             self._gone.set_result(None)
         self._look_later()
@@ -116,8 +119,6 @@ class _Desk:
             self._loop.remove_reader(self._alarm.out)
         if wait is not None and self._pause is None:
             self._pause = self._loop.call_later(wait, self._look_again)
-
-    _pause: asyncio.TimerHandle | None = None
 
     def _look_again(self) -> None:
         self._pause = None
@@ -208,7 +209,7 @@ class _Desk:
 
     def freed(self, run: Run) -> None:
         """Read again, if there was no room, or leave: in the loop's thread."""
-        if self._reads and not self._lines.leaves:
+        if not self._waits:
             return
         with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
             self._loop.call_soon_threadsafe(self._look)

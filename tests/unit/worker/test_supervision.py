@@ -278,7 +278,7 @@ def test_what_a_consumer_does_not_read_waits_for_it(
     """A consumer that stands still would otherwise stop its supervisor, which is to replace it."""
     consumer.start()
     for number in range(60):
-        consumer.tell_death(Death(((number, 1),), "x" * 50_000, True))
+        consumer.tell_death(Death(((number, 1, 0.0),), "x" * 50_000, True))
     consumer.tell_stop()
     heard: list[tuple[object, ...]] = []
 
@@ -462,7 +462,7 @@ def test_only_a_child_that_still_runs_it_is_killed_for_a_job(
     pool.end_late(0, late)
     pool.end_late(1, late)
     (death,) = bury_one(pool)
-    assert (death.sentence, death.sentenced, death.runs) == ("time_limit", 6, ((5, 6),))
+    assert (death.sentence, death.sentenced, death.runs) == ("time_limit", 6, ((5, 6, 1.0),))
     assert not death.blame
     stopped = os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WCONTINUED | os.WNOHANG | os.WNOWAIT)
     assert stopped is None or stopped.si_code == os.CLD_CONTINUED
