@@ -264,7 +264,7 @@ def test_without_recycling_a_child_lives_on(slots: Slots, clock: FakeClock) -> N
 
 
 def test_memory_is_looked_at_now_and_then(slots: Slots, clock: FakeClock) -> None:
-    made = station(slots, clock, Recycling(memory=1))
+    made = station(slots, clock, Recycling(memory=1000))
     assert made.is_spent()
     made = station(slots, clock, Recycling(memory=1 << 50))
     assert not made.is_spent()
