@@ -1,7 +1,10 @@
-"""Many writers on one file: is each served, and how soon? `python -m benchmarks.fairness --help`.
+"""Does anybody wait for others longer than need be? `python -m benchmarks.fairness --help`.
 
-Some processes enqueue as fast as they can, all at once. The share is the commits of the one served
-least, divided by those of the one served most; the wait is the longest single `delay()` of any.
+writers  Some processes enqueue as fast as they can, all at once. The share is the commits of the
+         one served least, divided by those of the one served most; the wait is the longest single
+         `delay()` of any.
+short    1 ms jobs beside two that sleep for 5 s, four children; against two children without those.
+urgent   Jobs of the highest priority before a deep backlog of 100 ms jobs, and of 1 ms jobs.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import Any
 
 from rich.table import Table
 
-from benchmarks import machine
+from benchmarks import machine, waiting
 from benchmarks.probe import prepare_process
 from benchmarks.rows import quantile
 from benchmarks.table import console, verdict_text
@@ -31,6 +34,7 @@ SHARE = 0.6
 """Required at least, in the median of the runs."""
 WAIT = 0.5
 """Required at most, in the median of the runs."""
+PARTS = ("writers", "short", "urgent")
 HEAD_START = 4.0
 """Seconds that the writers have to be there when all begin."""
 
@@ -115,6 +119,7 @@ def options() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=10)
@@ -151,6 +156,18 @@ def report(runs: list[Run], seconds: float, *, judged: bool) -> bool:
     return passed and judged
 
 
+def measure(part: str, chosen: argparse.Namespace, *, judged: bool) -> bool:
+    if part == "writers":
+        runs = [
+            run(chosen.writers, chosen.seconds, chosen.dir, stock=chosen.stock)
+            for _ in range(chosen.runs)
+        ]
+        return report(runs, chosen.seconds, judged=judged)
+    compare = waiting.compare_short if part == "short" else waiting.compare_urgent
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=chosen.dir) as folder:
+        return compare(Path(folder), chosen.runs, chosen.seconds, judged=judged)
+
+
 def main() -> int:
     prepare_process()
     chosen = options()
@@ -161,13 +178,9 @@ def main() -> int:
         return 0
     load, sync = machine.load(), machine.sync_milliseconds(chosen.dir)
     judged = not machine.objections(load, [sync], chosen.dir)
-    runs = [
-        run(chosen.writers, chosen.seconds, chosen.dir, stock=chosen.stock)
-        for _ in range(chosen.runs)
-    ]
-    passed = report(runs, chosen.seconds, judged=judged)
+    passed = [measure(part, chosen, judged=judged) for part in PARTS if chosen.only in (None, part)]
     print(f"fdatasync p50 {sync:.3f} ms, load average {load:.2f} at the start")
-    return 0 if passed else 1
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def main() -> int:
         passed &= in_time or not judged
         table.add_row(
             way, f"{quantile(ends.late, 0.5):.3f}", f"{max(ends.late):.3f}",
-            f"{ends.verdicts:.3f}", f"≤ {BOUND:g}" if judged else "–",
+            f"{ends.verdicts:.3f}", f"≤ {BOUND:g}" if judged else "-",
             verdict_text(in_time, judged=judged),
         )  # fmt: skip
     out = console()

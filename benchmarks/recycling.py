@@ -96,7 +96,9 @@ class Leaks:
     @property
     def descriptors(self) -> int:
         """How many descriptors more there are."""
-        return sum(b.descriptors - a.descriptors for a, b in zip(self.before, self.after, strict=True))
+        return sum(
+            b.descriptors - a.descriptors for a, b in zip(self.before, self.after, strict=True)
+        )
 
     @property
     def growth(self) -> int:
@@ -157,9 +159,7 @@ def compare(folder: Path, task: str, pairs: int) -> tuple[list[float], list[floa
     for number in range(pairs):
         both = [
             lambda: plain.append(rate(folder, task, jobs)),
-            lambda: recycled.append(
-                rate(folder, task, jobs, "--max-tasks-per-child", str(every))
-            ),
+            lambda: recycled.append(rate(folder, task, jobs, "--max-tasks-per-child", str(every))),
         ]
         for take in both if number % 2 else both[::-1]:
             os.sync()
@@ -190,8 +190,9 @@ def report_leaks(found: Leaks) -> bool:
     passed = found.descriptors <= 0 and found.growth <= GROWTH and not found.zombies
     print(
         f"{found.replaced:,} replacements in {found.seconds:.1f} s "
-        f"({found.seconds / found.replaced * 1e3:.1f} ms each): {found.descriptors:+d} descriptors, "
-        f"{found.growth / 1e3:+,.0f} kB, {found.files[0]} -> {found.files[1]} files, "
+        f"({found.seconds / found.replaced * 1e3:.1f} ms each): "
+        f"{found.descriptors:+d} descriptors, {found.growth / 1e3:+,.0f} kB, "
+        f"{found.files[0]} -> {found.files[1]} files, "
         f"{found.zombies} zombies: {'pass' if passed else 'FAIL'}"
     )
     return passed

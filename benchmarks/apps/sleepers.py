@@ -10,21 +10,21 @@ from litequeue import LiteQueue
 
 app = LiteQueue(os.environ.get("LITEQUEUE_URL", "unbound.sqlite"))
 
-here = 0
-everybody: asyncio.Event | None = None
+here: list[int] = []
+everybody: list[asyncio.Event] = []  # one, made in the loop
 
 
 @app.task
 async def meet(number: int, patience: float) -> tuple[int, int]:
-    """Sleep until ``number`` jobs do so in this process; return how many did, and its peak in kB."""
-    global here, everybody
-    everybody = everybody or asyncio.Event()
-    here += 1
-    if here == number:
-        everybody.set()
+    """Sleep until ``number`` jobs do; return how many did, and the peak of their process in kB."""
+    if not everybody:
+        everybody.append(asyncio.Event())
+    here.append(1)
+    if len(here) == number:
+        everybody[0].set()
     async with asyncio.timeout(patience):
-        await everybody.wait()
-    return here, peak()
+        await everybody[0].wait()
+    return len(here), peak()
 
 
 def peak() -> int:

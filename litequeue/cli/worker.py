@@ -102,11 +102,11 @@ def _nothing_more(ctx: click.Context, param: click.Parameter, value: tuple[str, 
 @click.option("--autoscale", callback=_bounds, metavar="MAX,MIN",
               help="Run so many jobs at once as wait, between these bounds.")  # fmt: skip
 @click.option("-Q", "--queues", default="", metavar="Q1,Q2",
-              help="Queues, or patterns as mail.*; high=3,low=1 are weights; default: all.")  # fmt: skip
+              help="Queues, or patterns as mail.*; high=3,low=1: weights (all).")  # fmt: skip
 @click.option("-X", "--exclude-queues", "excluded", default="", metavar="Q1,Q2",
               help="Queues, or patterns, to leave to others.")  # fmt: skip
 @click.option("--queue-order", "order", type=click.Choice(ORDERS),
-              help="priority: all queues as one; strict: in the order of -Q; weighted.")  # fmt: skip
+              help="priority: all queues as one; strict: in the order of -Q.")  # fmt: skip
 @click.option("--time-limit", type=SECONDS, metavar="SECONDS",
               help="Kill jobs that run longer, unless their task says otherwise.")  # fmt: skip
 @click.option("--soft-time-limit", type=SECONDS, metavar="SECONDS",

@@ -34,14 +34,15 @@ def release(
 
 
 LEASES_OF: Final = """
-SELECT seq, token, claims, id, task, '', NULL, queue, priority, retries, deaths, eta, expires,
-       parent, once
+SELECT seq, token, claims, id, task, '',
+       (SELECT options FROM litequeue_payload AS payload WHERE payload.seq = litequeue_job.seq),
+       queue, priority, retries, deaths, eta, expires, parent, once
 FROM litequeue_job WHERE phase = 'leased' AND owner = ?
 """
 
 
 def leases_of(database: Database, owner: int) -> list[Lease]:
-    """Return the leases of a worker, without their payloads."""
+    """Return the leases of a worker, without their arguments."""
     with database.read() as connection, lenient(connection):
         return [Lease(*row) for row in connection.execute(LEASES_OF, (owner,)).fetchall()]
 

@@ -161,6 +161,7 @@ class Consumer:
         """Enter the worker into the file, however long others keep it locked."""
         while not self._owner:
             try:
+                self._office.open()
                 self._owner = workers.register(
                     self._database, self._options.identity, self._clock.now()
                 )

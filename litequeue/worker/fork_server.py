@@ -70,7 +70,7 @@ class ForkServer:
             raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
 
     def make(self, spec: ChildSpec) -> int:
-        """Have a child forked; return its pid.  Raises OSError when the server is gone, or hangs."""
+        """Have a child forked; return its pid.  Raises OSError when that cannot be."""
         link = self._link or self._start(spec)
         try:
             link.send(json.dumps(asdict(spec)).encode())

@@ -12,7 +12,7 @@ _PLACE: Final = re.compile(r"%(.?)")
 
 
 def expand(name: str, host: str | None = None) -> str:
-    """Return ``name`` with %h (the full host name), %n (its first part), %d (the rest), %% filled in.
+    """Return ``name`` with %h (the host's name), %n (its first part), %d (the rest), %% filled in.
 
     The letters are Celery's.  Raises `ImproperlyConfigured` for any other.
     """

@@ -15,7 +15,7 @@ from litequeue import __version__
 from litequeue.clock import Clock
 from litequeue.exceptions import StoreError
 from litequeue.job import Lease, Outcome
-from litequeue.store import Database, backlog, events, leases
+from litequeue.store import Database, backlog, events, leases, mailbox
 from litequeue.store.events import EventRow
 from litequeue.store.leases import Lost
 from litequeue.store.wakeup import Ringer
@@ -77,6 +77,11 @@ class Office:
         self._scaler: Autoscaler | None = None
         self._scale_at = 0.0
         self._panel: Panel | None = None
+        self._heard: int | None = None
+
+    def open(self) -> None:
+        """Note which commands are older than this worker, before it is registered and asked."""
+        self._heard = mailbox.newest(self.database)
 
     def set_manifest(self, manifest: Manifest) -> None:
         """Learn what the supervisor knows: the app's tasks and settings, and about the pool."""
@@ -89,7 +94,7 @@ class Office:
         if self._facts["autoscale"] is not None and self._scaler is None:
             self.autoscale(*self._facts["autoscale"])
         if manifest.controlled and self._panel is None:
-            self._panel = Panel(self, self._ringer, self._clock)
+            self._panel = Panel(self, self._ringer, self._clock, last=self._heard)
 
     # By the clock
 
@@ -102,6 +107,8 @@ class Office:
             wait = min(wait, max(0.0, self._scale_at - now))
         if self._panel is not None and self._panel.is_behind:
             wait = min(wait, LOOK_EVERY)
+        if self._panel is not None and self._panel.has_more:
+            return 0.0
         return 0.0 if self._rows else wait
 
     def run(self, now: float) -> None:
@@ -111,7 +118,7 @@ class Office:
         if self._scaler is not None and now >= self._scale_at:
             self._scale_at = now + LOOK_EVERY
             self._scale(self._scaler, now)
-        if self._panel is not None and self._panel.is_behind:
+        if self._panel is not None and (self._panel.is_behind or self._panel.has_more):
             self._panel.attend()
 
     def read_commands(self) -> None:
@@ -206,6 +213,7 @@ class Office:
             concurrency=self._slots.count,
             pids=[pid for pid, _ in self._slots.all_children()],
             honours=frozenset(facts["honours"]),
+            most=self._slots.lines,
             soft_time_limit=facts["soft_time_limit"],
             time_limit=facts["time_limit"],
             max_tasks_per_child=facts["max_tasks_per_child"],

@@ -46,7 +46,7 @@ def run_reloading() -> int:
 
     Raises `ImproperlyConfigured` where watchfiles is missing.
     """
-    return _Reloader(os.getcwd()).run()  # noqa: PTH109 - pathlib takes 5 ms to import
+    return _Reloader(os.getcwd()).run()
 
 
 class _Reloader:
@@ -130,7 +130,9 @@ class _Reloader:
         elif code == 0:
             return True
         else:
-            logger.error("the worker ended with exit code %d; it is started when the code changes", code)
+            logger.error(
+                "the worker ended with exit code %d; it is started when the code changes", code
+            )
         return False
 
     def _watch_forever(self) -> None:

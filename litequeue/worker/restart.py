@@ -17,7 +17,7 @@ def start_anew(directory: str) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os.chdir(directory)
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command
 
 
 def hold_signals() -> None:

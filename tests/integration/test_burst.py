@@ -124,9 +124,7 @@ def test_jobs_that_came_back_unread_do_not_count(site: Site, facts: Record) -> N
     assert sum(each.state == "SUCCESS" for each in rest) == 2
 
 
-def test_a_worker_ends_after_so_much_time_and_finishes_what_runs(
-    site: Site, facts: Record
-) -> None:
+def test_a_worker_ends_after_so_much_time_and_finishes_what_runs(site: Site, facts: Record) -> None:
     worker = site.worker("--max-time", "1.5", app=APP, children=2)
     held = hold.delay("long")
     facts.wait_for("begun")

@@ -259,9 +259,7 @@ def test_the_unit_of_the_example_is_right(tmp_path: Path) -> None:
 
 def test_the_unit_of_the_example_starts_a_worker(site: Site, manager: Manager) -> None:
     """Its command, with the paths of this site; and what its numbers promise."""
-    settings = dict(
-        line.split("=", 1) for line in UNIT.read_text().splitlines() if "=" in line[1:]
-    )
+    settings = dict(line.split("=", 1) for line in UNIT.read_text().splitlines() if "=" in line[1:])
     assert float(settings["TimeoutStopSec"]) > 30.0, "worker_grace"
     program, *arguments = settings["ExecStart"].split()
     assert program.endswith("/litequeue")

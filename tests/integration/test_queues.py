@@ -58,9 +58,7 @@ def test_by_priority_all_queues_are_one(site: Site, facts: Record) -> None:
     assert order(facts) == ["low"] * 5 + ["high"] * 5 + ["low"] * 5
 
 
-def test_strictly_none_is_read_while_an_earlier_one_holds_a_job(
-    site: Site, facts: Record
-) -> None:
+def test_strictly_none_is_read_while_an_earlier_one_holds_a_job(site: Site, facts: Record) -> None:
     send(["third"], 20, priority=9)
     send(["second.a", "second.b"], 20, priority=5)
     send(["first"], 20)

@@ -31,9 +31,7 @@ def many(task: object, count: int) -> list[int]:
     return [int(str(result.get(timeout=30))) for result in results]
 
 
-def test_replacements_leave_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_replacements_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`python -m benchmarks.recycling` does it ten thousand times."""
     monkeypatch.setenv("LITEQUEUE_URL", "unbound.sqlite")  # or it stays as the measure sets it
     found = leaks(tmp_path, 200, warm=60)

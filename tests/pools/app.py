@@ -84,7 +84,7 @@ async def third_time_async(self: Any) -> list[int]:
 # What it is told
 
 
-class Telling(Task):  # type: ignore[type-arg]  # a base of tasks with any arguments
+class Telling(Task):
     abstract = True
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
@@ -178,14 +178,14 @@ async def leave_a_trace_async(self: Any) -> list[str]:
 @app.task(capture=True)
 def speak(word: str) -> None:
     for number, _ in enumerate(moments(5 * MOMENT)):
-        print(word, number)
+        print(word, number)  # noqa: T201 - what it prints is kept
 
 
 @app.task(capture=True)
 async def speak_async(word: str) -> None:
     number = itertools.count()
     async for _ in moments_async(5 * MOMENT):
-        print(word, next(number))
+        print(word, next(number))  # noqa: T201 - what it prints is kept
 
 
 # How many at once
@@ -271,14 +271,13 @@ def where() -> int:
 
 
 @app.task
-def ask(value: Any) -> Any:
-    return echo.delay(value).get(timeout=10, disable_sync_subtasks=False)
+def ask(value: Any, patience: float) -> Any:
+    return echo.delay(value).get(timeout=patience, disable_sync_subtasks=False)
 
 
 @app.task
-async def ask_async(value: Any) -> Any:
-    handle = echo.delay(value)
-    return await asyncio.wait_for(handle, 10)
+async def ask_async(value: Any, patience: float) -> Any:
+    return await echo.delay(value).aget(timeout=patience, disable_sync_subtasks=False)
 
 
 # Time limits
@@ -340,6 +339,11 @@ async def swallow_async(seconds: float) -> int:
 @app.task
 def sleep_in_c(seconds: float) -> None:
     time.sleep(seconds)
+
+
+@app.task
+async def sleep_async(seconds: float) -> None:
+    await asyncio.sleep(seconds)
 
 
 @app.task

@@ -16,7 +16,7 @@ from litequeue.interrupts import TaskGuard, ThreadGuard
 from litequeue.job import Errand, Failure, Lease
 from litequeue.worker.hooks import run_errand
 from litequeue.worker.pools import Station
-from litequeue.worker.pools.many import Agenda, JobThreads, Lines, Run
+from litequeue.worker.pools.many import Agenda, GivenUp, JobThreads, Lines, Run
 from litequeue.worker.time_limits import REPEAT
 
 AT_ONCE: Final = 64
@@ -65,8 +65,6 @@ class _Desk:
     def __init__(self, station: Station, loop: asyncio.AbstractEventLoop) -> None:
         self._station = station
         self._loop = loop
-        self._executor = station.executor()
-        self._threads = JobThreads(station, ThreadGuard)
         self._agenda = Agenda()
         self._timer: asyncio.TimerHandle | None = None
         self._pause: asyncio.TimerHandle | None = None
@@ -76,6 +74,8 @@ class _Desk:
         self._gone = loop.create_future()
         self._awaited: dict[str, bool] = {}
         self._lines = Lines(station, self)
+        self._executor = self._lines.executor()
+        self._threads = JobThreads(station, self._lines, ThreadGuard)
 
     def run(self) -> None:
         """Work until there is no more, and what runs has finished."""
@@ -151,7 +151,7 @@ class _Desk:
             return
         run = self._lines.begin(found)
         if not self._is_awaited(found.task):
-            self._threads.run(run, self._lines)
+            self._threads.run(run)
             return
         run.guard = guard = TaskGuard()
         run.task = self._loop.create_task(self._run(run, guard), context=run.context)
@@ -168,10 +168,14 @@ class _Desk:
         try:
             outcome = await self._executor.execute_async(run.lease, guard)
         except asyncio.CancelledError:
-            run.has_ended = True
+            run.task = None
             words = "something in its process cancelled the task of the job"
             failure = Failure("asyncio.exceptions.CancelledError", words)
-            self._lines.give_up(run, states.FAILURE, failure)
+            self._lines.give_up(run, states.FAILURE, failure)  # unless it was ourselves
+            self._lines.end(run)
+            return
+        except GivenUp:
+            self._lines.end(run)
             return
         self._lines.finish(run, outcome)
         self._station.stop_if_asked(self._executor)

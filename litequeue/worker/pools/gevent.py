@@ -22,7 +22,7 @@ from litequeue.job import Outcome
 from litequeue.worker.executor import Executor
 from litequeue.worker.pools import Station
 from litequeue.worker.pools.aio import is_awaited
-from litequeue.worker.pools.many import JobThreads, Run
+from litequeue.worker.pools.many import JobThreads, Lines, Run
 from litequeue.worker.pools.threads import Dispatcher
 
 if importlib.util.find_spec("gevent") is None:
@@ -66,7 +66,7 @@ class Gevent:
         # gevent's own knows no MSG_DONTWAIT: it would wait, and keep the reader from all else.
         plain = monkey.get_original("socket", "socket")
         station.channel.jobs_out = plain(fileno=os.dup(station.channel.jobs_out.fileno()))
-        Dispatcher(station, _GreenThreads(station, GreenletGuard), end).run()
+        Dispatcher(station, _threads, end).run()
 
 
 class GreenletGuard(Guard):
@@ -131,7 +131,7 @@ class _GreenThreads(JobThreads):
         if task is None or not is_awaited(task):
             return executor.execute(run.lease)
         run.guard = ThreadGuard()
-        real = self._station.executor(run.guard)
+        real = self._lines.executor(run.guard)
         context = contextvars.copy_context()
         outcome: Outcome = self._real_threads.apply(
             context.run, (_execute_and_close, real, run.lease)
@@ -144,6 +144,10 @@ class _GreenThreads(JobThreads):
         from gevent.threadpool import ThreadPool
 
         return ThreadPool(len(self._station.lines))
+
+
+def _threads(station: Station, lines: Lines) -> JobThreads:
+    return _GreenThreads(station, lines, GreenletGuard)
 
 
 def _execute_and_close(executor: Executor, lease: Any) -> Outcome:

@@ -15,15 +15,16 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from litequeue import states
+from litequeue.context import current_request
 from litequeue.interrupts import Guard
 from litequeue.job import Errand, Failure, Lease, Outcome
-from litequeue.worker.executor import Executor
+from litequeue.worker.executor import Executor, Prepared
 from litequeue.worker.hooks import run_errand
 from litequeue.worker.pools import Station
 from litequeue.worker.slots import Stage
@@ -37,6 +38,10 @@ FATAL_SIGNALS: Final = frozenset(
     {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGKILL}
 )
 _SOME: Final = 64
+
+
+class GivenUp(Exception):
+    """What the code of a job came to is not heard any more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -90,6 +95,7 @@ class Lines:
             for index in range(self._slots.children)
             if index != station.index and self._slots.stage(index) is Stage.LEAVING
         ]
+        self._given_up: set[int] = set()
         self.leaves: bool = False
         self._slots.wake_at = 0.0  # nobody looks at these lines: limits are kept by `Crew.at`
 
@@ -150,16 +156,24 @@ class Lines:
             self._crew.at(run.began + lease.hard, self._end_late, run)
         return run
 
+    def executor(self, guard: Guard | None = None) -> Executor:
+        """Return what runs jobs of these lines; it raises `GivenUp` for one that has a verdict."""
+        return _Heeding(self._station, guard, self._given_up)
+
     def finish(self, run: Run, outcome: Outcome) -> None:
         """Report what a job came to, unless it has got its verdict; in its context."""
         self._station.check_process()
-        with self._lock:
-            run.has_ended = True
-            if run.is_over:
-                return
-            run.is_over = True
+        if self.end(run):
+            return
         self._station.finish(run.line, run.lease, outcome)
         self._release(run)
+
+    def end(self, run: Run) -> bool:
+        """Take note that the code of a job has ended; tell whether it had got its verdict."""
+        with self._lock:
+            run.has_ended, was_over, run.is_over = True, run.is_over, True
+            self._given_up.discard(run.lease.token)
+        return was_over
 
     def _release(self, run: Run) -> None:
         with self._lock:
@@ -203,6 +217,7 @@ class Lines:
             if run.is_over:
                 return
             run.is_over = True
+            self._given_up.add(run.lease.token)
         self._crew.abort(run)
         self._crew.aside(lambda: self._mourn(run, state, failure))
 
@@ -232,6 +247,21 @@ class Lines:
         )  # fmt: skip
         if can_leave:
             self.leave()
+
+
+class _Heeding(Executor):
+    """Calls no hooks for a job whose verdict others have made, and told of."""
+
+    def __init__(self, station: Station, guard: Guard | None, given_up: Container[int]) -> None:
+        super().__init__(station.app, station.clock, station.hostname, guard)
+        self._given_up = given_up
+
+    def conclude(self, prepared: Prepared, value: Any, error: BaseException | None) -> Outcome:
+        """Say what a call came to, unless that is known."""
+        if prepared.lease.token in self._given_up:
+            current_request.reset(prepared.mark)
+            raise GivenUp
+        return super().conclude(prepared, value, error)
 
 
 def _is_alive(pid: int) -> bool:
@@ -277,8 +307,9 @@ class JobThreads:
     They keep no program from ending.
     """
 
-    def __init__(self, station: Station, make_guard: Callable[[], Guard]) -> None:
+    def __init__(self, station: Station, lines: Lines, make_guard: Callable[[], Guard]) -> None:
         self._station = station
+        self._lines = lines
         self._make_guard = make_guard
         self._work: queue.SimpleQueue[Callable[[Executor, Guard], None] | None]
         self._work = queue.SimpleQueue()
@@ -295,12 +326,17 @@ class JobThreads:
         if is_new:
             threading.Thread(target=self._run, name="litequeue-job", daemon=True).start()
 
-    def run(self, run: Run, lines: Lines) -> None:
+    def run(self, run: Run) -> None:
         """Have a thread run a job."""
 
         def work(executor: Executor, guard: Guard) -> None:
             run.guard = guard
-            lines.finish(run, self.execute(run, executor))
+            try:
+                outcome = self.execute(run, executor)
+            except GivenUp:
+                self._lines.end(run)
+                return
+            self._lines.finish(run, outcome)
             self._station.stop_if_asked(executor)
 
         self.do(lambda executor, guard: run.context.run(work, executor, guard))
@@ -319,7 +355,7 @@ class JobThreads:
 
     def _run(self) -> None:
         guard = self._make_guard()
-        executor = self._station.executor(guard)
+        executor = self._lines.executor(guard)
         while (work := self._work.get()) is not None:
             try:
                 work(executor, guard)

@@ -53,8 +53,6 @@ class Prefork:
         signal.signal(signal.SIGUSR1, soften)
         while (lease := station.next()) is not None:
             copy_context().run(_run, station, executor, line, lease)
-            if executor.stop_wanted is not None:
-                station.stop_if_asked(executor)
             if station.is_spent():
                 break
         executor.close()
@@ -63,6 +61,8 @@ class Prefork:
 def _run(station: Station, executor: Executor, line: int, lease: Lease) -> None:
     station.begin(line, lease)
     outcome = executor.execute(lease)
+    if executor.stop_wanted is not None:  # before others can claim the job that wants it
+        station.stop_if_asked(executor)
     station.finish(line, lease, outcome)
 
 

@@ -42,7 +42,7 @@ class Threads:
 
     def serve(self, station: Station) -> None:
         """Run leases, many at a time."""
-        Dispatcher(station, JobThreads(station, ThreadGuard), _interrupt).run()
+        Dispatcher(station, _threads, _interrupt).run()
 
 
 class Dispatcher:
@@ -52,10 +52,12 @@ class Dispatcher:
     """
 
     def __init__(
-        self, station: Station, threads: JobThreads, end: Callable[[Guard, int], object]
+        self,
+        station: Station,
+        make_threads: Callable[[Station, Lines], JobThreads],
+        end: Callable[[Guard, int], object],
     ) -> None:
         self._station = station
-        self._threads = threads
         self._end = end
         self._agenda = Agenda()
         self._bell = Alarm()
@@ -66,6 +68,7 @@ class Dispatcher:
         self._poll.register(self._bell.out, select.POLLIN)
         self._heard = {self._bell.out}
         self._lines = Lines(station, self)
+        self._threads = make_threads(station, self._lines)
 
     def run(self) -> None:
         """Work until there is no more, and what runs has finished."""
@@ -124,7 +127,7 @@ class Dispatcher:
             elif isinstance(found, Errand):
                 self.aside(_errand(station, found))
             else:
-                self._threads.run(lines.begin(found), lines)
+                self._threads.run(lines.begin(found))
 
     # For the lines
 
@@ -146,6 +149,10 @@ class Dispatcher:
         """Wake the reader, if it has waited for this."""
         if self._waits:
             self._bell.ring()
+
+
+def _threads(station: Station, lines: Lines) -> JobThreads:
+    return JobThreads(station, lines, ThreadGuard)
 
 
 def _interrupt(guard: Guard, token: int) -> None:

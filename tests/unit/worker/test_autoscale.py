@@ -63,9 +63,9 @@ def test_the_bounds_are_kept_and_nobody_who_works_is_sent_away(
     least, more = bounds
     scaler = Autoscaler(least + more, least, keep_alive=10)
     now, size = 0.0, least
-    for seconds, busy, jobs, age in history:
+    for seconds, wanted, jobs, age in history:
         now += seconds
-        busy = min(busy, size)
+        busy = min(wanted, size)
         size = scaler.decide(now, size=size, busy=busy, backlog=Backlog(jobs, age))
         assert least <= size <= least + more
         assert size >= busy

@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -42,7 +42,7 @@ MANIFEST = Manifest(
 
 class Revoked:
     ids = frozenset({"gone"})
-    stamps: dict[str, frozenset[str]] = {"team": frozenset({"a"})}
+    stamps: ClassVar = {"team": frozenset({"a"})}
     last = 7
 
 

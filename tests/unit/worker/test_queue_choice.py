@@ -68,7 +68,9 @@ def test_an_equals_sign_may_be_part_of_a_name() -> None:
     assert parse("a=b=2").names == ("a=b",)
 
 
-@pytest.mark.parametrize("queues", ["high=", "high=0", "high=-1", "high=x", "=3", "high=1001", "a=²"])
+@pytest.mark.parametrize(
+    "queues", ["high=", "high=0", "high=-1", "high=x", "=3", "high=1001", "a=²"]
+)
 def test_a_weight_is_a_number_from_1_to_1000(queues: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="weight from 1 to 1000"):
         parse(queues)
