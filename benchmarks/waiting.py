@@ -143,7 +143,8 @@ def waits(sent: list[tuple[float, Any]]) -> Waits:
 
 def compare_short(folder: Path, runs: int, seconds: float, *, judged: bool) -> bool:
     """Print the waits of short jobs alone and beside long ones, in turns; judge the ratio."""
-    alone, beside = [], []
+    alone: list[Waits] = []
+    beside: list[Waits] = []
     table = Table(title=f"1 ms jobs, {1 / EVERY:g} per second: enqueue to start, ms")
     for heading in ("run", "alone p50", "p99", "max", "beside 5 s jobs p50", "p99", "max"):
         table.add_column(heading, justify="right")

@@ -41,7 +41,8 @@ HANDSHAKE: Final = 15.0
 LONGEST_PAUSE: Final = 30.0
 MOST_SPARES: Final = 4
 FORKS_AT_ONCE: Final = 8
-"""Children started before the supervisor looks after all else again, limits first (2 ms each)."""
+"""Children started before the supervisor looks after all else again (2 ms each); one, while jobs
+have limits: where CPUs are wanted, a fork takes long."""
 STOP_LOOKS: Final = 200
 """Looks whether a process stands still, 1 µs each: one that is on another CPU does so by then, and
 one that waits for a CPU runs no more of its code before it does."""
@@ -181,6 +182,8 @@ class Children:
                 return None  # some must end first
             if not self._start(free[0]):
                 return self._not_before - self._clock.monotonic()
+            if math.isfinite(self._slots.wake_at):
+                break
         return 0.0
 
     def _is_short(self) -> bool:

@@ -306,10 +306,10 @@ class Soak:
         found.add("tracebacks in the log", self._tracebacks())
         left = Path(f"{self.site.path}.bell").iterdir()
         found.add("left in the bell directory", [p.name for p in left if p.name != "gate"])
-        for name, words in self._growths():
+        for name, words in self.growths():
             found.add(name, words)
 
-    def _growths(self) -> Iterator[tuple[str, list[str]]]:
+    def growths(self) -> Iterator[tuple[str, list[str]]]:
         """Compare the second quarter of the samples with the last one."""
         quarter = len(self.samples) // 4
         second, last = self.samples[quarter : 2 * quarter], self.samples[-quarter:]

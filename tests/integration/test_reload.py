@@ -117,12 +117,13 @@ def test_a_hangup_while_the_app_is_imported_imports_it_anew(site: Site, facts: R
     assert version() == 22
 
 
-def test_a_restarted_worker_has_its_directory_again(site: Site) -> None:
-    write(site, 1, "import os; os.chdir('/')")
+def test_a_restarted_worker_has_its_directory_again(site: Site, facts: Record) -> None:
+    tells = "import os\nfrom tests.integration.apps.record import record\n"
+    write(site, 1, tells + "record('here', directory=os.getcwd())\nos.chdir('/')")
     worker = site.worker(app="versioned:app", children=1)
     worker.send(signal.SIGHUP)
     wait_for_starts(worker, 2)
-    assert version() == 1
+    assert [fact["directory"] for fact in facts.facts("here")] == [str(site.folder)] * 2
 
 
 def test_a_closed_terminal_ends_the_worker(site: Site) -> None:

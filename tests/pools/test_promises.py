@@ -203,7 +203,7 @@ class TestSoftLimits:
 
     @promise("it is raised once, even if it is swallowed")
     def test_swallowed(self, shop: Shop) -> None:
-        handles = [shop.send(task, 1.5, soft_time_limit=0.2) for task in both(tasks.swallow)]
+        handles = [shop.send(task, 1.3, soft_time_limit=0.1) for task in both(tasks.swallow)]
         assert [handle.get(timeout=10) for handle in handles] == [1, 1]
 
     @promise("it interrupts `time.sleep` at once", threads=LATER, aio=LATER)
@@ -344,7 +344,7 @@ class TestChanges:
     @promise("a process is replaced after --max-tasks-per-child jobs")
     def test_recycling(self, fresh: Shop, shop: Shop) -> None:
         worker = fresh.hire("--max-tasks-per-child", "5")
-        handles = [fresh.send(tasks.where) for _ in range(30)]
+        handles = [fresh.send(tasks.where) for _ in range(5 * fresh.size + 1)]
         ran = Counter(handle.get(timeout=20) for handle in handles)
         assert max(ran.values()) <= 5
         assert worker.stop() == 0
@@ -378,7 +378,3 @@ class TestStopping:
         worker.wait()
         assert fresh.phases(handles) == {"ready"}
         assert fresh.query("SELECT deaths FROM litequeue_job") == [(0,)] * len(held)
-        for name in held:
-            fresh.site.open_gate(name)
-        fresh.hire()
-        assert [handle.get(timeout=10) for handle in handles] == list(held)
