@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from litequeue import AsyncResult, LiteQueue, TaskRevokedError
+from litequeue import AsyncResult, LiteQueue, LiteQueueError, TaskRevokedError
 
 DATA = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "checksums"
 DATA.mkdir(parents=True, exist_ok=True)
@@ -68,10 +68,15 @@ class Batch:
         paths = [str(path) for path in sorted(self.folder.rglob("*")) if path.is_file()]
         for path in paths:
             self.tell(path, 0.0, "waiting")
-        jobs = app.enqueue_many((checksum, (path,)) for path in paths)
-        self.open.update(zip(paths, jobs, strict=True))
+        try:
+            jobs = app.enqueue_many((checksum, (path,)) for path in paths)
+        except LiteQueueError as error:  # the disk is full, or somebody else has the file for long
+            for path in paths:
+                self.tell(path, 1.0, f"failed: {error}")
+        else:
+            self.open.update(zip(paths, jobs, strict=True))
         self.sent = True
-        for path, job in zip(paths, jobs, strict=True):
+        for path, job in list(self.open.items()):
             job.then(partial(self._succeeded, path), on_error=partial(self._failed, path))
 
     def _watch(self) -> None:

@@ -42,6 +42,7 @@ class Window(QWidget):
         self.batch: Batch | None = None
         self.shares: dict[str, float] = {}
         self.rows: dict[str, int] = {}
+        self.leaving: Thread | None = None
         self.has_left = False
         # Every window has one, and one of them works; when it closes, another one does.
         self.worker = app.worker(pool="threads", concurrency=2, single=True)
@@ -111,8 +112,10 @@ class Window(QWidget):
         if self.has_left:
             return
         event.ignore()
-        self.status.setText("closing…")
-        Thread(target=self._leave).start()
+        if self.leaving is None:
+            self.status.setText("closing…")
+            self.leaving = Thread(target=self._leave)
+            self.leaving.start()
 
     def _leave(self) -> None:
         if self.batch is not None:

@@ -102,6 +102,7 @@ class Window:
 
     def close(self) -> None:
         """Leave nothing behind: this takes a moment, and another thread takes it."""
+        self.root.protocol("WM_DELETE_WINDOW", lambda: None)
         self.status["text"] = "closing…"
         leaving = Thread(target=self._leave)
         leaving.start()

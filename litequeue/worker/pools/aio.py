@@ -16,7 +16,9 @@ from litequeue.interrupts import TaskGuard, ThreadGuard
 from litequeue.job import Errand, Failure, Lease
 from litequeue.worker.hooks import run_errand
 from litequeue.worker.pools import Station
-from litequeue.worker.pools.many import Agenda, GivenUp, JobThreads, Lines, Run
+from litequeue.worker.pools.agenda import Agenda
+from litequeue.worker.pools.job_threads import JobThreads
+from litequeue.worker.pools.many import GivenUp, Lines, Run
 from litequeue.worker.time_limits import REPEAT
 
 AT_ONCE: Final = 64

@@ -22,7 +22,8 @@ from litequeue.job import Outcome
 from litequeue.worker.executor import Executor
 from litequeue.worker.pools import Station
 from litequeue.worker.pools.aio import is_awaited
-from litequeue.worker.pools.many import JobThreads, Lines, Run
+from litequeue.worker.pools.job_threads import JobThreads
+from litequeue.worker.pools.many import Lines, Run
 from litequeue.worker.pools.threads import Dispatcher
 
 if importlib.util.find_spec("gevent") is None:

@@ -13,7 +13,9 @@ from litequeue.interrupts import Guard, ThreadGuard
 from litequeue.job import Errand
 from litequeue.worker.hooks import run_errand
 from litequeue.worker.pools import Station
-from litequeue.worker.pools.many import Agenda, JobThreads, Lines, Run
+from litequeue.worker.pools.agenda import Agenda
+from litequeue.worker.pools.job_threads import JobThreads
+from litequeue.worker.pools.many import Lines, Run
 from litequeue.worker.time_limits import REPEAT, Alarm
 
 

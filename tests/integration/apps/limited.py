@@ -47,11 +47,12 @@ def refuse(self: Any, name: str = "refuse") -> None:
         signal.signal(number, signal.SIG_IGN)
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(300)"
     program = subprocess.Popen([sys.executable, "-c", code])
+    service = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     daemon = os.fork()
     if daemon == 0:
         time.sleep(300)
         os._exit(0)
-    record("begun", name=name, at=time.monotonic(), started=[program.pid, daemon])
+    record("begun", name=name, at=time.monotonic(), started=[program.pid, service.pid, daemon])
     while True:
         try:
             time.sleep(300)
