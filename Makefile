@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check format crash hostile bench bench-growth clean
+.PHONY: help demo test check format crash desktop hostile bench bench-growth clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -20,7 +20,7 @@ demo: $(VENV)/.core  ## real jobs, real kills, every result checked (under 90 s)
 	$(BIN)/litequeue demo $(ARGS)
 
 test: $(VENV)/.test  ## all tests but the slow ones (those: ARGS="-m slow")
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not desktop" $(ARGS)
 
 check: $(VENV)/.lint  ## style, types, and who may import whom
 	$(BIN)/ruff check
@@ -38,6 +38,10 @@ crash: $(VENV)/.test  ## the long campaign: kill -9 everything, lose nothing
 
 hostile: $(VENV)/.test  ## hostile rows and arguments, the whole lot of them
 	HOSTILE_ARGUMENTS=10000 $(BIN)/python -m pytest tests/hostile $(ARGS)
+
+desktop: $(VENV)/.desktop  ## windows on a screen that nobody sees, and frozen by PyInstaller
+	@$(BIN)/python -m tests.desktop.missing || { $(INSTALL_SCREEN); } || { echo "$(NO_SCREEN)" >&2; exit 1; }
+	$(BIN)/python -m pytest tests/desktop $(ARGS)
 
 bench: $(VENV)/.bench  ## speed beside the disk's limit, huey, and Celery on Redis
 	@command -v redis-server >/dev/null || { $(INSTALL_REDIS); } || { echo "$(NO_REDIS)" >&2; exit 1; }
@@ -63,6 +67,10 @@ $(VENV)/.test: $(VENV)/.core
 	$(PIP) install --group test
 	@touch $@
 
+$(VENV)/.desktop: $(VENV)/.test
+	$(PIP) install --group desktop
+	@touch $@
+
 $(VENV)/.lint: $(VENV)/.core
 	$(PIP) install --group lint
 	@touch $@
@@ -74,9 +82,19 @@ $(VENV)/.bench: $(VENV)/.core
 CHECK_PYTHON = { $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo "litequeue needs Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }; }
 
-INSTALL_REDIS = echo "installing redis-server, for Celery's side of the comparison" && \
-	command -v apt-get >/dev/null && \
+APT_INSTALL = command -v apt-get >/dev/null && \
 	{ [ "$$(id -u)" = 0 ] && as_root= || as_root=sudo; } && \
-	{ $$as_root apt-get install -y -q redis-server || \
-	{ $$as_root apt-get update -q && $$as_root apt-get install -y -q redis-server; }; }
+	{ $$as_root apt-get install -y -q $(1) || \
+	{ $$as_root apt-get update -q && $$as_root apt-get install -y -q $(1); }; }
+
+INSTALL_REDIS = echo "installing redis-server, for Celery's side of the comparison" && \
+	$(call APT_INSTALL,redis-server)
 NO_REDIS = the comparison with Celery needs redis-server, and it could not be installed: install it, then run make bench again
+
+# Debian's names: a screen, a font, Tk for a Python of Debian's, and what Qt leaves to the system.
+SCREEN = xvfb fontconfig fonts-dejavu-core python3-tk libegl1 libgl1 libdbus-1-3 libxkbcommon-x11-0 \
+	libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 \
+	libxcb-shape0 libxcb-xkb1
+INSTALL_SCREEN = echo "installing a screen that nobody sees" && $(call APT_INSTALL,$(SCREEN)) && \
+	$(BIN)/python -m tests.desktop.missing
+NO_SCREEN = the desktop tests need what is named above, and it could not be installed: install it, then run make desktop again

@@ -102,7 +102,7 @@ def _nothing_more(ctx: click.Context, param: click.Parameter, value: tuple[str, 
 @click.option("--autoscale", callback=_bounds, metavar="MAX,MIN",
               help="Run so many jobs at once as wait, between these bounds.")  # fmt: skip
 @click.option("-Q", "--queues", default="", metavar="Q1,Q2",
-              help="Queues, or patterns as mail.*; high=3,low=1: weights (all).")  # fmt: skip
+              help="Queues, patterns (mail.*), weights (a=3,b=1); default: all.")  # fmt: skip
 @click.option("-X", "--exclude-queues", "excluded", default="", metavar="Q1,Q2",
               help="Queues, or patterns, to leave to others.")  # fmt: skip
 @click.option("--queue-order", "order", type=click.Choice(ORDERS),

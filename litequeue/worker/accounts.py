@@ -87,7 +87,7 @@ class Accounts:
                 rows.append(
                     (
                         running.started,
-                        slots.child(line // slots.per_child)[0],
+                        slots.pid_of(line),
                         running.seq,
                         running.token,
                     )

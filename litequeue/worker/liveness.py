@@ -62,6 +62,8 @@ def judge(owner: Identity) -> Life:
         return Life.DEAD
     if can_see(owner):
         life = _judge_pid(owner.pid, owner.start_time)
+        if life is Life.ALIVE and is_free(base_path(owner) + ".lock"):
+            return Life.DEAD  # a worker inside a program that has stopped it, or become another
         if life is not Life.UNSEEN:
             return life
     return Life.DEAD if is_free(base_path(owner) + ".lock") else Life.UNSEEN

@@ -211,7 +211,7 @@ class Office:
         return PoolState(
             name=facts["pool"],
             concurrency=self._slots.count,
-            pids=[pid for pid, _ in self._slots.all_children()],
+            pids=[pid for pid, _ in self._slots.all_children()] or [self.pid],
             honours=frozenset(facts["honours"]),
             most=self._slots.lines,
             soft_time_limit=facts["soft_time_limit"],
@@ -251,8 +251,7 @@ class Office:
             run = self._slots.running(line)
             lease = None if run is None else self._accounts.lease(run.seq, run.token)
             if run is not None and lease is not None and lease.seq not in self._ended:
-                pid = self._slots.child(line // self._slots.per_child)[0]
-                yield Run(lease, run.started, pid)
+                yield Run(lease, run.started, self._slots.pid_of(line))
 
     # What it orders
 

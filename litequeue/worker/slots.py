@@ -193,6 +193,10 @@ class Slots:
         pid, start_time, _ = _CHILD.unpack_from(self._memory, _SIZE * (index + 1))
         return pid, start_time
 
+    def pid_of(self, line: int) -> int:
+        """Return the process that runs a line: its child, or else this whole program."""
+        return self.child(line // self.per_child)[0] or os.getpid()
+
     def all_children(self) -> list[tuple[int, int]]:
         """Return (pid, start time) of every child that has not been buried."""
         found = (self.child(index) for index in range(self.children))

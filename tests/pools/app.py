@@ -181,16 +181,17 @@ async def leave_a_trace_async(self: Any) -> list[str]:
 
 
 @app.task(capture=True)
-def speak(word: str) -> None:
-    for number, _ in enumerate(moments(5 * MOMENT)):
+def speak(word: str, times: int) -> None:
+    for number in range(times):
         print(word, number)  # noqa: T201 - what it prints is kept
+        time.sleep(MOMENT)
 
 
 @app.task(capture=True)
-async def speak_async(word: str) -> None:
-    number = itertools.count()
-    async for _ in moments_async(5 * MOMENT):
-        print(word, next(number))  # noqa: T201 - what it prints is kept
+async def speak_async(word: str, times: int) -> None:
+    for number in range(times):
+        print(word, number)  # noqa: T201 - what it prints is kept
+        await asyncio.sleep(MOMENT)
 
 
 # How many at once
@@ -352,18 +353,9 @@ async def sleep_async(seconds: float) -> None:
 
 
 @app.task
-def keep_the_gil(seconds: float) -> None:
-    """Compute for at least so many seconds in one call of C code that lets nobody else run."""
-    began, size = time.monotonic(), 1_000_000
-    while True:
-        start = time.monotonic()
-        sum(itertools.repeat(1, size))
-        took = time.monotonic() - start
-        if took > 0.01:
-            break
-        size *= 2
-    assert time.monotonic() - began < seconds
-    sum(itertools.repeat(1, int(size * seconds / took)))
+def keep_the_gil(size: int) -> int:
+    """Compute in one call of C code that lets nobody else run."""
+    return sum(itertools.repeat(1, size))
 
 
 @app.task
