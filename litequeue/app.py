@@ -322,7 +322,7 @@ class LiteQueue:
         )
         given, named = self.codec.loads_arguments(body)
         fitted, keywords = self.types.fit(task.run, given, named)
-        how = Eagerly(id=options.id, headers=options.headers)
+        how = Eagerly(id=options.id, headers=options.headers, stamps=options.stamps)
         return self.apply(task, tuple(fitted), keywords, how)
 
     def send_task(

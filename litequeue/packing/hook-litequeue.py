@@ -9,7 +9,8 @@ from PyInstaller.utils.hooks import (  # type: ignore[import-untyped]  # it has 
     copy_metadata,
 )
 
-hiddenimports = collect_submodules("litequeue", on_error="ignore")
+hiddenimports: list[str] = collect_submodules("litequeue", on_error="ignore")
+datas: list[tuple[str, str]]
 try:
     datas = copy_metadata("litequeue-jobs")  # `-m litequeue --version` reads it
 except PackageNotFoundError:  # a checkout that was not installed

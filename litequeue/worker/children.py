@@ -117,7 +117,7 @@ class Children:
         recycles = bool(options.recycling.tasks or options.recycling.memory)
         self._spares = min(MOST_SPARES, self._slots.processes) if recycles else 0
         self._oom_kills = evidence.OomKills()
-        self.adopts = False
+        self.adopts: bool = False
         """Orphans of children come to this process, too."""
         self._nursery: Nursery | None = None
         if options.method == "forkserver":

@@ -54,7 +54,10 @@ def _run(
     parent = current_request.get()
     extras: dict[str, Any] = {"headers": dict(options.headers)} if options.headers else {}
     if options.stamps:
-        extras["stamps"] = dict(options.stamps)
+        extras["stamps"] = {  # lists, as in Celery
+            name: value if isinstance(value, list) else [value]
+            for name, value in options.stamps.items()
+        }
     if parent is not None:
         extras["root"] = parent.root_id
     retries = options.retries
@@ -64,7 +67,8 @@ def _run(
             hostname=HOSTNAME, queue="", priority=0, token=None, due=None, ends=None,
             parent_id=None if parent is None else parent.id,
             options=dumps(extras) if extras else None, trail=task.trail, is_eager=True,
-            ignores=bool(task.ignore_result),
+            ignores=bool(task.ignore_result), time_limit=task.time_limit,
+            soft_time_limit=task.soft_time_limit,
         )  # fmt: skip
         started = app.clock.now()
         job = _job(app, task, request, started)

@@ -191,5 +191,4 @@ def _await_adoption(supervisor: int) -> None:
 
 
 if __name__ == "__main__":
-    with socket.socket(fileno=int(sys.argv[2])) as end:
-        run(json.loads(sys.argv[1]), end)
+    run(json.loads(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])))

@@ -32,7 +32,7 @@ class Intake:
     ) -> None:
         self.queues = queues
         self.left: float = math.inf if most is None else most
-        self.pace = Pace()
+        self.pace: Pace = Pace()
         self.tasks: frozenset[str] = frozenset()
         self.untracked: frozenset[str] = frozenset()
         self._once: frozenset[str] = frozenset()

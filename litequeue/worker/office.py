@@ -57,9 +57,9 @@ class Office:
         clock: Clock,
     ) -> None:
         self.database = database
-        self.name = identity.name
-        self.pid = identity.pid
-        self.started = clock.now()
+        self.name: str = identity.name
+        self.pid: int = identity.pid
+        self.started: float = clock.now()
         self.totals: Counter[str] = Counter()
         self.tasks: Mapping[str, Mapping[str, str]] = {}
         self.settings: Mapping[str, Any] = {}

@@ -35,7 +35,7 @@ class RevokedJobs:
         self._slots = slots
         self._alarm = alarm
         self._clock = clock
-        self.last = 0
+        self.last: int = 0
         """The number of the last revocation that was read."""
         self._read_all = clock.monotonic()
         self._known: dict[tuple[str | None, str], Revocation] = {}

@@ -107,7 +107,7 @@ class Shift:
         self._started = self._pause = 0.0
         self._users = 0
         self._using_lock = threading.Lock()
-        self.gave_back = False
+        self.gave_back: bool = False
 
     def stop(self, deadline: float) -> None:
         """Take no more jobs; give back at ``deadline`` (monotonic) what still runs by then."""

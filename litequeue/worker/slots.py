@@ -91,7 +91,10 @@ class Slots:
             self._memory = mmap.mmap(fd, 0)
         finally:
             os.close(fd)
-        self.children = self.per_child = self.lines = self._ring_length = 0
+        self.children: int = 0
+        self.per_child: int = 0
+        self.lines: int = 0
+        self._ring_length = 0
         self._lines_at = self._rings_at = _SIZE
         self._read_layout()
 

@@ -24,6 +24,8 @@ class Alarm:
     """Wakes whoever enforces limits.  Its descriptors are inherited by all of a worker."""
 
     def __init__(self, ends: tuple[int, int] | None = None) -> None:
+        self.out: int
+        self.into: int
         self.out, self.into = os.pipe() if ends is None else ends
         for end in (self.out, self.into):
             os.set_blocking(end, False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +18,9 @@ from litequeue.job import Failure, Lease, Outcome
 from litequeue.worker.channel import Channel
 from litequeue.worker.pools import Station
 from litequeue.worker.pools.agenda import Agenda
+from litequeue.worker.pools.aio import _Desk
 from litequeue.worker.pools.many import GivenUp, Lines, Run
+from litequeue.worker.pools.threads import Dispatcher, _interrupt, _threads
 from litequeue.worker.slots import Slots, Stage
 from litequeue.worker.time_limits import REPEAT, Alarm
 from tests.conftest import FakeClock
@@ -302,3 +306,44 @@ class TestAgenda:
             agenda.add(3600.0, lambda run: None, run)
             run.has_ended = True
         assert len(agenda._due) < 200
+
+
+class TestWaking:
+    """A line that is freed while its reader looks for room is not overlooked."""
+
+    def test_of_the_threads(self, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+        dispatcher = Dispatcher(station, _threads, _interrupt)
+        run = dispatcher._lines.begin(lease(1))
+        looks: list[int] = []
+
+        def room() -> int:
+            looks.append(1)
+            dispatcher.freed(run)  # by another thread, right after the look
+            return 0
+
+        monkeypatch.setattr(dispatcher._lines, "room", room)
+        monkeypatch.setattr(dispatcher._lines, "patience", lambda: 5.0)
+        began = time.monotonic()
+        dispatcher._step()
+        assert looks
+        assert time.monotonic() - began < 4, "the bell woke it"
+        dispatcher._bell.close()
+
+    def test_of_the_loop(self, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+        loop = asyncio.new_event_loop()
+        desk = _Desk(station, loop)
+        run = desk._lines.begin(lease(1))
+        looks: list[int] = []
+
+        def room() -> int:
+            looks.append(1)
+            if len(looks) == 1:
+                desk.freed(run)
+            return 0
+
+        monkeypatch.setattr(desk._lines, "room", room)
+        loop.call_soon(desk._look)
+        loop.call_later(0.01, loop.stop)
+        loop.run_forever()
+        loop.close()
+        assert len(looks) == 2

@@ -117,12 +117,12 @@ def test_an_errand_survives_the_wire_and_is_no_lease(errand: Errand) -> None:
 
 
 def test_the_wire_carries_every_field() -> None:
-    lease = Lease(1, 2, 3, "id", "task", "[]", None, "q", 4, 5, 6, 7.0, 8.0, "parent", 1)
+    lease = Lease(1, 2, 3, "id", "task", "[]", None, "q", 4, 5, 6, 7.0, 8.0, "parent", 1, 9.0, 10.0)
     assert lease_to_wire(lease) == tuple(getattr(lease, field.name) for field in fields(Lease))
     failure = Failure("E", "m", "t", "[1]", True)
     moves = ("slow", 3, 9.0)
     outcome = Outcome(
-        *(1, 2, 3, "RETRY", "5", 4.0, 5.0, 6.0, False, "[[],{}]", failure, moves, "shown")
+        *(1, 2, 3, "RETRY", "5", 4.0, 5.0, 6.0, False, "[[],{}]", failure, moves, "shown", "log")
     )
     assert len(outcome_to_wire(outcome)) == len(fields(Outcome))
     assert not any(getattr(outcome, field.name) == field.default for field in fields(Outcome)), (

@@ -222,6 +222,5 @@ class _Desk:
 
 
 def is_awaited(task: object) -> bool:
-    """Tell whether running a task only makes a coroutine, which may be awaited on any loop."""
-    run, hooks = getattr(task, "run", None), getattr(task, "hooks", ())
-    return inspect.iscoroutinefunction(run) and "__call__" not in hooks
+    """Tell whether a task is a coroutine function."""
+    return inspect.iscoroutinefunction(getattr(task, "run", None))
