@@ -354,13 +354,15 @@ class TestChanges:
         shop.begun(gate)
         before = shop.children()
         tasks.app.control.pool_restart()
-        patience = 10.0 if shop.size > 1 else 0.5
-        wait_until(lambda: shop.send(tasks.where).get(timeout=patience) not in before)
         name = next(names)
-        others = [shop.send(tasks.come_and_go, name) for _ in range(3 * shop.size)]
-        for other in others:
-            other.get(timeout=10)
-        shop.site.open_gate(gate)
+        try:
+            patience = 10.0 if shop.size > 1 else 0.5
+            wait_until(lambda: shop.send(tasks.where).get(timeout=patience) not in before)
+            others = [shop.send(tasks.come_and_go, name) for _ in range(3 * shop.size)]
+            for other in others:
+                other.get(timeout=10)
+        finally:
+            shop.site.open_gate(gate)
         assert handle.get(timeout=10) == gate
         assert most_at_once(shop, name) <= shop.size - 1
 
