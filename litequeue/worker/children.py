@@ -15,24 +15,20 @@ import math
 import os
 import resource
 import signal
-import subprocess
-import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from litequeue import signals
 from litequeue.app import LiteQueue
 from litequeue.clock import Clock
-from litequeue.freezing import command
 from litequeue.worker import capture, evidence
-from litequeue.worker.child import ChildSpec, Ties, leave, serve, settle_in, spawn_order
+from litequeue.worker.child import Ties
 from litequeue.worker.families import descendants, end_all
 from litequeue.worker.link import Death
-from litequeue.worker.liveness import OWNER_VARIABLE, kill_orphans, start_time
-from litequeue.worker.os_signals import fork, signals_held
-from litequeue.worker.pools import Recycling
+from litequeue.worker.liveness import kill_orphans
+from litequeue.worker.nursery import ChildOptions, Forks, Nursery, Spawns
 from litequeue.worker.slots import Running, Stage
 
 logger: Final = logging.getLogger("litequeue.worker")
@@ -72,33 +68,6 @@ class Child:
     sentence: tuple[str, int, float] = ("", 0, 0.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildOptions:
-    """How children are made: by ``method``, "fork", "forkserver" or "spawn".
-
-    ``patience``: how many seconds one may take until it could take jobs.
-    """
-
-    app_name: str
-    hostname: str
-    nonce: str
-    pool: str
-    method: str
-    patience: float
-    recycling: Recycling
-    close_in_child: Callable[[], None]
-
-
-class Nursery(Protocol):
-    """Makes children otherwise than by forking this process."""
-
-    def make(self, spec: ChildSpec) -> int:
-        """Start a child; return its pid."""
-
-    def close(self) -> None:
-        """End what it has started besides children."""
-
-
 class Children:
     """The children of one worker, each at its place in the slots."""
 
@@ -117,14 +86,9 @@ class Children:
         recycles = bool(options.recycling.tasks or options.recycling.memory)
         self._spares = min(MOST_SPARES, self._slots.processes) if recycles else 0
         self._oom_kills = evidence.OomKills()
-        self.adopts: bool = False
+        self.adopts: bool = options.method == "forkserver"
         """Orphans of children come to this process, too."""
-        self._nursery: Nursery | None = None
-        if options.method == "forkserver":
-            from litequeue.worker.fork_server import ForkServer
-
-            self._nursery = ForkServer(app, options, ties)
-            self.adopts = True
+        self._nursery = _nursery(app, options, ties)
         self.balance()
 
     def __len__(self) -> int:
@@ -195,19 +159,10 @@ class Children:
         return present < self._slots.processes + self._spares
 
     def _start(self, index: int) -> bool:
-        options = self._options
-        spec = ChildSpec(
-            index=index,
-            hostname=options.hostname,
-            nonce=options.nonce,
-            supervisor=os.getpid(),
-            pool=options.pool,
-            recycling=options.recycling,
-        )
         self._slots.assign(index, 0, 0)
         signals.worker_before_create_process.send(sender=self)
         try:
-            pid = self._make(spec)
+            pid = self._nursery.make(self._options.spec(index))
         except OSError as error:  # no room for a process
             self._lengthen_pause()
             logger.error(
@@ -216,44 +171,6 @@ class Children:
             return False
         self._children[index] = Child(pid, self._clock.monotonic())
         return True
-
-    def _make(self, spec: ChildSpec) -> int:
-        if self._nursery is not None:
-            return self._nursery.make(spec)
-        return self._fork(spec) if self._options.method == "fork" else self._spawn(spec)
-
-    def _fork(self, spec: ChildSpec) -> int:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = fork()
-        if pid:
-            return pid
-        try:
-            self._slots.assign(spec.index, os.getpid(), start_time(os.getpid()) or 0)
-            settle_in(spec, self._slots)
-            self._options.close_in_child()
-            self._ties.channel.keep_child_side()
-            serve(self._app, spec, self._ties)
-        except BaseException:
-            logger.exception("a child of the pool failed outside a task")
-            os._exit(1)
-        leave()
-        raise AssertionError("unreachable")
-
-    def _spawn(self, spec: ChildSpec) -> int:
-        order, descriptors = spawn_order(self._options.app_name, self._app.path, spec, self._ties)
-        # Popen would reap by itself; only `bury` does.
-        environment = {**os.environ, OWNER_VARIABLE: spec.nonce}
-        with signals_held():
-            process = subprocess.Popen(
-                command("litequeue.worker.child", order),
-                pass_fds=descriptors,
-                start_new_session=True,
-                env=environment,
-            )
-        process.returncode = 0
-        self._slots.assign(spec.index, process.pid, start_time(process.pid) or 0)
-        return process.pid
 
     # How they do
 
@@ -347,8 +264,7 @@ class Children:
 
     def close(self) -> None:
         """End what is left besides children."""
-        if self._nursery is not None:
-            self._nursery.close()
+        self._nursery.close()
 
     def bury(self) -> Iterator[Death]:
         """Reap the processes that have ended; yield the deaths of those that did not just leave.
@@ -456,6 +372,16 @@ class Children:
 
 
 LEFT: Final = "exited with code 0"
+
+
+def _nursery(app: LiteQueue, options: ChildOptions, ties: Ties) -> Nursery:
+    if options.method == "fork":
+        return Forks(app, options, ties)
+    if options.method == "spawn":
+        return Spawns(app, options, ties)
+    from litequeue.worker.fork_server import ForkServer
+
+    return ForkServer(app, options, ties)
 
 
 def describe_end(status: os.waitid_result) -> str:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from litequeue.app import LiteQueue
 from litequeue.clock import SYSTEM
@@ -37,12 +37,10 @@ from litequeue.worker.child import (
 )
 from litequeue.worker.liveness import OWNER_VARIABLE, start_time
 from litequeue.worker.manifest import warm_up
+from litequeue.worker.nursery import ChildOptions
 from litequeue.worker.os_signals import ignore_stop_signals, signals_held
 from litequeue.worker.slots import Slots
 from litequeue.worker.titles import set_title
-
-if TYPE_CHECKING:
-    from litequeue.worker.children import ChildOptions
 
 logger: Final = logging.getLogger("litequeue.worker")
 

@@ -28,13 +28,14 @@ from litequeue.worker import link as messages
 from litequeue.worker import systemd
 from litequeue.worker.channel import Channel
 from litequeue.worker.child import Ties
-from litequeue.worker.children import ChildOptions, Children
+from litequeue.worker.children import Children
 from litequeue.worker.consumer import ConsumerOptions
 from litequeue.worker.consumer_process import ConsumerProcess
 from litequeue.worker.liveness import base_path, own_identity
 from litequeue.worker.manifest import manifest_of, warm_up
 from litequeue.worker.naming import expand
 from litequeue.worker.neighbours import remove_files
+from litequeue.worker.nursery import ChildOptions
 from litequeue.worker.os_signals import STOP_SIGNALS, HungUp, WakePipe
 from litequeue.worker.pool_plan import PoolPlan, plan_pool, recycling_of, start_method
 from litequeue.worker.queue_choice import QueueChoice

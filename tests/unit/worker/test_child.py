@@ -84,8 +84,8 @@ def test_hooks_and_receivers_see_the_jobs_app_too(
         signals.task_failure,
         signals.worker_process_shutdown,
     )
-    for signal in watched:
-        signal.connect(see)
+    for each in watched:
+        each.connect(see)
     bench.task(lambda: None, on_success=see, on_failure=see)
     run(bench, ties, lease(), Errand("task_failure", lease(), Failure("X", "lost")))
     assert seen == [True] * 7

@@ -8,7 +8,6 @@ import os
 import select
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 
@@ -19,13 +18,14 @@ from litequeue.config import Settings
 from litequeue.job import Lease
 from litequeue.locks import HeldLock
 from litequeue.store.workers import Identity
-from litequeue.worker import children, consumer_process, link, os_signals, supervisor
+from litequeue.worker import children, consumer_process, link, nursery, os_signals, supervisor
 from litequeue.worker.channel import Channel
 from litequeue.worker.child import ChildSpec, Ties, serve
-from litequeue.worker.children import ChildOptions, Children
+from litequeue.worker.children import Children
 from litequeue.worker.consumer import ConsumerOptions
 from litequeue.worker.consumer_process import SILENCE, ConsumerProcess
 from litequeue.worker.link import Death, Link
+from litequeue.worker.nursery import ChildOptions, Spawns
 from litequeue.worker.os_signals import STOP_SIGNALS, WakePipe
 from litequeue.worker.pool_plan import plan_pool
 from litequeue.worker.pools import Recycling
@@ -94,7 +94,7 @@ def is_dead(pid: int) -> bool:
 def sleepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sleepers]:
     sleepers = Sleepers()
     monkeypatch.setattr(consumer_process, "fork", sleepers)
-    monkeypatch.setattr(children, "fork", sleepers)
+    monkeypatch.setattr(nursery, "fork", sleepers)
     yield sleepers
     sleepers.end()
 
@@ -321,7 +321,7 @@ def test_a_program_of_the_worker_hears_no_signal_before_it_can_ignore_it(
         sleepers.pids.append(consumer.pid)
     else:
         slots.count = 1
-        pool._options = replace(pool._options, method="spawn")
+        pool._nursery = Spawns(pool._app, pool._options, pool._ties)
         pool.fill()
         sleepers.pids.extend(pool.pids())
     assert set(CAUGHT) <= Program.held
@@ -353,9 +353,7 @@ def test_a_consumer_that_is_a_program_is_told_what_it_needs_and_no_secret(
 
 
 @pytest.fixture
-def pool(
-    app: LiteQueue, ties: Ties, clock: FakeClock, sleepers: Sleepers
-) -> Iterator[Children]:
+def pool(app: LiteQueue, ties: Ties, clock: FakeClock, sleepers: Sleepers) -> Iterator[Children]:
     options = ChildOptions(
         app_name="a:app", hostname="w", nonce="n", pool="prefork", method="fork", patience=20.0,
         recycling=Recycling(), close_in_child=lambda: None,
@@ -564,8 +562,9 @@ def test_orphans_are_reaped_and_our_own_are_not(own_session: bool) -> None:
     assert os.waitpid(ours, os.WNOHANG)[0] == ours
 
 
+@pytest.mark.usefixtures("_own_signals")
 def test_a_child_whose_worker_is_gone_leaves_quietly(
-    tmp_path: Path, ties: Ties, slots: Slots, channel: Channel, _own_signals: None
+    tmp_path: Path, ties: Ties, slots: Slots, channel: Channel
 ) -> None:
     app = LiteQueue(tmp_path / "jobs.sqlite")
 
