@@ -297,6 +297,8 @@ class Consumer:
             self._learn(Manifest(*fields))
         elif kind == messages.APP:
             self._remember(*fields)
+        elif kind == messages.CHANGED:
+            self._office.take_over(*fields)
         elif kind == messages.DIED:
             number, *death = fields
             self._exchange.strays.deaths.append((number, Death(*death)))

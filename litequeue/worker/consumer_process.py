@@ -83,6 +83,7 @@ class ConsumerProcess:
         self._link: Link | None = None
         self._unsent: deque[tuple[Any, ...]] = deque()
         self._manifest: Manifest | None = None
+        self._changed = ""
         self._stopping = False
         self._leaving = False
         self._deaths: dict[int, Death] = {}
@@ -154,6 +155,8 @@ class ConsumerProcess:
             for kind, *fields in self._link.receive():
                 if kind == messages.ACKNOWLEDGED:
                     self._deaths.pop(fields[0], None)
+                elif kind == messages.CHANGED:
+                    self._changed = fields[0]
                 else:
                     heard.append((kind, *fields))
         except EOFError:
@@ -233,6 +236,8 @@ class ConsumerProcess:
         self._unsent.clear()  # it is told everything, here
         if self._manifest is not None:
             self._send(messages.MANIFEST, *dataclasses.astuple(self._manifest))
+        if self._changed:
+            self._send(messages.CHANGED, self._changed)
         for number, death in self._deaths.items():
             self._send(messages.DIED, number, *dataclasses.astuple(death))
         self._release_told = False

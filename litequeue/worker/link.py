@@ -3,6 +3,7 @@
 To the consumer:
     ("manifest", fields)         what a worker knows of the app; claiming may begin
     ("app", name, root, tasks)   some of what the file may know of the app: facts for people
+    ("changed", JSON)            what was changed by remote control, under a consumer before
     ("died", number, Death)      a child is dead; told again until acknowledged
     ("nudge",)                   have idle children look whether they were dismissed
     ("stop",)                    claim no more, finish what runs, give back the rest
@@ -11,6 +12,7 @@ To the consumer:
 To the supervisor:
     ("opened",)                  the file is open and the worker registered
     ("acknowledged", number)     a death has been dealt with
+    ("changed", JSON)            what was changed by remote control, for the next consumer
     ("resize", count)            so many jobs are to run at once
     ("restart", anew)            replace all children; or all of the worker, ``anew``
     ("done",)                    there was nothing more to do, and that was all
@@ -38,6 +40,7 @@ NUDGE: Final = "nudge"
 EXIT: Final = "exit"
 OPENED: Final = "opened"
 ACKNOWLEDGED: Final = "acknowledged"
+CHANGED: Final = "changed"
 RESIZE: Final = "resize"
 RESTART: Final = "restart"
 DONE: Final = "done"

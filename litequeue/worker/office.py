@@ -9,6 +9,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 from litequeue import __version__
@@ -27,6 +28,7 @@ from litequeue.worker.evidence import signal_name
 from litequeue.worker.intake import Intake
 from litequeue.worker.link import Link, Manifest
 from litequeue.worker.panel import Panel
+from litequeue.worker.queue_choice import QueueChoice
 from litequeue.worker.reporter import Reporter
 from litequeue.worker.revoked import RevokedJobs
 from litequeue.worker.slots import Slots
@@ -92,7 +94,7 @@ class Office:
         if manifest.events:
             self._reporter.enable()
         if self._facts["autoscale"] is not None and self._scaler is None:
-            self.autoscale(*self._facts["autoscale"])
+            self._keep_to(*self._facts["autoscale"])
         if manifest.controlled and self._panel is None:
             self._panel = Panel(self, self._ringer, self._clock, last=self._heard)
 
@@ -258,14 +260,17 @@ class Office:
     def add_queue(self, name: str) -> None:
         """Claim from this queue, too, and from now on."""
         self._intake.queues = self._intake.queues.with_queue(name)
+        self._hand_on()
 
     def cancel_queue(self, name: str) -> None:
         """Claim from this queue no more; what is leased runs."""
         self._intake.queues = self._intake.queues.without_queue(name)
+        self._hand_on()
 
     def limit_time(self, task: str, soft: float | None, hard: float | None) -> None:
         """Give later leases of a task these limits."""
         self._intake.limit_time(task, soft, hard)
+        self._hand_on()
 
     def send_events(self, on: bool) -> None:
         """Write task events from now on, or no more."""
@@ -273,6 +278,7 @@ class Office:
             self._reporter.enable()
         else:
             self._reporter.disable()
+        self._hand_on()
 
     def send_heartbeat(self) -> None:
         """Write a worker-heartbeat event now, if events are written."""
@@ -285,9 +291,37 @@ class Office:
 
     def autoscale(self, most: int, least: int) -> None:
         """Keep to this range from now on."""
+        self._keep_to(most, least)
+        self._hand_on()
+
+    def _keep_to(self, most: int, least: int) -> None:
         keep_alive = self._facts["autoscale_keepalive"]
         self._scaler = Autoscaler(most, least, keep_alive=keep_alive)
         self._scale_at = 0.0
+
+    def _hand_on(self) -> None:
+        """Leave what was changed with the supervisor, for a consumer after this one."""
+        scaler = self._scaler
+        changed = {
+            "queues": asdict(self._intake.queues),
+            "limits": self._intake.limits,
+            "events": self._reporter.on,
+            "autoscale": None if scaler is None else (scaler.most, scaler.least),
+        }
+        self._link.send(messages.CHANGED, json.dumps(changed))
+
+    def take_over(self, text: str) -> None:
+        """Go on with what was changed under a consumer before this one."""
+        changed = json.loads(text)
+        self._intake.queues = QueueChoice.from_json(changed["queues"])
+        for task, (soft, hard) in changed["limits"].items():
+            self._intake.limit_time(task, soft, hard)
+        if changed["events"]:
+            self._reporter.enable()
+        else:
+            self._reporter.disable()
+        if changed["autoscale"] is not None:
+            self._keep_to(*changed["autoscale"])
 
     def restart_pool(self, *, reload: bool) -> None:
         """Have the supervisor replace the children; with ``reload`` start itself anew."""

@@ -228,6 +228,16 @@ class TestOrders:
         mark.delay("default").get(timeout=10)
         assert more.state == "PENDING"
 
+    def test_what_was_ordered_outlives_a_consumer(self, site: Site, control: Control) -> None:
+        worker = site.worker("-n", "w1", "-Q", "default")
+        assert control.add_consumer("mail", reply=True, timeout=PATIENT)
+        name = "tests.integration.tasks.nap"
+        assert control.time_limit(name, hard=0.3, reply=True, timeout=PATIENT)
+        os.kill(worker.consumer(), signal.SIGKILL)
+        assert mark.apply_async(("mail",), queue="mail").get(timeout=20) == "mail"
+        with pytest.raises(TimeLimitExceeded, match=r"0\.3"):
+            nap.delay("late", 60).get(timeout=20)
+
     def test_a_paused_queue(self, site: Site, control: Control) -> None:
         site.worker("-n", "w1")
         assert control.pause("mail")

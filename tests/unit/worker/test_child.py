@@ -67,9 +67,7 @@ def test_an_app_that_a_job_makes_is_not_the_next_ones(
     assert last != bench.app, "outside it is the one made last"
 
 
-def test_hooks_and_receivers_see_the_jobs_app_too(
-    bench: Bench, ties: Ties, tmp_path: Path
-) -> None:
+def test_hooks_and_receivers_see_the_jobs_app_too(bench: Bench, ties: Ties, tmp_path: Path) -> None:
     seen: list[Any] = []
 
     def see(*_: Any, **__: Any) -> None:
