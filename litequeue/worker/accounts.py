@@ -74,13 +74,8 @@ class Accounts:
         Those of the tasks in ``without`` do not want to be.
         """
         rows = []
-        for line in range(slots.lines):
-            running = slots.running(line)
-            if (
-                running is not None
-                and running.seq not in self._marked
-                and self.is_ours(running.seq, running.token)
-            ):
+        for line, running in slots.busy():
+            if running.seq not in self._marked and self.is_ours(running.seq, running.token):
                 if self._out[running.seq].task in without:
                     self._marked.add(running.seq)
                     continue

@@ -139,7 +139,10 @@ class Capture:
     """
 
     def __init__(self, base: str, lines: Iterable[int], *, limit: int = LIMIT) -> None:
-        self._sheets = {line: Sheet(path_of(base, line), limit) for line in lines}
+        self._base = base
+        self._limit = limit
+        self._has_one = len(list(lines)) == 1
+        self._sheets: dict[int, Sheet] = {}  # made when needed: there may be thousands of lines
         self._handler = _Handler()
         self._taps: list[tuple[str, TextIO, TextIO]] = []
 
@@ -169,9 +172,12 @@ class Capture:
 
     def begin(self, line: int, token: int) -> Token[Entry | None]:
         """Capture from now on what this context, and those made from it, log and print."""
-        entry = Entry(self._sheets[line], token)
+        sheet = self._sheets.get(line)
+        if sheet is None:
+            sheet = self._sheets[line] = Sheet(path_of(self._base, line), self._limit)
+        entry = Entry(sheet, token)
         entry.sheet.begin(token)
-        if len(self._sheets) == 1:
+        if self._has_one:
             _alone[:] = [entry]
         return _entry.set(entry)
 

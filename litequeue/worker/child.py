@@ -77,6 +77,7 @@ def serve(app: LiteQueue, spec: ChildSpec, ties: Ties) -> None:
             alarm=ties.alarm,
             clock=SYSTEM,
             stop_worker=lambda number: os.kill(spec.supervisor, number),
+            give_way=lambda: _give_way(index, ties),
             recycling=spec.recycling,
             capture=_capture(app, slots, index),
         )
@@ -86,11 +87,17 @@ def serve(app: LiteQueue, spec: ChildSpec, ties: Ties) -> None:
         slots.set_stage(index, Stage.SERVING)
         pool: Pool = find_pool(spec.pool)()
         pool.serve(station)
-        makes_room = station.is_spent() and not slots.is_dismissed(index)
+        if station.is_spent() and not slots.is_dismissed(index):
+            _give_way(index, ties)
         slots.set_stage(index, Stage.LEAVING)
-        if makes_room:
-            os.write(ties.baton[1], b"+")
         signals.worker_process_shutdown.send(sender=spec.hostname, pid=os.getpid(), exitcode=0)
+
+
+def _give_way(index: int, ties: Ties) -> None:
+    """Have a successor serve, once: a child of many lines may have to wait for its last jobs."""
+    if ties.slots.stage(index) is Stage.SERVING:
+        ties.slots.set_stage(index, Stage.LEAVING)
+        os.write(ties.baton[1], b"+")
 
 
 def _capture(app: LiteQueue, slots: Slots, index: int) -> Capture | None:

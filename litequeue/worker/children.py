@@ -106,10 +106,13 @@ class Children:
         """
         serving = [i for i in self._children if self._slots.stage(i) is Stage.SERVING]
         staying = [i for i in serving if not self._children[i].dismissed]
-        missing = self._slots.processes - len(staying) - self._batons()
+        batons = self._batons()
+        # Who was dismissed and is still busy keeps its place: -c is never exceeded.
+        missing = self._slots.processes - len(serving) - batons
         if missing > 0:
             os.write(self._ties.baton[1], b"+" * missing)
-        for index in sorted(staying, key=self._is_busy)[: max(0, -missing)]:
+        surplus = len(staying) + batons - self._slots.processes
+        for index in sorted(staying, key=self._is_busy)[: max(0, surplus)]:
             self._dismiss(index)
         return self.has_dismissed()
 

@@ -23,7 +23,7 @@ from litequeue.worker.intake import Intake
 from litequeue.worker.journal import Journal
 from litequeue.worker.link import Manifest
 from litequeue.worker.office import Office
-from litequeue.worker.revoked import RevokedJobs
+from litequeue.worker.revoked import RevokedJobs, signal_of
 from litequeue.worker.slots import Slots
 from litequeue.worker.strays import PATIENCE, Strays
 
@@ -234,7 +234,7 @@ class Exchange:
             if outcome.state == states.RETRY:
                 self.hungry = True
             elif outcome.state == states.REVOKED:
-                self._errands.revoked([outcome.seq])
+                self._errands.revoked([outcome.seq], signal_of(outcome.failure))
 
     def _started(self, now: float) -> list[tuple[float, int, int, int]]:
         """Return what to mark as STARTED: jobs that have been running for a moment."""

@@ -94,9 +94,8 @@ class RevokedJobs:
 
     def _terminate(self, leases: Iterable[Lease]) -> None:
         tokens = {lease.token: lease for lease in leases}
-        for line in range(self._slots.lines):
-            run = self._slots.running(line)
-            lease = None if run is None else tokens.get(run.token)
+        for line, run in self._slots.busy():
+            lease = tokens.get(run.token)
             revocation = None if lease is None else self.revocation_of(lease)
             if lease is not None and revocation is not None and revocation.terminate:
                 self._slots.ask_to_end(line, lease.token, number_of(revocation.signal))
@@ -121,6 +120,14 @@ class RevokedJobs:
 def outcome_of(lease: Lease) -> Outcome:
     """Return how a revoked job ends that has not run."""
     return Outcome(lease.seq, lease.token, lease.claim, states.REVOKED, failure=REVOKED)
+
+
+def signal_of(failure: Failure | None) -> int | None:
+    """Return the signal that ended a job, None for one that had not begun."""
+    start = TERMINATED.partition("{}")[0]
+    if failure is None or not failure.message.startswith(start):
+        return None
+    return number_of(failure.message.removeprefix(start))
 
 
 def number_of(name: str | None) -> int:

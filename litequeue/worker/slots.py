@@ -14,6 +14,7 @@ import enum
 import mmap
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -110,7 +111,7 @@ class Slots:
 
     def lay_out(self, *, children: int, per_child: int) -> None:
         """Make room for ``children`` of ``per_child`` lines each.  Others then call `remap`."""
-        if children > CAPACITY or children * per_child > MOST_LINES:
+        if children > CAPACITY or per_child > MOST_LINES:
             raise ImproperlyConfigured(
                 f"a worker has at most {CAPACITY} children and {MOST_LINES:,} jobs at once"
             )
@@ -251,8 +252,16 @@ class Slots:
 
     def all_running(self) -> dict[int, Running]:
         """Return what all lines run, by seq."""
-        found = map(self.running, range(self.lines))
-        return {running.seq: running for running in found if running is not None}
+        return {running.seq: running for _, running in self.busy()}
+
+    def busy(self) -> Iterator[tuple[int, Running]]:
+        """Yield the lines that run something, and what; there may be thousands that do not."""
+        first, last, step = self._lines_at // 8, self._rings_at // 8, _SIZE // 8
+        seqs = memoryview(self._memory).cast("q")[first:last:step].tolist()
+        for line, seq in enumerate(seqs):
+            running = self.running(line) if seq else None
+            if running is not None:
+                yield line, running
 
     def ask_to_end(self, line: int, token: int, signum: int) -> None:
         """Ask whoever enforces limits to terminate a job."""

@@ -291,7 +291,9 @@ class Supervisor:
 
     def _resize(self, count: int) -> None:
         """Run ``count`` jobs at once from now on."""
-        self._slots.count = max(1, min(count, self._slots.lines))
+        many = self._slots.per_child > 1  # one child, however many lines it has room for
+        most = self._slots.per_child if many else self._slots.lines
+        self._slots.count = max(1, min(count, most))
         self._alarm.ring()  # a child of many lines looks how many it may use
         self._balance()
 
@@ -319,6 +321,7 @@ class Supervisor:
             self._stop.restart()
         elif self._pool is not None:
             self._pool.replace_all()
+            self._alarm.ring()  # a child of many lines, all of them busy, reads no nudge
             self._nudge_at = self._clock.monotonic()
 
     def _proceed(self) -> None:

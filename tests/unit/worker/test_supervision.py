@@ -435,7 +435,10 @@ def test_a_smaller_pool_dismisses_idle_children_first(
     assert pool._batons() == 0
     slots.count = 3
     pool.balance()
-    assert pool._batons() == 1, "who is dismissed is not asked back"
+    assert pool._batons() == 0, "who is dismissed keeps its place until it has left"
+    slots.set_stage(1, Stage.LEAVING)
+    pool.balance()
+    assert pool._batons() == 1, "and is not asked back"
 
 
 def test_who_is_replaced_gives_way_when_it_leaves(
@@ -447,7 +450,10 @@ def test_who_is_replaced_gives_way_when_it_leaves(
     pool.fill()
     assert len(pool) == 6, "new ones are started at once, and wait"
     pool.balance()
-    assert pool._batons() == 3
+    assert pool._batons() == 0
+    slots.set_stage(1, Stage.LEAVING)
+    pool.balance()
+    assert pool._batons() == 1
 
 
 def test_only_a_child_that_still_runs_it_is_killed_for_a_job(
