@@ -26,7 +26,7 @@ from litequeue.finding import find_app
 from litequeue.worker import evidence
 from litequeue.worker.capture import LIMIT, Capture
 from litequeue.worker.channel import Channel
-from litequeue.worker.liveness import OWNER_VARIABLE
+from litequeue.worker.liveness import OWNER_VARIABLE, start_time
 from litequeue.worker.os_signals import ignore_stop_signals
 from litequeue.worker.pools import Pool, Recycling, Station, find_pool
 from litequeue.worker.slots import Slots, Stage
@@ -174,6 +174,7 @@ def run_spawned(order: Mapping[str, Any]) -> None:
     """Run as a child that was started with `spawn_order`."""
     spec = spec_of(order["spec"])
     slots = Slots(order["slots"])
+    slots.assign(spec.index, os.getpid(), start_time(os.getpid()) or 0)
     settle_in(spec, slots)
     app, ties = take_up(order, slots)
     with contextlib.suppress(ConnectionError):  # the worker is gone: the kernel ends us, too
@@ -195,6 +196,8 @@ def take_up(order: Mapping[str, Any], slots: Slots) -> tuple[LiteQueue, Ties]:
     if app.path != order["path"]:
         app.rebind(order["path"])
     log.set_up(**order["logs"])
+    for number in (*order["sockets"], *order["pipes"]):  # not for programs that tasks start
+        os.set_inheritable(number, False)
     jobs, outcomes = (socket.socket(fileno=number) for number in order["sockets"])
     bell_out, bell_into, *baton = order["pipes"]
     ties = Ties(

@@ -35,6 +35,8 @@ logger: Final = logging.getLogger("litequeue.worker")
 
 HANDSHAKE: Final = 15.0
 """Seconds a child may take at least until it could take jobs."""
+HESITATION: Final = 0.001
+"""Seconds within which a child that has read its baton has said so, some microseconds later."""
 LONGEST_PAUSE: Final = 30.0
 MOST_SPARES: Final = 4
 FORKS_AT_ONCE: Final = 8
@@ -83,6 +85,7 @@ class Children:
         self._look_at = 0.0
         self._crashes: list[float] = []
         self._alarmed = -math.inf
+        self._hesitated = False
         recycles = bool(options.recycling.tasks or options.recycling.memory)
         self._spares = min(MOST_SPARES, self._slots.processes) if recycles else 0
         self._oom_kills = evidence.OomKills()
@@ -109,12 +112,24 @@ class Children:
         batons = self._batons()
         # Who was dismissed and is still busy keeps its place: -c is never exceeded.
         missing = self._slots.processes - len(serving) - batons
+        if missing > 0 and self._hesitate():
+            return self.balance()
+        self._hesitated = False
         if missing > 0:
             os.write(self._ties.baton[1], b"+" * missing)
         surplus = len(staying) + batons - self._slots.processes
         for index in sorted(staying, key=self._is_busy)[: max(0, surplus)]:
             self._dismiss(index)
         return self.has_dismissed()
+
+    def _hesitate(self) -> bool:
+        """Give a child that has just read its baton the time to say so, once; tell whether."""
+        waits = any(self._slots.stage(index) is Stage.WAITING for index in self._children)
+        if self._hesitated or not waits:
+            return False
+        self._hesitated = True
+        self._clock.sleep(HESITATION)
+        return True
 
     def replace_all(self) -> None:
         """Have every child leave after what it runs, for a new one."""
@@ -200,8 +215,14 @@ class Children:
             self._oom_kills.look()
 
     def has_dismissed(self) -> bool:
-        """Tell whether a child has yet to leave."""
-        return any(child.dismissed for child in self._children.values())
+        """Tell whether a child has yet to find out that it is to leave.
+
+        One whose only line is busy looks after its job.
+        """
+        return any(
+            child.dismissed and not (self._slots.per_child == 1 and self._is_busy(index))
+            for index, child in self._children.items()
+        )
 
     def begin_anew(self) -> None:
         """Count from now on how long children take to start: nobody watched."""

@@ -84,6 +84,7 @@ class Exchange:
         self._next_due: float | None = None
         self._last_outcome = 0.0
         self._mark_at: float | None = None
+        self._ahead = True  # perhaps of the consumer before us
 
     def set_manifest(self, manifest: Manifest, keep: Keep) -> None:
         """Learn what the app wants."""
@@ -111,16 +112,18 @@ class Exchange:
             wait = min(wait, self._next_due - self._clock.now())
         if self._mark_at is not None:
             wait = min(wait, self._mark_at - now)
-        if len(self.accounts) > self._slots.count:
+        if (self._ahead and len(self.accounts) > self._slots.count) or self._revoked.seeks:
             wait = min(wait, STALL)
         if self.strays.audit_at is not None:
             wait = min(wait, self.strays.audit_at - now)
         return wait
 
     def notice_due(self) -> None:
-        """Look whether a scheduled job is due."""
+        """Look whether a scheduled job is due, and where one is that is to be terminated."""
+        self._revoked.seek()
         if self._next_due is not None and self._next_due <= self._clock.now():
             self.hungry = True
+            self._next_due = None  # the next claim says, however long there is no room for one
 
     # In
 
@@ -204,8 +207,13 @@ class Exchange:
     def _after_commit(self, settled: Settled) -> None:
         """Tell who waits, forget what is settled, queue what was claimed."""
         outcomes, self.outcomes = self.outcomes, []
+        closed = self.accounts.close(outcomes)
+        self._revoked.forget(settled.leases)
+        accepted = self._intake.accept(settled.leases)
+        for lease in accepted:  # first of all: what follows reads the file, and may fail
+            self.accounts.take(lease)
+            self.strays.unsent.append(lease)
         if outcomes or settled.ended:
-            closed = self.accounts.close(outcomes)
             ended = [lease.id for lease in closed.values()]
             self._ringer.ring_waiters([*ended, *settled.ended])
             zombies = set(settled.zombies)
@@ -217,11 +225,6 @@ class Exchange:
         if settled.parked:
             self._journal.parked(settled.parked)
             self._ringer.ring_workers()
-        self._revoked.forget(settled.leases)
-        accepted = self._intake.accept(settled.leases)
-        for lease in accepted:
-            self.accounts.take(lease)
-            self.strays.unsent.append(lease)
         self._office.claimed(accepted)
         self._errands.unknown(settled.parked)
         self._office.unrun(settled.expired, expired=True)
@@ -253,6 +256,7 @@ class Exchange:
             if not self._channel.submit(unsent[0]):
                 return
             unsent.popleft()
+            self._ahead = True
             if self._mark_at is None:
                 self._mark_at = self._clock.monotonic() + STALL
 
@@ -266,6 +270,7 @@ class Exchange:
             return
         oldest = min(run.started for run in running.values())
         self._intake.pace.slow_down(max(STALL, self._clock.now() - oldest))
+        self._ahead = False
         self.strays.give_back(self.strays.take_back())
 
     def drain(self, *, abandoned: bool) -> bool:

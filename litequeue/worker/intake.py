@@ -31,7 +31,7 @@ class Intake:
         self, slots: Slots, queues: QueueChoice, revoked: RevokedJobs, most: int | None
     ) -> None:
         self.queues = queues
-        self.left: float = math.inf if most is None else most
+        self.left: float = math.inf if most is None else most - slots.taken
         self.pace: Pace = Pace()
         self.tasks: frozenset[str] = frozenset()
         self.untracked: frozenset[str] = frozenset()
@@ -92,12 +92,16 @@ class Intake:
     def accept(self, leases: Iterable[Lease]) -> list[Lease]:
         """Take note of leases that were taken; return them with their time limits."""
         accepted = [self._limited(lease) for lease in leases]
-        self.left -= len(accepted)
+        self._count(len(accepted))
         return accepted
 
     def given_back(self, count: int) -> None:
         """Take note of leases that went back unharmed."""
-        self.left += count
+        self._count(-count)
+
+    def _count(self, taken: int) -> None:
+        self.left -= taken
+        self._slots.taken += taken
 
     def _limited(self, lease: Lease) -> Lease:
         limits = self._limits.get(lease.task)
@@ -109,10 +113,10 @@ class Intake:
 def _own_limits(options: str, others: Limits) -> Limits:
     """Return the limits of a call, which may have one of its own and the other of its task."""
     try:
-        hard, soft = json.loads(options)["timelimit"]
-    except (KeyError, TypeError, ValueError):  # no sender of ours writes such options
+        hard, soft = map(_seconds, json.loads(options)["timelimit"])
+    # No sender of ours writes such options.
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return others
-    soft, hard = _seconds(soft), _seconds(hard)
     return others[0] if soft is None else soft, others[1] if hard is None else hard
 
 

@@ -14,6 +14,7 @@ To the supervisor:
     ("acknowledged", number)     a death has been dealt with
     ("changed", JSON)            what was changed by remote control, for the next consumer
     ("resize", count)            so many jobs are to run at once
+    ("grow", count)              so many more are to run at once; fewer, below 0
     ("restart", anew)            replace all children; or all of the worker, ``anew``
     ("done",)                    there was nothing more to do, and that was all
     ("shutdown", reason)         somebody asked for a warm stop
@@ -42,6 +43,7 @@ OPENED: Final = "opened"
 ACKNOWLEDGED: Final = "acknowledged"
 CHANGED: Final = "changed"
 RESIZE: Final = "resize"
+GROW: Final = "grow"
 RESTART: Final = "restart"
 DONE: Final = "done"
 SHUTDOWN: Final = "shutdown"

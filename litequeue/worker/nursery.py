@@ -114,7 +114,6 @@ class Spawns:
                 env=environment,
             )
         process.returncode = 0
-        self._ties.slots.assign(spec.index, process.pid, start_time(process.pid) or 0)
         return process.pid
 
     def close(self) -> None:

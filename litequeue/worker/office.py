@@ -140,8 +140,8 @@ class Office:
         self._ringer.ring_waiters([NEWS])
 
     def _scale(self, scaler: Autoscaler, now: float) -> None:
-        queues = self._intake.queues.patterns
-        count, oldest = backlog.backlog(self.database, queues, MOST_COUNTED)
+        queues, excluded = self._intake.patterns()
+        count, oldest = backlog.backlog(self.database, queues, MOST_COUNTED, excluded=excluded)
         unread = max(0, len(self._accounts) - self._slots.count)
         age = 0.0 if oldest is None else self._clock.now() - oldest
         size = scaler.decide(
@@ -287,7 +287,7 @@ class Office:
 
     def resize_pool(self, by: int) -> None:
         """Have the supervisor run more jobs at once, or fewer."""
-        self._link.send(messages.RESIZE, self._slots.count + by)
+        self._link.send(messages.GROW, by)
 
     def autoscale(self, most: int, least: int) -> None:
         """Keep to this range from now on."""

@@ -38,11 +38,12 @@ def bury_supervisor(
             exchange.settle_last()
             _give_everything_back(slots, exchange)
             unregister()
-            break
+            remove_files(identity)
+            return
         except StoreError as error:
             logger.warning("%s; trying again", error)
             clock.sleep(BACK_OFF)
-    remove_files(identity)
+    logger.error("not all leases could be given back; the next worker will")
 
 
 def _give_everything_back(slots: Slots, exchange: Exchange) -> None:

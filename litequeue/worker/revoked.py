@@ -38,6 +38,7 @@ class RevokedJobs:
         self.last: int = 0
         """The number of the last revocation that was read."""
         self._read_all = clock.monotonic()
+        self._sought: dict[int, Lease] = {}
         self._known: dict[tuple[str | None, str], Revocation] = {}
 
     def look(self, take_back: Callable[[], Sequence[Lease]]) -> tuple[list[Outcome], list[Lease]]:
@@ -92,13 +93,29 @@ class RevokedJobs:
                 return self._known[header, value]
         return None
 
+    @property
+    def seeks(self) -> bool:
+        """Whether a job that is to be terminated has been on no line yet: see `seek`."""
+        return bool(self._sought)
+
+    def seek(self) -> None:
+        """Look once more for what a child had in its hands, between reading and its line."""
+        if self._sought:
+            sought, self._sought = self._sought.values(), {}
+            is_ours = self._accounts.is_ours
+            self._terminate([each for each in sought if is_ours(each.seq, each.token)])
+
     def _terminate(self, leases: Iterable[Lease]) -> None:
-        tokens = {lease.token: lease for lease in leases}
+        wanted = {}
+        for lease in leases:
+            revocation = self.revocation_of(lease)
+            if revocation is not None and revocation.terminate:
+                wanted[lease.token] = lease, number_of(revocation.signal)
         for line, run in self._slots.busy():
-            lease = tokens.get(run.token)
-            revocation = None if lease is None else self.revocation_of(lease)
-            if lease is not None and revocation is not None and revocation.terminate:
-                self._slots.ask_to_end(line, lease.token, number_of(revocation.signal))
+            if run.token in wanted:
+                _, signum = wanted.pop(run.token)
+                self._slots.ask_to_end(line, run.token, signum)
+        self._sought.update((token, lease) for token, (lease, _) in wanted.items())
         self._alarm.ring()
 
     def overrule(self, outcome: Outcome, lease: Lease) -> Outcome:

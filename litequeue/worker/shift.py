@@ -226,8 +226,9 @@ class Shift:
             self._drained = True
         elif kind == messages.SHUTDOWN:
             self._asked_to_stop()
-        elif kind == messages.RESIZE:
-            self._slots.count = max(1, min(int(fields[0]), self._slots.lines))
+        elif kind in (messages.RESIZE, messages.GROW):
+            base = self._slots.count if kind == messages.GROW else 0
+            self._slots.count = max(1, min(base + int(fields[0]), self._slots.lines))
             self._limits.ring()  # the pool looks how many lines it may use
         elif kind == messages.RESTART:
             logger.warning("a worker inside a program cannot be restarted from outside")

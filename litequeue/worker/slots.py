@@ -25,7 +25,8 @@ CAPACITY: Final = 1000
 MOST_LINES: Final = 20_000
 _HEADER: Final = struct.Struct("=QQdQQQ")
 """The consumer's beats, jobs at once, when limits are looked at next, children, lines per child,
-tokens per ring."""
+tokens per ring.  Behind them: how many jobs the worker has taken."""
+_TAKEN: Final = struct.Struct("=q")
 _BEATS: Final = struct.Struct("=Q")
 _COUNT: Final = struct.Struct("=Q")
 _WAKE: Final = struct.Struct("=d")
@@ -39,12 +40,14 @@ _TOKEN: Final = struct.Struct("=q")
 _SIZE: Final = 64
 _COUNT_OFFSET: Final = 8
 _WAKE_OFFSET: Final = 16
+_TAKEN_OFFSET: Final = _HEADER.size
 _STAGE_OFFSET: Final = 16
 _BEGUN_OFFSET: Final = 24
 _DISMISSED_OFFSET: Final = 32
 _LIMITS_OFFSET: Final = 24
 _ASKED_OFFSET: Final = 40
 _IDLE: Final = (0, 0.0, 0, 0.0, 0.0)
+_PER_PAGE: Final = 4096 // _TOKEN.size
 RING: Final = 512
 """Tokens that a child notes at least: more than it may begin before the first is settled."""
 
@@ -173,6 +176,15 @@ class Slots:
     def wake_at(self, moment: float) -> None:
         _WAKE.pack_into(self._memory, _WAKE_OFFSET, moment)
 
+    @property
+    def taken(self) -> int:
+        """How many jobs the worker has taken; the consumer counts, and its successor goes on."""
+        return int(_TAKEN.unpack_from(self._memory, _TAKEN_OFFSET)[0])
+
+    @taken.setter
+    def taken(self, count: int) -> None:
+        _TAKEN.pack_into(self._memory, _TAKEN_OFFSET, count)
+
     # Children
 
     def assign(self, index: int, pid: int, start_time: int) -> None:
@@ -184,7 +196,8 @@ class Slots:
         at = _SIZE * (index + 1)
         _CHILD.pack_into(self._memory, at, pid, start_time, Stage.STARTING)
         _STAGE.pack_into(self._memory, at + _DISMISSED_OFFSET, 0)
-        for token in (0, self._ring_length - 1):  # takes room on the disk now
+        room = (*range(0, self._ring_length, _PER_PAGE), self._ring_length - 1)
+        for token in room:  # takes room on the disk now
             at = self._ring(index) + token * _TOKEN.size
             _TOKEN.pack_into(self._memory, at, *_TOKEN.unpack_from(self._memory, at))
 

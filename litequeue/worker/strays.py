@@ -155,7 +155,8 @@ class Strays:
     def _carry_out(self, death: Death, lease: Lease, started: float) -> None:
         """End a job for whose sake its child was killed."""
         if death.sentence == TIME_LIMIT:
-            words = f"the job ran longer than its time limit of {lease.hard or 0.0:g} s"
+            limit = "" if lease.hard is None else f" of {lease.hard:g} s"  # or it was adopted
+            words = f"the job ran longer than its time limit{limit}"
             state, failure = states.FAILURE, Failure("TimeLimitExceeded", words)
         else:
             words = f"terminated by {evidence.signal_name(int(death.detail))}"

@@ -127,7 +127,7 @@ class Supervisor:
         self._stop = Shutdown(self._identity.name, self._consumer, self._channel, clock)
         self._nudge_at: float | None = None
         self._end_at = None if options.max_time is None else self._began + options.max_time
-        self._opened = False
+        self._opened = self._drained = False
         self._ready = False
         self._beat_at = 0.0
 
@@ -303,9 +303,12 @@ class Supervisor:
         if kind == messages.OPENED:
             self._opened = True
         elif kind == messages.DRAINED:
+            self._drained = True
             self._stop.leave()
         elif kind == messages.RESIZE:
             self._resize(int(fields[0]))
+        elif kind == messages.GROW:
+            self._resize(self._slots.count + int(fields[0]))
         elif kind == messages.RESTART:
             self._replace(anew=bool(fields[0]))
         elif kind in (messages.DONE, messages.SHUTDOWN):
@@ -359,11 +362,15 @@ class Supervisor:
         for end in self._baton:
             os.close(end)
         self._lock.close()
-        remove_files(self._identity)
+        if not self._may_hold_leases():  # else the slots tell the next worker what has begun
+            remove_files(self._identity)
         if self._stop.starts_anew:
             hold_signals()
             for number in self._signals.read():  # the last ones that are for this program
                 self._stop.on_signal(number)
+
+    def _may_hold_leases(self) -> bool:
+        return self._opened and self._pool is not None and not self._drained
 
 
 def _directory(path: str) -> str:

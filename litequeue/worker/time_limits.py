@@ -73,7 +73,7 @@ class Enforcer:
         self._lines = lines
         self._due = math.inf
         self._told: dict[int, tuple[int, float]] = {}
-        self._asked: dict[int, int] = {}
+        self._asked: dict[int, tuple[int, int]] = {}
         slots.wake_at = math.inf
 
     def time_left(self) -> float | None:
@@ -84,13 +84,10 @@ class Enforcer:
         """Do what is due, and say when the next look is."""
         if not self._alarm.hear() and self._clock.monotonic() < self._due:
             return
-        # Said first: a limit that is written after its line was looked at rings.
-        self._slots.wake_at = self._due = math.inf
-        while True:
-            due = min(map(self._look_at, self._lines()), default=math.inf)
-            self._slots.wake_at = self._due = due
-            if not self._alarm.hear():
-                return
+        # Said first: a limit that is written after its line was looked at rings, and whoever waits
+        # for the alarm comes back at once, after he has looked after all else.
+        self._slots.wake_at = math.inf
+        self._slots.wake_at = self._due = min(map(self._look_at, self._lines()), default=math.inf)
 
     def _look_at(self, line: int) -> float:
         """Do what is due on one line; return when something is due there again."""
@@ -98,9 +95,9 @@ class Enforcer:
         if run is None:
             return math.inf
         now = self._clock.monotonic()
-        token, signum = self._slots.asked_to_end(line)
-        if token == run.token and self._asked.get(line) != token:
-            self._asked[line] = token  # the field stays: the child looks at it, too
+        asked = token, signum = self._slots.asked_to_end(line)
+        if token == run.token and self._asked.get(line) != asked:
+            self._asked[line] = asked  # the field stays: the child looks at it, too
             self._hands.terminate(line, run, signum)
         if run.hard and now >= run.hard:
             self._hands.end_late(line, run)

@@ -7,6 +7,7 @@ every pool has to stand.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import os
@@ -223,7 +224,8 @@ class Station:
             with self._noting:
                 self.slots.begin_once(self.index, lease.token)
         if self.capture is not None and self._keeps_output(lease):
-            self._marks[line] = self.capture.begin(line, lease.token)
+            with contextlib.suppress(OSError):  # no room for its output is no reason to fail
+                self._marks[line] = self.capture.begin(line, lease.token)
 
     def _keeps_output(self, lease: Lease) -> bool:
         task = self.app.tasks.get(lease.task) if lease.task in self.app.tasks else None

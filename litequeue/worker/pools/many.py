@@ -222,7 +222,10 @@ class Lines:
         """Call the hooks, and report the verdict."""
         station, lease = self._station, run.lease
         if state == states.FAILURE:  # of what was revoked the consumer tells
-            run_errand(station.app, Errand("task_failure", lease, failure), station.hostname)
+            try:
+                run_errand(station.app, Errand("task_failure", lease, failure), station.hostname)
+            except BaseException:  # not even a SystemExit costs the verdict
+                logger.exception("a receiver of %s[%s] raised", lease.task, lease.id)
         now = station.clock.monotonic()
         station.give_up(
             run.line,

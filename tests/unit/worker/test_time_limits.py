@@ -151,6 +151,8 @@ def test_a_limit_that_is_written_while_he_looks_is_seen(
     enforcer.run()
     clock.advance(1.0)
     enforcer.run()
+    assert select.select([alarm.out], [], [], 0)[0], "he does not come back at once"
+    enforcer.run()
     assert enforcer.time_left() == 1.0
 
 
