@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check format crash desktop hostile bench bench-growth clean
+.PHONY: help demo test check format crash desktop hostile soak bench bench-growth clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ format: $(VENV)/.lint  ## put the style right where a tool can
 
 crash: $(VENV)/.test  ## the long campaign: kill -9 everything, lose nothing
 	$(BIN)/python -m tests.crash.campaign $(ARGS)
+
+soak: $(VENV)/.test  ## a million jobs in one worker: nothing lost, nothing grows (15 minutes)
+	$(BIN)/python -m tests.crash.soak $(ARGS)
 
 hostile: $(VENV)/.test  ## hostile rows and arguments, the whole lot of them
 	HOSTILE_ARGUMENTS=10000 $(BIN)/python -m pytest tests/hostile $(ARGS)

@@ -26,9 +26,9 @@ _WAITS: Final = frozenset({"litequeue.store.wakeup", "threading"})
 _STORE: Final = "litequeue.store."
 _RUNNER: Final = "litequeue.worker.executor"
 """The module whose frames end the user's."""
-_SOON: Final = 0.005
+SOON: Final = 0.005
 _TRIES: Final = 200
-"""How often, every `_SOON` seconds, a delicate moment is respected."""
+"""How often, every `SOON` seconds, a delicate moment is respected."""
 SIGNAL: Final = getattr(signal, "SIGUSR1", 0)
 """By which a child of the worker hears of its soft limits."""
 
@@ -131,9 +131,10 @@ class Guard:
             except SoftTimeLimitExceeded:
                 self._sent = False
 
-    def interrupt(self, token: int, frame: FrameType | None = None) -> bool:
+    def interrupt(self, token: int, frame: FrameType | None = None) -> bool | None:
         """Raise `SoftTimeLimitExceeded` in the attempt ``token``; False when it is too late.
 
+        None: not at this moment, call again in `SOON` seconds.
         Twice in one attempt it is not, unless the first one could not get there.
         """
         raise NotImplementedError
@@ -219,10 +220,14 @@ class SignalGuard(Guard):
     raises wherever the thread is.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._traces = False
+
     def interrupt(self, token: int, frame: FrameType | None = None) -> bool:
         """Raise `SoftTimeLimitExceeded`, or remember it during a critical section.
 
-        ``frame`` is where the signal struck.  In a delicate moment another signal is sent instead.
+        ``frame`` is where the signal struck.  A delicate moment is let pass.
         """
         if token != self._token or self._raised:
             return False
@@ -232,37 +237,80 @@ class SignalGuard(Guard):
             if not self._asked:
                 self._asked.append(True)
             return True
-        if self._tries and is_delicate(frame) and callable(signal.getsignal(SIGNAL)):
+        out = way_out(frame)
+        if out is None:
+            self._deliver()
+        elif sys.gettrace() in (None, _pass_by):
+            self._deliver_in(out)
+        elif self._tries and callable(signal.getsignal(SIGNAL)):  # somebody else traces
             self._tries -= 1
             _thread.start_new_thread(_signal_soon, (threading.get_ident(),))
-            return True
-        self._deliver()
+        else:
+            self._deliver()
         return True
+
+    def _deliver_in(self, frame: FrameType) -> None:
+        """Raise as soon as ``frame`` goes on, by the means of debuggers: what it called ends."""
+        token = self._token
+
+        def strike(frame: FrameType, event: str, given: object) -> None:
+            frame.f_trace = None
+            self._stop_tracing()
+            if token == self._token and not self._raised:
+                if self._depth:
+                    self._asked[:] = [True]
+                else:
+                    self._deliver()
+
+        frame.f_trace = strike
+        self._traces = True
+        sys.settrace(_pass_by)
+
+    def end(self) -> None:
+        """Say that user code has ended; what came too late is dropped."""
+        if self._traces:
+            self._stop_tracing()
+        Guard.end(self)
+
+    def _stop_tracing(self) -> None:
+        self._traces = False
+        if sys.gettrace() is _pass_by:
+            sys.settrace(None)
 
 
 def _signal_soon(thread: int) -> None:
-    SYSTEM.sleep(_SOON)
+    SYSTEM.sleep(SOON)
     signal.pthread_kill(thread, SIGNAL)
 
 
+def _pass_by(frame: FrameType, event: str, given: object) -> None:
+    """Trace no function that is called."""
+
+
 def is_delicate(frame: FrameType | None) -> bool:
-    """Tell whether an exception in ``frame`` would be lost, or break what cannot be repaired.
+    """Tell whether an exception in ``frame`` would be lost, or break what cannot be repaired."""
+    return way_out(frame) is not None
+
+
+def way_out(frame: FrameType | None) -> FrameType | None:
+    """Return the frame to which a delicate moment comes back; None if this is none.
 
     What is raised in a finalizer is only printed.
     """
+    found = None
     waits = False
     while frame is not None:
         module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
         if module == _RUNNER:
-            return False
+            return found
         waits = waits or (name == "wait" and module in _WAITS)
         prefix = f"{module}."
         if name == "__del__" or (
             prefix.startswith(_DELICATE) and not (waits and prefix.startswith(_STORE))
         ):
-            return True
+            found = frame.f_back
         frame = frame.f_back
-    return False
+    return found
 
 
 class ThreadGuard(Guard):
@@ -281,17 +329,16 @@ class ThreadGuard(Guard):
         self._ident = threading.get_ident()
         Guard.begin(self, token, awaits=awaits)
 
-    def interrupt(self, token: int, frame: FrameType | None = None) -> bool:
-        """Send `SoftTimeLimitExceeded` to the thread, as soon as it is in no delicate moment."""
-        # Its frame stays as it is while this thread runs, which is at least 5 ms after a sleep.
-        for _ in range(_TRIES):
-            SYSTEM.sleep(0)
-            if token != self._token or not is_delicate(sys._current_frames().get(self._ident)):
-                break
-            SYSTEM.sleep(_SOON)
+    def interrupt(self, token: int, frame: FrameType | None = None) -> bool | None:
+        """Send `SoftTimeLimitExceeded` to the thread; None in a delicate moment: ask again soon."""
+        import ctypes  # noqa: F401 - takes 5 ms to load, which are not to pass after the look
+
+        SYSTEM.sleep(0)  # no other thread runs within the 5 ms after this: its frame stays as it is
         with self._sending:
             if token != self._token or self._raised:
                 return False
+            if self._driven is not None and not self._driven.is_asked:
+                return self._driven.ask_soon()
             self._sent = True
             if self._depth and self._driven is None:
                 if not self._asked:
@@ -302,20 +349,20 @@ class ThreadGuard(Guard):
                     self._asked.pop()
                 except IndexError:
                     return True
-            if self._driven is not None and not self._driven.is_asked:
-                return self._driven.ask_soon()
             if token != self._token:
                 return False
+            if is_delicate(sys._current_frames().get(self._ident)):
+                self._sent = False
+                return None
             self._raised = True
             self._send()
             return True
 
     def _send(self) -> None:
-        import ctypes  # takes 5 ms to load, and few jobs exceed their limits
+        import ctypes
 
         send = ctypes.pythonapi.PyThreadState_SetAsyncExc
-        ident, kind = ctypes.c_ulong(self._ident), ctypes.py_object(SoftTimeLimitExceeded)
-        send(ident, kind)
+        send(ctypes.c_ulong(self._ident), ctypes.py_object(SoftTimeLimitExceeded))
 
 
 class TaskGuard(Guard):
@@ -340,10 +387,11 @@ class TaskGuard(Guard):
         self._token = _NOBODY
         self._driven = None
 
-    def interrupt(self, token: int, frame: FrameType | None = None) -> bool:
+    def interrupt(self, token: int, frame: FrameType | None = None) -> bool | None:
         """Have `SoftTimeLimitExceeded` thrown into the coroutine, or sent to the thread."""
-        if self.thread.interrupt(token):
-            return True
+        sent = self.thread.interrupt(token)
+        if sent is not False:
+            return sent
         driven = self._driven
         if token != self._token or self._raised or driven is None:
             return False

@@ -7,6 +7,7 @@ what was asked, a call runs the user's function, `Executor.conclude` says what c
 from __future__ import annotations
 
 import contextvars
+import gc
 import inspect
 import logging
 from contextvars import Token
@@ -28,7 +29,7 @@ from litequeue.interrupts import Guard, TaskGuard, drive
 from litequeue.job import Failure, Lease, Outcome, arguments_of
 from litequeue.task import AsyncTask, Task
 from litequeue.worker import hooks
-from litequeue.worker.failure import clean, describe, repr_safely
+from litequeue.worker.failure import clean, describe, forget_frames, repr_safely
 from litequeue.worker.request import Request, request_for
 from litequeue.worker.verdict import Attempt, Verdicts, Workplace, failed
 
@@ -138,6 +139,10 @@ class Executor:
             attempt = failed(describe(problem), problem)
         finally:
             current_request.reset(prepared.mark)
+        if error is not None:
+            forget_frames(error)
+        if self._guard is not None and self._guard.has_raised:
+            gc.collect()  # an sqlite3.Connection that nobody holds is closed, and rolled back, here
         return self._outcome(lease, task, attempt, prepared.started, prepared.begun)
 
     def run(self, task: Task[..., Any], request: Request) -> Attempt:
@@ -214,6 +219,14 @@ class Executor:
 
     def _await(self, coroutine: Any, token: int) -> Result:
         """Run a coroutine on this thread's event loop, which lives as long as the executor."""
+        guard: Guard = TaskGuard() if self._guard is None else self._guard
+        guard.begin(token, awaits=True)  # at once: a limit that comes meanwhile is remembered
+        try:
+            return self._run_in_loop(coroutine, guard)
+        finally:
+            guard.end()
+
+    def _run_in_loop(self, coroutine: Any, guard: Guard) -> Result:
         import asyncio
 
         try:
@@ -224,8 +237,6 @@ class Executor:
             return _in_a_thread(coroutine)
         if self._runner is None:
             self._runner = asyncio.Runner()
-        guard: Guard = TaskGuard() if self._guard is None else self._guard
-        guard.begin(token, awaits=True)
         try:
             # Else it would see the context of the first job for ever: its request, its app.
             context = contextvars.copy_context()
@@ -234,7 +245,6 @@ class Executor:
             guard.end()
             self._throw_loop_away()
             return None, error
-        guard.end()
         return result
 
     def _throw_loop_away(self) -> None:

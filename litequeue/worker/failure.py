@@ -17,6 +17,10 @@ _OUR_FRAMES: Final = frozenset(
     {"litequeue.worker.executor", "litequeue.task", "litequeue.worker.eager"}
     | {"litequeue.interrupts.coroutines"}
 )
+# As they are, whatever the user's class says when it is asked.
+_TRACEBACK: Final = BaseException.__dict__["__traceback__"].__get__
+_CAUSE: Final = BaseException.__dict__["__cause__"].__get__
+_CONTEXT: Final = BaseException.__dict__["__context__"].__get__
 
 
 class ExceptionInfo:
@@ -88,6 +92,19 @@ def _arguments(error: BaseException) -> str:
     if arguments and len(arguments) <= MESSAGE_LIMIT:
         return arguments
     return json.dumps([clean(repr_safely(error))])
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Drop what the functions that an exception went through had in their hands.
+
+    Its traceback holds their frames, and they hold it: until the garbage collector came, a
+    connection of the user's would stay open, with its transaction.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(_TRACEBACK(error))
+        error = _CAUSE(error) or _CONTEXT(error)
 
 
 def repr_safely(value: object) -> str:

@@ -23,7 +23,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, Final
@@ -181,7 +181,7 @@ class Soak:
             if now < deadline and len(self.waiting) < backlog:
                 self._feed()
             elif now >= deadline and self.sent < self.plan.jobs:
-                self.plan = replaced(self.plan, self.sent)
+                self.plan = replace(self.plan, jobs=self.sent)
             self._terminate(now)
             if now >= kill_at:
                 kill_at = now + self.random.expovariate(1.0 / KILL_EVERY)
@@ -333,12 +333,6 @@ class Soak:
     def _tracebacks(self) -> list[str]:
         _, mark, text = self.site.workers[0].said().partition("Traceback")
         return [text[-1500:]] if mark else []
-
-
-def replaced(plan: Plan, jobs: int) -> Plan:
-    """Return a plan of fewer jobs."""
-    fields = {name: getattr(plan, name) for name in Plan.__dataclass_fields__}
-    return Plan(**{**fields, "jobs": jobs})
 
 
 def runs_of(kind: str) -> int:

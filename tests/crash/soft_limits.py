@@ -107,8 +107,8 @@ class Campaign:
         try:
             worker = self._set_up()
             before = sorted(worker.children())
-            while self._hits() < self.plan.hits:
-                self._send(min(ROUND, self.plan.hits))
+            while (missing := self.plan.hits - self._hits()) > 0:
+                self._send(min(ROUND, missing + missing // 5 + 10))
                 self._drain(worker)
                 self._look_for_locks(worker)
                 self.say(f"{self._hits():,} of {self.plan.hits:,} jobs interrupted")

@@ -13,6 +13,7 @@ SOFT = "SoftTimeLimitExceeded"
 
 
 @pytest.mark.crash
+@pytest.mark.timeout(120)  # on a busy machine; here some 10 s
 def test_a_soft_limit_leaves_nothing_open_and_every_verdict_true(tmp_path: Path) -> None:
     seed = SystemRandom().randrange(1 << 32)
     found = Campaign(Plan(hits=300, seed=seed), tmp_path, print).run()

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
@@ -283,11 +284,49 @@ class TestDelicateMoments:
         outer["call"](lambda: inner["call"](lambda: seen.append(is_delicate(sys._getframe()))))
         assert seen == [False]
 
+    def test_what_it_comes_back_to_is_struck(self) -> None:
+        guard = SignalGuard()
+        reached: list[str] = []
+
+        class Struck(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                assert guard.interrupt(TOKEN, sys._getframe())
+                reached.append(record.getMessage())
+
+        logger = logging.getLogger("tests.interrupts")
+        handler = Struck()
+        logger.addHandler(handler)
+
+        def work() -> None:
+            logger.warning("whole")
+            reached.append("too far")
+
+        guard.begin(TOKEN)
+        with pytest.raises(SoftTimeLimitExceeded):
+            work()
+        guard.end()
+        logger.removeHandler(handler)
+        assert reached == ["whole"]
+        assert sys.gettrace() is None
+
+    def test_a_job_that_ends_in_one_is_left_alone(self) -> None:
+        guard = SignalGuard()
+        guard.begin(TOKEN)
+        assert guard.interrupt(TOKEN, self.frame_in("logging"))
+        guard.end()
+        assert sys.gettrace() is None
+
+    @pytest.fixture
+    def _traced(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have a debugger in the process."""
+        monkeypatch.setattr(sys, "gettrace", lambda: print)
+        monkeypatch.setattr(signal, "getsignal", lambda number: strike)
+
+    @pytest.mark.usefixtures("_traced")
     def test_a_signal_comes_again_when_it_is_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         guard = SignalGuard()
         again = threading.Event()
         monkeypatch.setattr(interrupts.guards, "_signal_soon", lambda thread: again.set())
-        monkeypatch.setattr(signal, "getsignal", lambda number: strike)
         guard.begin(TOKEN)
         assert guard.interrupt(TOKEN, self.frame_in("logging"))
         assert again.wait(10)
@@ -295,9 +334,9 @@ class TestDelicateMoments:
             guard.interrupt(TOKEN, sys._getframe())
         guard.end()
 
+    @pytest.mark.usefixtures("_traced")
     def test_nobody_can_hide_in_one_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(interrupts.guards, "_signal_soon", lambda thread: None)
-        monkeypatch.setattr(signal, "getsignal", lambda number: strike)
         guard = SignalGuard()
         guard.begin(TOKEN)
         for _ in range(interrupts.guards._TRIES):
@@ -320,12 +359,15 @@ class TestDelicateMoments:
         logger = logging.getLogger("tests.interrupts")
         handler = Slow()
         logger.addHandler(handler)
-        told: list[bool] = []
+        told: list[bool | None] = []
 
         def enforce() -> None:
             inside.wait(10)
-            threading.Timer(0.02, leave.set).start()
             told.append(guard.interrupt(TOKEN))
+            leave.set()
+            while told[-1] is None:
+                time.sleep(interrupts.guards.SOON)
+                told.append(guard.interrupt(TOKEN))
 
         enforcer = threading.Thread(target=enforce)
 
@@ -339,7 +381,7 @@ class TestDelicateMoments:
             work()
         guard.end()
         logger.removeHandler(handler)
-        assert (logged, told) == (["whole"], [True])
+        assert (logged, told[0], told[-1]) == (["whole"], None, True)
 
 
 # Coroutines

@@ -8,9 +8,11 @@ run no more jobs than one of them would.
 from __future__ import annotations
 
 import contextvars
+import heapq
 import itertools
 import logging
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Container
@@ -21,6 +23,7 @@ from typing import Any, Final, Protocol
 from litequeue import states
 from litequeue.context import current_request
 from litequeue.interrupts import Guard
+from litequeue.interrupts.guards import SOON
 from litequeue.job import Errand, Failure, Lease, Outcome
 from litequeue.worker.executor import Executor, Prepared
 from litequeue.worker.hooks import run_errand
@@ -35,6 +38,7 @@ LOOK_EVERY: Final = 0.1
 FATAL_SIGNALS: Final = frozenset(
     {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGKILL}
 )
+_SOME: Final = 64
 
 
 class GivenUp(Exception):
@@ -193,16 +197,17 @@ class Lines:
                 words = f"terminated by {signal.Signals(signum).name}"
                 self.give_up(run, states.REVOKED, Failure("TaskRevokedError", words))
             elif signum == signal.SIGUSR1 and run.guard is not None:
-                run.guard.interrupt(token)
+                self._soften(run)
             else:
                 logger.warning("a job in the middle of a process takes no signal %d", signum)
 
     def _soften(self, run: Run) -> None:
-        if run.guard is not None:
-            run.guard.interrupt(run.lease.token)
-        if not run.was_told:
+        now = self._station.clock.monotonic()
+        if run.guard is None or run.guard.interrupt(run.lease.token) is None:
+            self._crew.at(now + SOON, self._soften, run)
+        elif not run.was_told:
             run.was_told = True
-            self._crew.at(self._station.clock.monotonic() + REPEAT, self._soften, run)
+            self._crew.at(now + REPEAT, self._soften, run)
 
     def _end_late(self, run: Run) -> None:
         words = f"the job ran longer than its time limit of {run.lease.hard or 0.0:g} s"
@@ -270,3 +275,99 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+class Agenda:
+    """What is to be done to runs, and when."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, Callable[[Run], None], Run]] = []
+        self._count = itertools.count()
+        self._limit = _SOME
+
+    def add(self, moment: float, act: Callable[[Run], None], run: Run) -> bool:
+        """Enter something; tell whether it is what comes first now."""
+        if len(self._due) > self._limit:  # runs that end in time leave their entries behind
+            self._due = [entry for entry in self._due if not entry[3].has_ended]
+            heapq.heapify(self._due)
+            self._limit = 2 * len(self._due) + _SOME
+        heapq.heappush(self._due, (moment, next(self._count), act, run))
+        return self._due[0][3] is run
+
+    def next_moment(self) -> float | None:
+        """Return when something is due (monotonic seconds), None for never."""
+        return self._due[0][0] if self._due else None
+
+    def run(self, now: float) -> None:
+        """Do what is due."""
+        while self._due and self._due[0][0] <= now:
+            _, _, act, run = heapq.heappop(self._due)
+            if not run.has_ended:
+                act(run)
+
+
+class JobThreads:
+    """Threads that do what they are given, as many as are busy at once, each with an executor.
+
+    They keep no program from ending.
+    """
+
+    def __init__(self, station: Station, lines: Lines, make_guard: Callable[[], Guard]) -> None:
+        self._station = station
+        self._lines = lines
+        self._make_guard = make_guard
+        self._work: queue.SimpleQueue[Callable[[Executor, Guard], None] | None]
+        self._work = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._is_closed = False
+
+    def do(self, work: Callable[[Executor, Guard], None]) -> None:
+        """Have an idle thread do it, or a new one."""
+        with self._lock:
+            is_new = not self._idle
+            self._idle -= not is_new
+        self._work.put(work)
+        if is_new:
+            threading.Thread(target=self._run, name="litequeue-job", daemon=True).start()
+
+    def run(self, run: Run) -> None:
+        """Have a thread run a job."""
+
+        def work(executor: Executor, guard: Guard) -> None:
+            run.guard = guard
+            try:
+                outcome = self.execute(run, executor)
+            except GivenUp:
+                self._lines.end(run)
+                return
+            self._lines.finish(run, outcome)
+            self._station.stop_if_asked(executor)
+
+        self.do(lambda executor, guard: run.context.run(work, executor, guard))
+
+    def execute(self, run: Run, executor: Executor) -> Outcome:
+        """Run a job in this thread."""
+        return executor.execute(run.lease)
+
+    def close(self) -> None:
+        """Have them end, each after what it does."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, 0
+        for _ in range(idle):
+            self._work.put(None)
+
+    def _run(self) -> None:
+        guard = self._make_guard()
+        executor = self._lines.executor(guard)
+        while (work := self._work.get()) is not None:
+            try:
+                work(executor, guard)
+            except Exception:
+                logger.exception("a thread of the pool failed outside a task")
+            with self._lock:
+                if self._is_closed:
+                    break
+                self._idle += 1
+        executor.close()
