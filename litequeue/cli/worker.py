@@ -13,9 +13,7 @@ from litequeue.cli import apps, pyproject
 from litequeue.cli.parameters import Command, database_argument, looks_like_an_app
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.worker.naming import expand
-from litequeue.worker.pools import find_pool
 from litequeue.worker.queue_choice import ORDERS, parse
-from litequeue.worker.slots import MOST_LINES
 
 if TYPE_CHECKING:
     from litequeue.app import LiteQueue
@@ -56,6 +54,8 @@ def _concurrency(ctx: click.Context, param: click.Parameter, value: str | None) 
         return None
     if value == "auto":
         return os.cpu_count() or 1
+    from litequeue.worker.slots import MOST_LINES
+
     if value.isascii() and value.isdigit() and 1 <= int(value) <= MOST_LINES:
         return int(value)
     raise click.BadParameter(f"{value!r} is neither auto nor a number from 1 to {MOST_LINES:,}")
@@ -222,6 +222,8 @@ _SETTINGS: Final = {
 def _overrules(chosen: Mapping[str, Any]) -> dict[str, Any]:
     pool = chosen["pool"]
     if pool is not None:
+        from litequeue.worker.pools import find_pool
+
         _usage(lambda: find_pool(pool))
     soft, hard = chosen["soft_time_limit"], chosen["time_limit"]
     if soft is not None and hard is not None and soft > hard:

@@ -307,6 +307,9 @@ class Children:
             else:
                 yield self._death(index, child, how, told)
             self._slots.vacate(index)
+            if child.doomed:  # we did it: nobody who finds the slots is to blame its job
+                for line in self._slots.lines_of(index):
+                    self._slots.end(line)
 
     def _reap(self, index: int, child: Child) -> tuple[str, str | None] | None:
         """Say how the child ended, and what is known about it; None while it lives."""

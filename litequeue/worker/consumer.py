@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from litequeue.clock import Clock
 from litequeue.config import Settings
-from litequeue.exceptions import QueueBusy, QueueFull, StoreError
+from litequeue.exceptions import QueueBusy, QueueFileReplaced, QueueFull, StoreError
 from litequeue.facts import AppFacts, TaskFacts
 from litequeue.store import Database, Keep, registry, workers
 from litequeue.store.errors import IOFailure
@@ -141,10 +141,10 @@ class Consumer:
                 self._options.identity, self._slots, self._exchange, self._clock, self._unregister
             )
         except Outlawed as error:
-            self._link.send(messages.FATAL, 1, str(error))
+            self._link.send(messages.FATAL, 1, str(error), True)
             self._wait_for_orders()
         except StoreError as error:
-            self._link.send(messages.FATAL, 3, str(error))
+            self._link.send(messages.FATAL, 3, str(error), isinstance(error, QueueFileReplaced))
             self._wait_for_orders()
         finally:
             self._close()

@@ -241,6 +241,8 @@ class Executor:
             # Else it would see the context of the first job for ever: its request, its app.
             context = contextvars.copy_context()
             result: Result = self._runner.run(drive(coroutine, guard), context=context)
+        except asyncio.CancelledError as error:  # the task's own wish; its loop is well
+            return None, error
         except BaseException as error:  # the loop itself was struck: nobody knows in what state
             guard.end()
             self._throw_loop_away()

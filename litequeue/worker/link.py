@@ -19,7 +19,7 @@ To the supervisor:
     ("done",)                    there was nothing more to do, and that was all
     ("shutdown", reason)         somebody asked for a warm stop
     ("drained",)                 no lease is left
-    ("fatal", exit code, text)   this worker cannot go on
+    ("fatal", code, text, clear) this worker cannot go on; ``clear``: no lease of it is in a file
 """
 
 from __future__ import annotations

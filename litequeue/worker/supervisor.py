@@ -314,7 +314,7 @@ class Supervisor:
         elif kind in (messages.DONE, messages.SHUTDOWN):
             self._stop.stop_warm()
         elif kind == messages.FATAL:
-            code, reason = fields
+            code, reason, self._drained = fields
             logger.error("%s", reason)
             self._stop.fail(int(str(code)))
 
