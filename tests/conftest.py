@@ -15,6 +15,7 @@ from litequeue import LiteQueue
 from litequeue.config import ENVIRONMENT_PREFIX
 
 T = TypeVar("T")
+SAID = ("LITEQUEUE_URL", "LITEQUEUE_APP")
 
 # A shared machine is slow at times, and a failure must not hide behind "flaky".
 settings.register_profile(
@@ -64,6 +65,18 @@ def wait_until(fact: Callable[[], T], timeout: float = 10.0, *, every: float = 0
         if time.monotonic() > deadline:
             pytest.fail(f"not so after {timeout:g} s: {getattr(fact, '__qualname__', fact)}")
         time.sleep(every)
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """What a command says to its process is not said to the next test."""
+    before = {name: os.environ.get(name) for name in SAID}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @pytest.fixture(autouse=True, scope="session")

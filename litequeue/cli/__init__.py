@@ -44,6 +44,11 @@ _FAMILIES: Final = {
     },
 }
 _COMMANDS: Final = {name: entry for family in _FAMILIES.values() for name, entry in family.items()}
+_CELERYS: Final = {
+    "call": "enqueue DB TASK", "list": "queues DB", "report": "inspect DB report",
+    "result": "show DB ID", "status": "workers DB",
+}  # fmt: skip
+"""Commands that go by another name in Celery."""
 _PLANNED: Final = (
     "backup", "beat", "dashboard", "doctor", "graduate", "prune", "schedule", "stats", "top",
 )  # fmt: skip
@@ -78,10 +83,23 @@ class _Commands(click.Group):
         if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             if name in _PLANNED:
                 raise click.UsageError(f"the command {name!r} is not built yet", ctx)
+            if name in _CELERYS:
+                raise click.UsageError(
+                    f"no command {name!r}: what Celery calls so is `litequeue {_CELERYS[name]}`",
+                    ctx,
+                )
             from litequeue.cli.parameters import did_you_mean
 
             raise click.UsageError(f"no command {name!r}{did_you_mean(name, [*_COMMANDS])}", ctx)
         return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read what stands before the command; Celery has -A there."""
+        if args and (args[0].startswith(("-A", "--app"))):
+            raise click.UsageError(
+                "-A stands behind the command: say `litequeue worker jobs.sqlite -A tasks:app`", ctx
+            )
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; click itself would call a closed pipe a failure."""

@@ -121,6 +121,10 @@ CONTROL: Final[Mapping[str, Method]] = {
 }  # fmt: skip
 
 
+_IN_THE_FILE: Final = ("revoke", "revoke_by_stamped_headers", "terminate")
+"""What needs no worker."""
+
+
 class _Methods(Command):
     """A command whose help lists the methods."""
 
@@ -160,7 +164,7 @@ def _addressed(function: F) -> F:
         click.option("-d", "--destination", type=Name(), multiple=True, metavar="NAMES",
                      help="Only these workers; comma-separated."),
         click.argument("words", nargs=-1, type=Name(), metavar="[ARGUMENT]..."),
-        click.argument("method", type=Name(), metavar="METHOD"),
+        click.argument("method", type=Name(), metavar="METHOD", required=False),
     ):  # fmt: skip
         function = option(function)
     return function
@@ -195,15 +199,15 @@ def _command(
     others: Mapping[str, Method],
     db: str,
     *,
-    method: str,
+    method: str | None,
     words: tuple[str, ...],
     destination: tuple[str, ...],
     timeout: float,
     pattern: str | None,
     as_json: bool,
 ) -> int:
-    if method not in methods:
-        raise click.UsageError(_no_method(ctx, method, methods, others, db), ctx)
+    if method is None or method not in methods:
+        raise click.UsageError(_which_method(ctx, method, methods, others, db), ctx)
     try:
         arguments = methods[method].arguments(words)
         if method == "revoke_by_stamped_headers":
@@ -215,19 +219,56 @@ def _command(
                   timeout=timeout)  # fmt: skip
     with opened(db) as database:
         has_live = has_live_worker(database)  # and there is a file, which asking would make
+        for name in ("task_id", "ids"):
+            if name in arguments:
+                arguments[name] = [_whole_id(database, text) for text in arguments[name]]
         _ask(database, method, arguments, asked)
         silent = list(_silent(database, asked))
-    if as_json:
-        print_json(replies=asked.replies, silent=[name for name, _ in silent])
-    else:
-        for name, answer in sorted(asked.replies.items()):
-            _show(name, answer)
-    for name, why in silent:
-        note(f"litequeue: worker {clean(name)} {why}")
+    _show_all(asked.replies, silent, as_json=as_json)
+    if not asked.replies and method in _IN_THE_FILE:
+        note("litequeue: no worker answered; it stands in the file, for workers that come later")
+        return 0
     if not asked.replies:
         why = f" within {timeout:g} s" if has_live else f"; {nobody_works(db)}"
         raise Failure(f"no worker answered{why}", code=NO_WORKER)
     return _exit_code(method, asked)
+
+
+def _which_method(
+    ctx: click.Context,
+    method: str | None,
+    methods: Mapping[str, Method],
+    others: Mapping[str, Method],
+    db: str,
+) -> str:
+    if method is not None:
+        return _no_method(ctx, method, methods, others, db)
+    if db in methods:
+        how = f"litequeue {ctx.info_name} jobs.sqlite {db} {methods[db].usage}".rstrip()
+        return f"which queue file? say it first, as `{how}`"
+    return f"which method? there are {', '.join(methods)}"
+
+
+def _show_all(
+    replies: Mapping[str, Any], silent: Sequence[tuple[str, str]], *, as_json: bool
+) -> None:
+    if as_json:
+        print_json(replies=replies, silent=[name for name, _ in silent])
+    else:
+        for name, answer in sorted(replies.items()):
+            _show(name, answer)
+    for name, why in silent:
+        note(f"litequeue: worker {clean(name)} {why}")
+
+
+def _whole_id(database: Database, text: str) -> str:
+    """Return the id that ``text`` abbreviates, or a whole one that the file does not know."""
+    from litequeue.cli.queue_file import find_job
+    from litequeue.store import listing
+
+    if len(text) >= 36 and not listing.find(database, text):
+        return text
+    return find_job(database, text).id
 
 
 def _no_method(
@@ -237,6 +278,10 @@ def _no_method(
     if name in others:
         other = "control" if ctx.info_name == "inspect" else "inspect"
         return f"{name} is one of the others: say `litequeue {other} {db} {name}`"
+    if name in ("pause", "resume", "purge", "events", "retry"):
+        return f"{name} is a command of its own: say `litequeue {name} {db}`"
+    if name == "rate_limit":
+        return "rate_limit is not built yet"
     return f"no method {name!r}{did_you_mean(name, [*methods])}"
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from litequeue.cli import pyproject
-from litequeue.cli.output import MOST_CELL, Cell, iso, print_json, print_table, say, when
+from litequeue.cli.output import MOST_CELL, Cell, iso, note, print_json, print_table, say, when
 from litequeue.cli.parameters import Command, Duration, Name, database_argument, json_option
 from litequeue.cli.queue_file import opened
 from litequeue.clock import SYSTEM, Clock
@@ -71,11 +71,19 @@ def events(
         reader = _Reader(store, SYSTEM)
         wanted = types or None
         if follow:
+            _say_if_nobody_reports(reader)
             _follow(reader, wanted, limit=limit or 0, timeout=timeout, as_json=as_json)
         else:
             _list(reader, wanted, limit=50 if limit is None else limit, as_json=as_json)
     finally:
         store.close()
+
+
+def _say_if_nobody_reports(reader: _Reader) -> None:
+    """Say how to have events, where none was ever stored: one would wait for ever."""
+    if not reader.store.last_event():
+        note("litequeue: no event was ever stored; start the worker with -E, or say "
+             f"`litequeue control {reader.store.database.path} enable_events`")  # fmt: skip
 
 
 def _list(reader: _Reader, types: tuple[str, ...] | None, *, limit: int, as_json: bool) -> None:

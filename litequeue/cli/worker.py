@@ -160,6 +160,7 @@ def worker(
     settings = pyproject.settings()
     wanted = apps.choose(app_name, path)
     choice = _usage(lambda: parse(queues, excluded, order))
+    overrules = _overrules(chosen, autoscale)
     if name is not None:
         _usage(lambda: expand(name))
     from litequeue import log
@@ -190,7 +191,7 @@ def worker(
         app_name=wanted.name,
         load=load,
         settings=settings,
-        overrules=_overrules(chosen),
+        overrules=overrules,
         queues=choice,
         name=name,
         autoscale=autoscale,
@@ -219,12 +220,14 @@ _SETTINGS: Final = {
 """Options of the command that are settings: they win over the app's."""
 
 
-def _overrules(chosen: Mapping[str, Any]) -> dict[str, Any]:
+def _overrules(chosen: Mapping[str, Any], autoscale: tuple[int, int] | None) -> dict[str, Any]:
     pool = chosen["pool"]
     if pool is not None:
-        from litequeue.worker.pools import find_pool
+        from litequeue.worker.pools import OPTIONS, find_pool, refuse_unhonoured
 
-        _usage(lambda: find_pool(pool))
+        wanted = {name: value for name, value in chosen.items() if name in OPTIONS}
+        wanted |= {"autoscale": autoscale, "concurrency": (chosen["concurrency"] or 0) > 1}
+        _usage(lambda: refuse_unhonoured(find_pool(pool), wanted))
     soft, hard = chosen["soft_time_limit"], chosen["time_limit"]
     if soft is not None and hard is not None and soft > hard:
         raise click.UsageError(

@@ -114,9 +114,8 @@ class Control:
         destination: Names | None = None,
         **options: Any,
     ) -> list[Reply] | None:
-        """Be refused by every worker: rate limits of tasks are not built yet."""
-        arguments = {"task_name": task_name, "rate_limit": rate_limit}
-        return self.broadcast("rate_limit", arguments, destination, **options)
+        """Raise NotImplementedError: rate limits of tasks are not built yet."""
+        raise NotImplementedError("rate limits of tasks: control.rate_limit()")
 
     def time_limit(
         self,

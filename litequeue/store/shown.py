@@ -22,14 +22,14 @@ class Upcoming:
     task: str
     queue: str
     priority: int
-    claim: int
+    deaths: int
     once: int
     eta: float
     body: str
 
 
 NEXT_UP: Final = """
-SELECT job.id, job.task, job.queue, job.priority, job.claims, job.once, job.eta,
+SELECT job.id, job.task, job.queue, job.priority, job.deaths, job.once, job.eta,
        substr(coalesce(payload.body, ''), 1, ?)
 FROM litequeue_job AS job LEFT JOIN litequeue_payload AS payload ON payload.seq = job.seq
 WHERE job.phase = 'scheduled' AND job.eta > -1e300 ORDER BY job.eta LIMIT ?
@@ -59,7 +59,7 @@ def payloads(database: Database, seqs: Iterable[int]) -> dict[int, tuple[str, st
 
 
 AMONG: Final = """
-SELECT job.id, job.task, job.queue, job.priority, job.claims, job.once, job.eta,
+SELECT job.id, job.task, job.queue, job.priority, job.deaths, job.once, job.eta,
        substr(coalesce(payload.body, ''), 1, ?)
 FROM litequeue_job AS job LEFT JOIN litequeue_payload AS payload ON payload.seq = job.seq
 WHERE job.id IN (SELECT value FROM json_each(?)) AND job.phase = 'scheduled'

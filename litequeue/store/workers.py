@@ -93,9 +93,9 @@ FROM litequeue_worker
 
 def owners(database: Database) -> list[Owner]:
     """Return all registered workers."""
-    directory = side_directory(database.path) or ""
     with database.read() as connection, lenient(connection):
         rows = connection.execute(OWNERS).fetchall()
+    directory = side_directory(database.path) or ""  # made only beside a file that is there
     return [
         Owner(
             id,

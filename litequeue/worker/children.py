@@ -46,6 +46,8 @@ STOP_LOOKS: Final = 200
 """Looks whether a process stands still, 1 µs each: one that is on another CPU does so by then, and
 one that waits for a CPU runs no more of its code before it does."""
 LOOK_EVERY: Final = 4.0
+STUCK: Final = 2.0
+"""Seconds past a hard limit after which a child that is to keep it by itself is killed."""
 CRASHES: Final = 10
 CRASH_WINDOW: Final = 30.0
 """So many children that die by themselves within so many seconds are worth an alarm."""
@@ -83,6 +85,7 @@ class Children:
         self._not_before = 0.0
         self._pause = 0.0
         self._look_at = 0.0
+        self._asked: dict[int, int] = {}
         self._crashes: list[float] = []
         self._alarmed = -math.inf
         self._hesitated = False
@@ -213,6 +216,32 @@ class Children:
         if now >= self._look_at:
             self._look_at = now + LOOK_EVERY
             self._oom_kills.look()
+            if self._slots.per_child > 1:
+                self._end_stuck(now)
+
+    def _end_stuck(self, now: float) -> None:
+        """End children of many lines that do not keep the limits of their jobs.
+
+        What runs there lets nobody else run, not even the clock.  The other jobs run again.
+        """
+        asked: dict[int, int] = {}
+        for line, run in self._slots.busy():
+            child = self._children.get(line // self._slots.per_child)
+            token, signum = self._slots.asked_to_end(line)
+            if child is None or child.doomed:
+                continue
+            if token == run.token:
+                asked[line] = token
+            if run.hard and now > run.hard + STUCK:
+                child.sentence = ("time_limit", run.token, 0.0)
+            elif token == run.token and self._asked.get(line) == token:
+                child.sentence = ("terminated", token, float(signum))
+            else:
+                continue
+            logger.error("child %d does not end a job that is over; it is killed", child.pid)
+            child.doomed = True
+            self._end(child)
+        self._asked = asked
 
     def has_dismissed(self) -> bool:
         """Tell whether a child has yet to find out that it is to leave.

@@ -29,6 +29,7 @@ from litequeue.worker.errands import Errands
 from litequeue.worker.exchange import Exchange
 from litequeue.worker.intake import Intake
 from litequeue.worker.link import Death, Link, Manifest
+from litequeue.worker.liveness import Life, judge
 from litequeue.worker.neighbours import Neighbours
 from litequeue.worker.office import Office
 from litequeue.worker.orphaned import bury_supervisor
@@ -169,6 +170,7 @@ class Consumer:
                 if self._link.is_cut():
                     raise EOFError from None
                 self._endure(error)
+        self._warn_of_namesakes()
         self._duties = Duties(
             self._database,
             self._ringer,
@@ -188,6 +190,16 @@ class Consumer:
             expired=self._errands.expired,
             queues=self._intake.patterns,
         )
+
+    def _warn_of_namesakes(self) -> None:
+        """Say that another worker has this name: whoever asks gets the answer of one of them."""
+        mine = self._options.identity
+        for other in (owner.identity for owner in workers.owners(self._database)):
+            if other.name == mine.name and other.pid != mine.pid and judge(other) is Life.ALIVE:
+                logger.warning(
+                    "the worker with pid %d is called %s, too: inspect shows only one of them; "
+                    "give each a name of its own with -n", other.pid, mine.name,
+                )  # fmt: skip
 
     def _close(self) -> None:
         if hasattr(self, "_ears"):  # as far as opening got

@@ -56,7 +56,6 @@ class EmbeddedWorker:
     ``queues`` which ones it reads (default: all).  With ``single`` it works only while no other
     such worker of the file does, in this program or another; it takes over within a second.
     ``on_working`` is called, in a thread of the worker's, whenever it begins to take jobs.
-    ``time_limit`` and ``soft_time_limit`` are seconds.
 
     In a ``with`` block it works, or raises what keeps it from that.  Raises `ImproperlyConfigured`
     for what makes no sense.

@@ -174,6 +174,7 @@ class Office:
 
     def died(self, lost: Sequence[Lost], ended: Sequence[Lease], signum: int | None) -> None:
         """Take note of attempts that died with their processes; the last ones of ``ended`` jobs."""
+        self.totals.update(lease.task for lease in ended)
         name = None if signum is None else signal_name(signum)
         self._rows += self._reporter.died(lost, ended, self._clock.now(), signum=name)
 

@@ -85,6 +85,8 @@ def time_limit(
     for name, value in (("soft", soft), ("hard", hard)):
         if value is not None and not _is_seconds(value):
             raise Refused(f"the {name} time limit is a number of seconds above 0, not {value!r}")
+    if soft is not None and hard is not None and soft > hard:
+        raise Refused(f"the soft time limit, {soft:g}, is above the hard one, {hard:g}")
     desk.worker.limit_time(task_name, soft, hard)
     logger.info("new time limits for %s: soft=%s hard=%s", task_name, soft, hard)
     return ok("time limits set successfully")

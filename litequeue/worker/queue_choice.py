@@ -109,6 +109,9 @@ def parse(queues: str, excluded: str = "", order: str | None = None) -> QueueCho
             raise ImproperlyConfigured(f"the queue {name!r} is given twice; give it once")
         names.append(name)
         weights.append(int(weight))
+    for option, text in (("-Q", queues), ("-X", excluded)):
+        if text and not _split(text):
+            raise ImproperlyConfigured(f"{option} {text!r} names no queue; leave it out for all")
     chosen = order or ("weighted" if weighted else "priority")
     if weighted and chosen != "weighted":
         raise ImproperlyConfigured(f"weights mean nothing to --queue-order {chosen}; leave one out")

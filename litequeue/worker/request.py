@@ -75,6 +75,7 @@ class Request:
     soft_time_limit: float | None = None
     time_limit: float | None = None
     once: int = 0
+    _deaths: int = 0
     is_eager: bool = False
     retry_plan: RetryPlan | None = None
     limit: int | None = None
@@ -167,7 +168,7 @@ class Request:
             "exchange": "",
             "routing_key": self.queue,
             "priority": self.priority,
-            "redelivered": self.claim > self.retries + 1,
+            "redelivered": self._deaths > 0,
         }
 
     @property
@@ -233,5 +234,5 @@ def request_for(
     return Request(
         lease.id, lease.task, args, kwargs, lease.retries, lease.claim, hostname, lease.queue,
         lease.priority, lease.token, lease.eta, lease.expires, lease.parent, lease.options, trail,
-        ignore_result, lease.soft, lease.hard, lease.once,
+        ignore_result, lease.soft, lease.hard, lease.once, lease.deaths,
     )  # fmt: skip

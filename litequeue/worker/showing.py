@@ -54,7 +54,7 @@ def request_of(
         "hostname": hostname,
         "time_start": started,
         "acknowledged": bool(lease.once),
-        "delivery_info": delivery_of(lease.queue, lease.priority, redelivered=lease.claim > 1),
+        "delivery_info": delivery_of(lease.queue, lease.priority, redelivered=lease.deaths > 0),
         "worker_pid": pid,
     }
 

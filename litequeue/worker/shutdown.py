@@ -106,14 +106,14 @@ class Shutdown:
             self.starts_anew = True
             systemd.notify("RELOADING=1", monotonic=self._clock.monotonic())
             self._announce("Warm")
-            self._stop_gently(Phase.WARM, self._grace)
+            self._stop_gently(Phase.WARM, self._grace, "beginning anew")
 
-    def stop_warm(self) -> None:
+    def stop_warm(self, why: str = "stopping") -> None:
         """Let running jobs finish; one that is being restarted does not begin anew."""
         self._stay_down()
         if not self.is_wanted:
             self._announce("Warm")
-            self._stop_gently(Phase.WARM, self._grace)
+            self._stop_gently(Phase.WARM, self._grace, why)
 
     def _stay_down(self) -> None:
         """Forget that the worker was to begin anew, if it was: whoever says stop means it."""
@@ -130,11 +130,11 @@ class Shutdown:
         else:
             self.stop_cold("asked to stop now")
 
-    def _stop_gently(self, phase: Phase, grace: float) -> None:
+    def _stop_gently(self, phase: Phase, grace: float, why: str = "stopping") -> None:
         self._consumer.tell_stop()
         self.phase = phase
         self._deadline = self._clock.monotonic() + grace
-        logger.info("stopping: running jobs have %g s to finish (Ctrl-C again: stop now)", grace)
+        logger.info("%s: running jobs have %g s to finish (Ctrl-C again: stop now)", why, grace)
 
     def stop_cold(self, why: str) -> None:
         """End the children; their jobs go back."""

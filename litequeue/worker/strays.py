@@ -171,7 +171,8 @@ class Strays:
         )
         signum = None if death.sentence == TIME_LIMIT else int(death.detail)
         ended = self._end([lost], frozenset(), signum)
-        self._journal.event(lease, logging.ERROR, f"{words}; its child was killed")
+        level = logging.ERROR if death.sentence == TIME_LIMIT else logging.WARNING
+        self._journal.event(lease, level, f"{words}; its child was killed")
         if death.sentence == TIME_LIMIT:
             self._errands.failed(ended, words, failure.type)
         else:

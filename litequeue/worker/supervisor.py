@@ -311,7 +311,9 @@ class Supervisor:
             self._resize(self._slots.count + int(fields[0]))
         elif kind == messages.RESTART:
             self._replace(anew=bool(fields[0]))
-        elif kind in (messages.DONE, messages.SHUTDOWN):
+        elif kind == messages.DONE:
+            self._stop.stop_warm("stopping by itself: --burst or --max-jobs is fulfilled")
+        elif kind == messages.SHUTDOWN:
             self._stop.stop_warm()
         elif kind == messages.FATAL:
             code, reason, self._drained = fields
@@ -333,7 +335,7 @@ class Supervisor:
             self._announce_ready()
         if self._end_at is not None and self._clock.monotonic() >= self._end_at:
             self._end_at = None
-            self._stop.stop_warm()
+            self._stop.stop_warm("stopping by itself: --max-time is over")
         self._stop.proceed()
 
     def _announce_ready(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.limits import deaths, measure, write_lock
 from litequeue import Task
-from litequeue.exceptions import TimeLimitExceeded
+from litequeue.exceptions import TaskRevokedError, TimeLimitExceeded
 from tests.conftest import wait_until
 from tests.integration.apps.limited import (
     app,
@@ -22,6 +22,7 @@ from tests.integration.apps.limited import (
     limited,
     quick,
     refuse,
+    spin,
     stubborn,
     tidy,
 )
@@ -135,3 +136,21 @@ def test_remote_control_changes_a_limit_of_a_running_worker(site: Site) -> None:
     assert limited.delay("longer", 0.6).get(timeout=10) == "longer"
     app.control.time_limit(limited.name, hard=0.1, reply=True, timeout=10)
     assert ended_late(limited.delay("shorter", 0.6))
+
+
+@pytest.mark.parametrize("how", ["limit", "revoke"])
+def test_a_process_of_many_jobs_that_one_has_stopped_is_ended(site: Site, how: str) -> None:
+    """Code that lets nobody else run stops the clock of its process, too."""
+    worker = site.worker("-P", "aio", "-c", "4", app=APP)
+    (before,) = worker.children()
+    if how == "limit":
+        stuck = spin.apply_async((60.0,), time_limit=0.3)
+    else:
+        stuck = spin.delay(60.0)
+        wait_until(lambda: stuck.state == "STARTED")
+        stuck.revoke(terminate=True)
+    other = quick.delay()
+    with pytest.raises(TimeLimitExceeded if how == "limit" else TaskRevokedError):
+        stuck.get(timeout=20)
+    other.get(timeout=20)
+    assert not is_alive(before)

@@ -242,7 +242,8 @@ class TestOrders:
         assert crew.control.autoscale(8, 2, reply=True) == [
             {"w1": {"ok": "autoscale now max=8 min=2"}}
         ]
-        assert "not built" in str(crew.control.rate_limit("tasks.add", "5/s", reply=True))
+        with pytest.raises(NotImplementedError, match="rate limits"):
+            crew.control.rate_limit("tasks.add", "5/s")
         crew.control.election("id", "topic")
         with pytest.raises(NotImplementedError, match="reload=True"):
             crew.control.pool_restart(modules=["tasks"])

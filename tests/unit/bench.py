@@ -154,6 +154,7 @@ def lease(
     id: str = "the-id",
     claim: int = 1,
     retries: int = 0,
+    deaths: int = 0,
     lease_options: dict[str, Any] | None = None,
     eta: float | None = None,
     lease_expires: float | None = None,
@@ -164,8 +165,8 @@ def lease(
     """Make a lease of seq 7 and token 99, of queue "mail", priority 5, sent by "parent"."""
     return Lease(
         7, 99, claim, id, task, json.dumps([list(args), kwargs or {}]) if body is ... else body,
-        None if lease_options is None else json.dumps(lease_options), "mail", 5, retries, 0, eta,
-        lease_expires, "parent", once, soft, hard,
+        None if lease_options is None else json.dumps(lease_options), "mail", 5, retries, deaths,
+        eta, lease_expires, "parent", once, soft, hard,
     )  # fmt: skip
 
 

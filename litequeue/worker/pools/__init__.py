@@ -77,6 +77,7 @@ OPTIONS: Final = {
     "embedded": "a worker inside a program (app.worker)",
 }
 """What a pool may honour, in words."""
+_MEMBERS: Final = ("name", "many", "honours", "start_methods", "prepare", "serve")
 
 
 def find_pool(name: str) -> type[Pool]:
@@ -105,9 +106,15 @@ def find_pool(name: str) -> type[Pool]:
 def _load(place: str) -> type[Pool]:
     module, _, attribute = place.partition(":")
     try:
-        pool: type[Pool] = getattr(importlib.import_module(module), attribute)
+        found: Any = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ImproperlyConfigured(f"the pool {place} cannot be loaded: {error}") from error
+    if not isinstance(found, type) or any(not hasattr(found, name) for name in _MEMBERS):
+        raise ImproperlyConfigured(
+            f"{place} is no pool: a class with {', '.join(_MEMBERS)}, as docs/how-to/own-pool.md "
+            "shows"
+        )
+    pool: type[Pool] = found
     return pool
 
 
@@ -117,8 +124,8 @@ def refuse_unhonoured(pool: type[Pool], wanted: dict[str, object]) -> None:
         if value and option not in pool.honours:
             able = [name for name in BUILT_IN if _honours(name, option)]
             raise ImproperlyConfigured(
-                f"the pool {pool.name} cannot honour {OPTIONS[option]}; leave it out, or use "
-                f"-P {' or -P '.join(able)}"
+                f"the pool {pool.name} cannot honour {OPTIONS[option]}; ask for less, or take "
+                f"another pool: -P {', '.join(able)}"
             )
 
 

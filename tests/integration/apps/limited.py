@@ -159,3 +159,11 @@ def die_once(self: Any) -> int:
     if self.request.claim == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return int(self.request.claim)
+
+
+@app.task
+async def spin(seconds: float) -> None:
+    """Let no other coroutine run."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass

@@ -55,7 +55,7 @@ class TestQuestions:
     def test_active_and_reserved_are_what_the_lines_say(
         self, ask: Asker, worker: FakeWorker
     ) -> None:
-        worker.run(lease(1, claim=2, once=1), started=12.5, pid=101)
+        worker.run(lease(1, deaths=1, once=1), started=12.5, pid=101)
         worker.out.append(lease(2))
         (running,) = ask("active")
         assert running == {

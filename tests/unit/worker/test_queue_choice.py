@@ -18,7 +18,9 @@ def firsts(choice: QueueChoice, draws: int) -> Counter[str]:
 
 def test_nothing_said_means_every_queue() -> None:
     assert parse("") == QueueChoice()
-    assert parse(" , ") == QueueChoice()
+    for given in ((" , ", ""), ("", ",")):
+        with pytest.raises(ImproperlyConfigured, match="names no queue"):
+            parse(*given)
     assert QueueChoice().patterns is None
     assert QueueChoice().turns() == ()
 

@@ -31,7 +31,7 @@ def test_the_request_says_what_runs(bench: Bench) -> None:
         "exchange": "",
         "routing_key": "mail",
         "priority": 5,
-        "redelivered": True,
+        "redelivered": False,
     }
     assert request.properties == {"correlation_id": "the-id", "priority": 5}
 
@@ -43,12 +43,12 @@ def test_without_times_there_are_none(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("retries", "claim", "redelivered"), [(0, 1, False), (2, 3, False), (0, 2, True), (2, 4, True)]
+    ("claim", "deaths", "redelivered"), [(1, 0, False), (3, 0, False), (2, 1, True)]
 )
-def test_what_came_more_often_than_it_was_retried_was_delivered_again(
-    bench: Bench, retries: int, claim: int, redelivered: bool
+def test_what_a_worker_was_lost_with_was_delivered_again(
+    bench: Bench, claim: int, deaths: int, redelivered: bool
 ) -> None:
-    with bench.running(retries=retries, claim=claim) as request:
+    with bench.running(claim=claim, deaths=deaths) as request:
         assert request.delivery_info["redelivered"] is redelivered
 
 
