@@ -17,7 +17,6 @@ import resource
 import signal
 import termios
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from litequeue import signals
@@ -25,11 +24,11 @@ from litequeue.app import LiteQueue
 from litequeue.clock import Clock
 from litequeue.worker import capture, evidence
 from litequeue.worker.child import Ties
-from litequeue.worker.families import descendants, end_all
+from litequeue.worker.endings import Child, Endings, end
 from litequeue.worker.link import Death
 from litequeue.worker.liveness import kill_orphans
 from litequeue.worker.nursery import ChildOptions, Forks, Nursery, Spawns
-from litequeue.worker.slots import Running, Stage
+from litequeue.worker.slots import Stage
 
 logger: Final = logging.getLogger("litequeue.worker")
 
@@ -42,34 +41,10 @@ MOST_SPARES: Final = 4
 FORKS_AT_ONCE: Final = 8
 """Children started before the supervisor looks after all else again (2 ms each); one, while jobs
 have limits: where CPUs are wanted, a fork takes long."""
-STOP_LOOKS: Final = 200
-"""Looks whether a process stands still, 1 µs each: one that is on another CPU does so by then, and
-one that waits for a CPU runs no more of its code before it does."""
 LOOK_EVERY: Final = 4.0
-STUCK: Final = 2.0
-"""Seconds past a hard limit after which a child that is to keep it by itself is killed."""
 CRASHES: Final = 10
 CRASH_WINDOW: Final = 30.0
 """So many children that die by themselves within so many seconds are worth an alarm."""
-FATAL_SIGNALS: Final = frozenset(
-    {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGKILL}
-)
-"""By these a job is terminated with its child; any other is its own affair."""
-
-
-@dataclass(slots=True)
-class Child:
-    """One process.  ``started`` is in monotonic seconds.
-
-    ``doomed`` once we have killed it; ``sentence`` is then why, where it was for one job's sake:
-    (why, token of the job, detail).  ``dismissed`` once it is to leave after what it runs.
-    """
-
-    pid: int
-    started: float
-    doomed: bool = False
-    dismissed: bool = False
-    sentence: tuple[str, int, float] = ("", 0, 0.0)
 
 
 class Children:
@@ -82,10 +57,11 @@ class Children:
         self._slots = ties.slots
         self._clock = clock
         self._children: dict[int, Child] = {}
+        self.endings: Endings = Endings(self._children, ties.slots)
+        """What is done to a child for the sake of one job."""
         self._not_before = 0.0
         self._pause = 0.0
         self._look_at = 0.0
-        self._asked: dict[int, int] = {}
         self._crashes: list[float] = []
         self._alarmed = -math.inf
         self._hesitated = False
@@ -208,7 +184,7 @@ class Children:
             if late and not child.doomed and self._slots.stage(index) is Stage.STARTING:
                 logger.error("child %d did not start in %g s; it is replaced", child.pid, patience)
                 child.doomed = True
-                self._end(child)
+                end(child)
 
     def look_around(self, now: float) -> None:
         """Notice what makes no noise: now and then, what may explain a later death, too."""
@@ -217,31 +193,7 @@ class Children:
             self._look_at = now + LOOK_EVERY
             self._oom_kills.look()
             if self._slots.per_child > 1:
-                self._end_stuck(now)
-
-    def _end_stuck(self, now: float) -> None:
-        """End children of many lines that do not keep the limits of their jobs.
-
-        What runs there lets nobody else run, not even the clock.  The other jobs run again.
-        """
-        asked: dict[int, int] = {}
-        for line, run in self._slots.busy():
-            child = self._children.get(line // self._slots.per_child)
-            token, signum = self._slots.asked_to_end(line)
-            if child is None or child.doomed:
-                continue
-            if token == run.token:
-                asked[line] = token
-            if run.hard and now > run.hard + STUCK:
-                child.sentence = ("time_limit", run.token, 0.0)
-            elif token == run.token and self._asked.get(line) == token:
-                child.sentence = ("terminated", token, float(signum))
-            else:
-                continue
-            logger.error("child %d does not end a job that is over; it is killed", child.pid)
-            child.doomed = True
-            self._end(child)
-        self._asked = asked
+                self.endings.end_stuck(now)
 
     def has_dismissed(self) -> bool:
         """Tell whether a child has yet to find out that it is to leave.
@@ -258,58 +210,13 @@ class Children:
         for child in self._children.values():
             child.started = self._clock.monotonic()
 
-    # What limits and revocations do to them
-
-    def soften(self, line: int, run: Running) -> None:
-        """Raise `SoftTimeLimitExceeded` in a job: its child looks whether it still runs it."""
-        self._signal(line, signal.SIGUSR1)
-
-    def end_late(self, line: int, run: Running) -> None:
-        """End a job, and its child, by its hard limit."""
-        self._end_if_still(line, run, ("time_limit", run.token, 0.0))
-
-    def terminate(self, line: int, run: Running, signum: int) -> None:
-        """End a job that was revoked, by a signal."""
-        if signum in FATAL_SIGNALS:
-            self._end_if_still(line, run, ("terminated", run.token, float(signum)))
-        else:
-            self._signal(line, signum)
-
-    def _signal(self, index: int, signum: int) -> None:
-        child = self._children.get(index)
-        if child is not None:
-            with contextlib.suppress(ProcessLookupError, OSError):
-                os.kill(child.pid, signum)
-
-    def _end_if_still(self, index: int, run: Running, sentence: tuple[str, int, float]) -> None:
-        """Stop the child, look again, and end it only if it is still at this job."""
-        child = self._children.get(index)
-        if child is None or child.doomed:
-            return
-        self._signal(index, signal.SIGSTOP)
-        self._await_stop(child)
-        again = self._slots.running(index)
-        if again is not None and again.token == run.token and again.hard == run.hard:
-            child.doomed, child.sentence = True, sentence
-            self._end(child)
-        else:
-            self._signal(index, signal.SIGCONT)
-
-    def _await_stop(self, child: Child) -> None:
-        """See a process stand still, without giving the CPU to those that are to be stopped."""
-        look = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
-        with contextlib.suppress(ChildProcessError):
-            for _ in range(STOP_LOOKS):
-                if os.waitid(os.P_PID, child.pid, look) is not None:
-                    return
-
     # Their end
 
     def kill_all(self) -> None:
         """End every child and what it started; their jobs are not to blame."""
         for child in self._children.values():
             child.doomed = True
-            self._end(child)
+            end(child)
 
     def let_go(self) -> None:
         """Have those leave, too, that wait for the baton: no job is left for them."""
@@ -351,7 +258,7 @@ class Children:
             return "ended", None
         if status is None:
             return None
-        self._end(child)
+        end(child)
         _, code, usage = os.wait4(child.pid, 0)
         return describe_end(status), self._evidence(index, child, code, usage)
 
@@ -417,14 +324,6 @@ class Children:
     def _lengthen_pause(self) -> None:
         self._pause = min(LONGEST_PAUSE, self._pause * 2 or 0.5)
         self._not_before = self._clock.monotonic() + self._pause
-
-    def _end(self, child: Child) -> None:
-        started = descendants(child.pid)  # of which some may lead a group of their own
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):  # before its setsid
-            os.kill(child.pid, signal.SIGKILL)
-        end_all(started)
 
 
 LEFT: Final = "exited with code 0"

@@ -238,7 +238,11 @@ class Supervisor:
         if not plan.pool.many:
             self._poll.register(self._alarm.out, select.POLLIN)
             self._enforcer = Enforcer(
-                self._slots, self._alarm, self._pool, self._clock, lambda: range(self._slots.lines)
+                self._slots,
+                self._alarm,
+                self._pool.endings,
+                self._clock,
+                lambda: range(self._slots.lines),
             )
 
     def _child_options(self, app: LiteQueue, plan: PoolPlan) -> ChildOptions:

@@ -463,8 +463,8 @@ def test_only_a_child_that_still_runs_it_is_killed_for_a_job(
     late = Running(5, 1.0, 6, 0.0, 9.0)
     slots.begin(0, 5, 1.0, 6, 0.0, 9.0)
     slots.begin(1, 7, 1.0, 8, 0.0, 9.0)
-    pool.end_late(0, late)
-    pool.end_late(1, late)
+    pool.endings.end_late(0, late)
+    pool.endings.end_late(1, late)
     (death,) = bury_one(pool)
     assert (death.sentence, death.sentenced, death.runs) == ("time_limit", 6, ((5, 6, 1.0),))
     assert not death.blame
