@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -82,6 +83,10 @@ def _own_environment() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def _nobodys_environment() -> Iterator[None]:
     """Whoever runs the tests may use litequeue too; those settings are not ours."""
+    for number in (signal.SIGINT, signal.SIGQUIT):  # ignored where a shell runs us with "&"
+        if signal.getsignal(number) is signal.SIG_IGN:
+            default = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if default else signal.SIG_DFL)
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
             patch.delenv(name)

@@ -27,7 +27,7 @@ class TestRefusals:
         with pytest.raises(ImproperlyConfigured, match=f"the pool {name} cannot honour") as caught:
             refuse_unhonoured(pool, {option: 1})
         able = [each for each in BUILT_IN if option in find_pool(each).honours]
-        assert str(caught.value).endswith(f"use -P {' or -P '.join(able)}")
+        assert str(caught.value).endswith(f"take another pool: -P {', '.join(able)}")
 
     @pytest.mark.parametrize(
         ("options", "words"),

@@ -266,10 +266,17 @@ PLANTS: dict[str, Plant] = {
 @pytest.mark.parametrize("name", PLANTS)
 def test_the_state_machine_catches(name: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     PLANTS[name](monkeypatch)
+    assert any(map(catches, range(number, number + 3 * len(SEEDS), len(SEEDS))))
+
+
+def catches(number: int) -> bool:
+    """Tell whether the search from this seed finds the fault; a rare one may take another."""
     machine = seed(number)(type("Machine", (QueueMachine,), {}))
-    with pytest.raises(BaseException) as caught:  # noqa: PT011 - whatever breaks first
+    try:
         run_state_machine_as_test(machine, settings=SEARCH)
-    assert isinstance(caught.value, Exception)
+    except Exception:  # whatever breaks first
+        return True
+    return False
 
 
 # Before checks of their own
