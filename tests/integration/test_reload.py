@@ -59,7 +59,7 @@ def test_a_hangup_brings_the_new_code_and_loses_no_job(site: Site, facts: Record
     waiting = [quick.delay(number) for number in range(300)]
     write(site, 2)
     worker.send(signal.SIGHUP)
-    worker.wait_until_said("stopping")
+    worker.wait_until_said("beginning anew")
     waiting += [quick.delay(number) for number in range(300, 400)]
     site.open_gate("long")
     assert held.get(timeout=20) == "long"
@@ -86,7 +86,7 @@ def test_a_stop_during_a_restart_is_a_stop(site: Site, facts: Record) -> None:
     held = hold.delay("long")
     facts.wait_for("begun")
     worker.send(signal.SIGHUP)
-    worker.wait_until_said("stopping")
+    worker.wait_until_said("beginning anew")
     worker.send(signal.SIGTERM)
     site.open_gate("long")
     assert worker.wait() == 0
