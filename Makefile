@@ -20,7 +20,7 @@ demo: $(VENV)/.core  ## real jobs, real kills, every result checked (under 90 s)
 	$(BIN)/litequeue demo $(ARGS)
 
 test: $(VENV)/.test  ## all tests but the slow ones (those: ARGS="-m slow")
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not desktop" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not desktop" $(ARGS)
 
 check: $(VENV)/.lint  ## style, types, and who may import whom
 	$(BIN)/ruff check

@@ -262,7 +262,7 @@ PLANTS: dict[str, Plant] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("number", SEEDS)
+@pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", PLANTS)
 def test_the_state_machine_catches(name: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     PLANTS[name](monkeypatch)
