@@ -12,6 +12,7 @@ from typing import Final
 
 from litequeue.worker.families import descendants, end_all
 from litequeue.worker.slots import Running, Slots
+from litequeue.worker.time_limits import FATAL_SIGNALS
 
 logger: Final = logging.getLogger("litequeue.worker")
 
@@ -20,10 +21,6 @@ STOP_LOOKS: Final = 200
 one that waits for a CPU runs no more of its code before it does."""
 STUCK: Final = 2.0
 """Seconds past a hard limit after which a child that is to keep it by itself is killed."""
-FATAL_SIGNALS: Final = frozenset(
-    {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGKILL}
-)
-"""By these a job is terminated with its child; any other is its own affair."""
 
 
 @dataclass(slots=True)
@@ -67,7 +64,7 @@ class Endings:
     def _signal(self, index: int, signum: int) -> None:
         child = self._children.get(index)
         if child is not None:
-            with contextlib.suppress(ProcessLookupError, OSError):
+            with contextlib.suppress(OSError):
                 os.kill(child.pid, signum)
 
     def _end_if_still(self, index: int, run: Running, sentence: tuple[str, int, float]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import signal
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -18,6 +19,10 @@ from litequeue.worker.slots import Running, Slots
 
 REPEAT: Final = 1.0
 """Seconds after which a soft limit is told once more to a job that seems to have swallowed it."""
+FATAL_SIGNALS: Final = frozenset(
+    {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGKILL}
+)
+"""By these a job is terminated with its child; any other is its own affair."""
 
 
 class Alarm:

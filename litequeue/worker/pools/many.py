@@ -8,11 +8,9 @@ run no more jobs than one of them would.
 from __future__ import annotations
 
 import contextvars
-import heapq
 import itertools
 import logging
 import os
-import queue
 import signal
 import threading
 from collections.abc import Callable, Container
@@ -29,16 +27,12 @@ from litequeue.worker.executor import Executor, Prepared
 from litequeue.worker.hooks import run_errand
 from litequeue.worker.pools import Station
 from litequeue.worker.slots import Stage
-from litequeue.worker.time_limits import REPEAT
+from litequeue.worker.time_limits import FATAL_SIGNALS, REPEAT
 
 logger: Final = logging.getLogger("litequeue.worker")
 
 LOOK_EVERY: Final = 0.1
 """Seconds between two looks while two children share the lines, and the alarm wakes only one."""
-FATAL_SIGNALS: Final = frozenset(
-    {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGKILL}
-)
-_SOME: Final = 64
 
 
 class GivenUp(Exception):
@@ -275,99 +269,3 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-class Agenda:
-    """What is to be done to runs, and when."""
-
-    def __init__(self) -> None:
-        self._due: list[tuple[float, int, Callable[[Run], None], Run]] = []
-        self._count = itertools.count()
-        self._limit = _SOME
-
-    def add(self, moment: float, act: Callable[[Run], None], run: Run) -> bool:
-        """Enter something; tell whether it is what comes first now."""
-        if len(self._due) > self._limit:  # runs that end in time leave their entries behind
-            self._due = [entry for entry in self._due if not entry[3].has_ended]
-            heapq.heapify(self._due)
-            self._limit = 2 * len(self._due) + _SOME
-        heapq.heappush(self._due, (moment, next(self._count), act, run))
-        return self._due[0][3] is run
-
-    def next_moment(self) -> float | None:
-        """Return when something is due (monotonic seconds), None for never."""
-        return self._due[0][0] if self._due else None
-
-    def run(self, now: float) -> None:
-        """Do what is due."""
-        while self._due and self._due[0][0] <= now:
-            _, _, act, run = heapq.heappop(self._due)
-            if not run.has_ended:
-                act(run)
-
-
-class JobThreads:
-    """Threads that do what they are given, as many as are busy at once, each with an executor.
-
-    They keep no program from ending.
-    """
-
-    def __init__(self, station: Station, lines: Lines, make_guard: Callable[[], Guard]) -> None:
-        self._station = station
-        self._lines = lines
-        self._make_guard = make_guard
-        self._work: queue.SimpleQueue[Callable[[Executor, Guard], None] | None]
-        self._work = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._idle = 0
-        self._is_closed = False
-
-    def do(self, work: Callable[[Executor, Guard], None]) -> None:
-        """Have an idle thread do it, or a new one."""
-        with self._lock:
-            is_new = not self._idle
-            self._idle -= not is_new
-        self._work.put(work)
-        if is_new:
-            threading.Thread(target=self._run, name="litequeue-job", daemon=True).start()
-
-    def run(self, run: Run) -> None:
-        """Have a thread run a job."""
-
-        def work(executor: Executor, guard: Guard) -> None:
-            run.guard = guard
-            try:
-                outcome = self.execute(run, executor)
-            except GivenUp:
-                self._lines.end(run)
-                return
-            self._lines.finish(run, outcome)
-            self._station.stop_if_asked(executor)
-
-        self.do(lambda executor, guard: run.context.run(work, executor, guard))
-
-    def execute(self, run: Run, executor: Executor) -> Outcome:
-        """Run a job in this thread."""
-        return executor.execute(run.lease)
-
-    def close(self) -> None:
-        """Have them end, each after what it does."""
-        with self._lock:
-            self._is_closed = True
-            idle, self._idle = self._idle, 0
-        for _ in range(idle):
-            self._work.put(None)
-
-    def _run(self) -> None:
-        guard = self._make_guard()
-        executor = self._lines.executor(guard)
-        while (work := self._work.get()) is not None:
-            try:
-                work(executor, guard)
-            except Exception:
-                logger.exception("a thread of the pool failed outside a task")
-            with self._lock:
-                if self._is_closed:
-                    break
-                self._idle += 1
-        executor.close()
