@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
-from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from litequeue import loading, sending
 from litequeue.calling import CallOptions, Eagerly, ending, starting
@@ -24,6 +24,7 @@ from litequeue.declaring import (
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.facts import AppFacts, TaskFacts
 from litequeue.job import new_id, new_ids, result_of
+from litequeue.periodic import EntryOptions, Periodic, declared
 from litequeue.registry import Registry, Tasks
 from litequeue.result import AsyncResult as Result
 from litequeue.result import EagerResult
@@ -37,6 +38,7 @@ from litequeue.task import Task as BaseTask
 
 if TYPE_CHECKING:
     from litequeue.control import Control
+    from litequeue.entries import Entries
     from litequeue.events import Events
 
 P = ParamSpec("P")
@@ -44,7 +46,7 @@ R = TypeVar("R")
 T = TypeVar("T", bound=BaseTask[..., Any])
 
 _UNBUILT: Final = frozenset(
-    "Beat GroupResult add_periodic_task chain chord group signature start transaction".split()  # noqa: SIM905 - one line
+    "GroupResult chain chord group signature start transaction".split()  # noqa: SIM905 - one line
 )
 
 
@@ -89,6 +91,8 @@ class LiteQueue:
         self._cwd = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
         self._module: str = _caller()
         self._registry = Registry(self)
+        self.periodics: list[Periodic] = []
+        """What `add_periodic_task` and `periodic` have said so far."""
         self._control: Control | None = None
         self._store: Store | None = None
         self._lock = threading.Lock()
@@ -290,6 +294,57 @@ class LiteQueue:
         """
         self._registry.import_modules((*self.conf.imports, *self.conf.include))
 
+    # Periodic jobs
+
+    def add_periodic_task(
+        self,
+        schedule: Any,
+        sig: BaseTask[..., Any] | str | Mapping[str, Any],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        **options: Unpack[EntryOptions],
+    ) -> str:
+        """Have ``sig``, a task, sent whenever ``schedule`` is due; return the entry's name.
+
+        ``schedule`` is a crontab or another of `litequeue.schedules`, or a number of seconds.  A
+        worker or a beat that runs this code writes the entry into the file when it starts, and
+        removes what the code does not say any more.  Raises `ImproperlyConfigured` and TypeError
+        for what makes no sense.
+        """
+        said = declared(schedule, sig, args, kwargs, name=name, options={**options})
+        self.periodics.append(said)
+        return said.name
+
+    def periodic(
+        self,
+        schedule: Any,
+        *,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        **options: Unpack[EntryOptions],
+    ) -> Callable[[T], T]:
+        """Have a task sent whenever ``schedule`` is due; stands above ``@app.task``.
+
+        As `add_periodic_task`; the entry's name is the task's unless one is given.
+        """
+
+        def add(task: T) -> T:
+            if not isinstance(task, BaseTask):
+                raise TypeError(f"@app.periodic() stands above @app.task, and {task!r} is no task")
+            self.add_periodic_task(schedule, task, args, kwargs, name or task.name, **options)
+            return task
+
+        return add
+
+    @property
+    def entries(self) -> Entries:
+        """The lines of beat in the file, to be seen and changed at run time."""
+        from litequeue.entries import Entries
+
+        return Entries(self)
+
     # Sending
 
     def send(
@@ -454,6 +509,13 @@ class LiteQueue:
         Options are those of the command line, by their long names: ``concurrency=4``.
         """
         return _upward("litequeue.cli.in_process").Worker(self, options)
+
+    def Beat(self, **options: Any) -> Any:
+        """Return a beat whose ``run()`` sends what is due until it is stopped, as a process.
+
+        ``max_interval`` is how many seconds it sleeps at most.
+        """
+        return _upward("litequeue.beat.service").Service(self, **options)
 
     def worker_main(self, argv: Sequence[str] | None = None) -> None:
         """Run `litequeue worker` in this process: ``["worker", "--loglevel=INFO"]``.

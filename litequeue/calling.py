@@ -41,8 +41,8 @@ FOR_A_QUEUE: Final = frozenset(
 class CallOptions:
     """How one call of a task becomes a job; None is "as the task, the route or the app says".
 
-    ``eta`` and ``expires`` are epoch seconds, ``patience`` the seconds to wait for other writers,
-    the time limits seconds.  Raises `ImproperlyConfigured` for what the file would not take,
+    ``eta`` and ``expires`` are epoch seconds, ``patience`` the seconds to wait for other
+    writers, the time limits seconds; ``entry`` is the line of beat that this is a template of.  Raises `ImproperlyConfigured` for what the file would not take,
     ValueError for a soft limit above the hard one.
     """
 
@@ -63,6 +63,7 @@ class CallOptions:
     soft_time_limit: float | None = None
     stamps: Mapping[str, Any] | None = None
     patience: float | None = None
+    entry: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what the file would not take."""

@@ -6,12 +6,6 @@ from typing import Final
 
 NOT_BUILT: Final = frozenset(
     [
-        "beat_cron_starting_deadline",
-        "beat_max_loop_interval",
-        "beat_schedule",
-        "beat_schedule_filename",
-        "beat_scheduler",
-        "beat_sync_every",
         "result_chord_expires",
         "result_chord_join_timeout",
         "result_chord_retry_interval",
@@ -21,6 +15,10 @@ NOT_BUILT: Final = frozenset(
 )
 _NO_BROKER: Final = "there is no broker and no connection, only a file"
 WITHOUT_EFFECT: Final = {
+    "beat_enable_remote_control": "what is scheduled is changed in the file: litequeue schedule DB",
+    "beat_schedule_filename": "what is scheduled is in the queue's own file",
+    "beat_scheduler": "what is scheduled is in the queue's own file",
+    "beat_sync_every": "every tick is on disk with its job, in one commit",
     "control_exchange": _NO_BROKER,
     "event_queue_expires": "events stay in the file until event_ring_size newer ones have come",
     "event_serializer": "there are no events on a wire",

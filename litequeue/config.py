@@ -6,6 +6,7 @@ is checked where it is set.  What came from the environment wins over code.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import logging
 import os
@@ -33,6 +34,9 @@ class Settings(MutableMapping[str, Any]):
     """
 
     accept_content: tuple[str, ...] = ("json",)
+    beat_cron_starting_deadline: float | None = None
+    beat_max_loop_interval: float = 0.0
+    beat_schedule: Any = field(default_factory=dict)
     broker_url: str | None = None
     compression_threshold: int = 1024
     durability: str = "full"
@@ -151,7 +155,7 @@ class Settings(MutableMapping[str, Any]):
         """Set back to the default; raises KeyError."""
         if name not in _KINDS:
             raise KeyError(name)
-        setattr(self, name, getattr(_DEFAULTS, name))
+        setattr(self, name, copy.copy(getattr(_DEFAULTS, name)))
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""
@@ -191,6 +195,7 @@ _A_CENTURY: Final = 100 * 366 * 86_400
 _LARGEST_VALUE: Final = 32 << 20
 _A_LOT: Final = 1_000_000_000
 _BOUNDS: Final = {
+    "beat_cron_starting_deadline": (0.001, _A_CENTURY),
     "event_ring_size": (1, _A_LOT),
     "task_capture_output": (0, _LARGEST_VALUE),
     "task_default_priority": (-_A_LOT, _A_LOT),

@@ -13,12 +13,16 @@
     │   └── ForkedMidTransaction     this process was forked in the middle of a write
     ├── DuplicateJob                 the id is taken by a job with another payload
     ├── JobNotFound                  no job has this id (never had, pruned, or forgotten)
+    ├── EntryNotFound                beat has no entry of this name
+    ├── EntryExists                  the name is taken by another entry
+    ├── EntryOwned                   the entry is defined by code, and is to be changed there
     ├── NotSerializable              arguments or result do not survive the serializer
     ├── PayloadTooLarge              arguments above `task_max_arguments_size`
     ├── ContentDisallowed            a payload in a form that `accept_content` does not allow
     ├── SecurityError                a payload whose signature is missing or wrong
     ├── NotRegistered                no task of this name in the registry
     ├── ImproperlyConfigured         a setting or an option makes no sense
+    │   └── ScheduleError            a schedule that cannot be: the field is named
     ├── EnqueuedAtImport             delay() or get() ran while a worker imported the app
     ├── TimeoutError                 get() waited long enough (also a builtin TimeoutError)
     └── TaskError                    how a job ended without a result
@@ -127,6 +131,36 @@ class JobNotFound(LiteQueueError):
         super().__init__(f"no job {id} in this file: never enqueued here, pruned, or forgotten")
 
 
+class EntryNotFound(LiteQueueError):
+    """No entry has this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"no entry {name!r} in this file; `litequeue schedule DB list` shows those there are"
+        )
+
+
+class EntryExists(LiteQueueError):
+    """The name is taken by another entry."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"entry {name!r} exists; edit it, or choose another name")
+
+
+class EntryOwned(LiteQueueError):
+    """The entry is defined by code.  ``owner`` is the app that does it, "" for one without name."""
+
+    def __init__(self, name: str, owner: str = "") -> None:
+        self.name = name
+        self.owner = owner
+        whose = f"the code of {owner}" if owner else "code"
+        super().__init__(
+            f"entry {name!r} is defined by {whose}; change it there, or pause it here"
+        )
+
+
 class NotSerializable(LiteQueueError, TypeError):
     """A value does not survive the serializer."""
 
@@ -152,6 +186,10 @@ class NotRegistered(LiteQueueError, KeyError):
 
 class ImproperlyConfigured(LiteQueueError):
     """A setting or an option makes no sense."""
+
+
+class ScheduleError(ImproperlyConfigured, ValueError):
+    """A schedule makes no sense."""
 
 
 class EnqueuedAtImport(LiteQueueError):

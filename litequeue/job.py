@@ -31,9 +31,26 @@ def new_ids(now: float, count: int) -> list[str]:
     ]
 
 
-def arguments_of(task: str, id: str) -> str:
-    """Return what a signature binds the arguments of a job to: no other pair has the same."""
+def bound_to(task: str, id: str, options: str | None = None) -> str:
+    """Return what a signature binds the arguments of a job to: no other pair has the same.
+
+    What beat sends is bound to its entry: it copies arguments, and has no key to sign with.
+    """
+    entry = entry_of(options)
+    if entry is not None:
+        return f"entry:{len(task)}:{task}:{entry}"
     return f"{len(task)}:{task}:{id}"
+
+
+def entry_of(options: str | None) -> str | None:
+    """Return the name of beat's entry in a job's options (JSON), None where no entry sent it."""
+    if not options or '"entry"' not in options:
+        return None
+    try:
+        entry = json.loads(options).get("entry")
+    except (AttributeError, ValueError, RecursionError):  # no sender of ours writes such options
+        return None
+    return entry if isinstance(entry, str) else None
 
 
 def result_of(id: str) -> str:

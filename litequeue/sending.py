@@ -26,7 +26,7 @@ from litequeue.config import Settings
 from litequeue.context import current_request
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.facts import AppFacts
-from litequeue.job import Job, arguments_of, new_id
+from litequeue.job import Job, bound_to, new_id
 from litequeue.result import AsyncResult
 from litequeue.retry import patience
 from litequeue.routing import Router
@@ -189,7 +189,7 @@ def make_job(
             args,
             kwargs,
             limit=conf.task_max_arguments_size,
-            context=arguments_of(name, id),
+            context=bound_to(name, id, extras),
             serializer=chosen.get("serializer"),
             compression=chosen.get("compression"),
         ),
@@ -223,6 +223,8 @@ def _extras(
     if options is AS_REGISTERED and parent is None and "ignore_result" not in chosen:
         return None
     extras: dict[str, Any] = {}
+    if options.entry is not None:
+        extras["entry"] = options.entry
     if options.headers:
         extras["headers"] = dict(options.headers)
     if options.shadow:

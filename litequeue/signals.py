@@ -285,6 +285,8 @@ worker_ready: Final = Signal("worker_ready")
 worker_shutdown: Final = Signal("worker_shutdown")
 worker_shutting_down: Final = Signal("worker_shutting_down", ("sig", "how", "exitcode"))
 heartbeat_sent: Final = Signal("heartbeat_sent")
+beat_init: Final = Signal("beat_init")
+beat_embedded_init: Final = Signal("beat_embedded_init")
 
 # Logging.
 setup_logging: Final = Signal("setup_logging", ("loglevel", "logfile", "format", "colorize"))
@@ -297,13 +299,10 @@ after_setup_task_logger: Final = Signal(
 
 # Celery's only.
 _NO_EVENTLET: Final = "there is no such pool; use worker_process_init or worker_process_shutdown"
-_NO_BEAT: Final = "its beat is not built yet"
 task_sent: Final = UnsentSignal("task_sent", "use after_task_publish, as Celery advises, too")
 user_preload_options: Final = UnsentSignal(
     "user_preload_options", "its commands take no options of an app's; use the environment"
 )
-beat_init: Final = UnsentSignal("beat_init", _NO_BEAT)
-beat_embedded_init: Final = UnsentSignal("beat_embedded_init", _NO_BEAT)
 eventlet_pool_started: Final = UnsentSignal("eventlet_pool_started", _NO_EVENTLET)
 eventlet_pool_preshutdown: Final = UnsentSignal("eventlet_pool_preshutdown", _NO_EVENTLET)
 eventlet_pool_postshutdown: Final = UnsentSignal("eventlet_pool_postshutdown", _NO_EVENTLET)

@@ -16,10 +16,12 @@ from litequeue.exceptions import LiteQueueError
 _FAMILIES: Final = {
     "Run": {
         "worker": ("worker", "Run the jobs in DB until stopped."),
+        "beat": ("beat", "Send what is due, and run nothing."),
         "demo": ("demo", "Kill a worker while it works, and lose nothing."),
     },
     "Send": {
         "enqueue": ("enqueue", "Send a job from the shell."),
+        "schedule": ("schedule", "List and change what is sent again and again."),
     },
     "Look": {
         "jobs": ("jobs", "List jobs, the last accepted first."),
@@ -50,7 +52,7 @@ _CELERYS: Final = {
 }  # fmt: skip
 """Commands that go by another name in Celery."""
 _PLANNED: Final = (
-    "backup", "beat", "dashboard", "doctor", "graduate", "prune", "schedule", "stats", "top",
+    "backup", "dashboard", "doctor", "graduate", "prune", "stats", "top",
 )  # fmt: skip
 _EXAMPLES: Final = """\
 Examples:
@@ -174,7 +176,7 @@ def _sentence(error: click.UsageError) -> str:
     text = error.format_message().rstrip(".")
     if "`litequeue " in text:
         return text
-    path = error.ctx.command_path if error.ctx is not None else "litequeue"
+    path = error.ctx.command_path.replace("[DB]", "DB") if error.ctx is not None else "litequeue"
     return f"{text[:1].lower()}{text[1:]}; see `{path} --help`"
 
 
@@ -193,6 +195,7 @@ def exit_code(error: Exception) -> int:
     """Return the exit code of an error: 3 database, 4 app, 5 no such job, 1 everything else."""
     from litequeue.exceptions import (
         EnqueuedAtImport,
+        EntryNotFound,
         ImproperlyConfigured,
         JobNotFound,
         NotRegistered,
@@ -203,7 +206,7 @@ def exit_code(error: Exception) -> int:
         return error.exit_code
     for kind, code in (
         (StoreError, DATABASE),
-        (JobNotFound, NO_SUCH_THING),
+        ((JobNotFound, EntryNotFound), NO_SUCH_THING),
         ((EnqueuedAtImport, ImproperlyConfigured, NotRegistered), APP),
         (NotImplementedError, 2),
     ):

@@ -118,7 +118,7 @@ def load(wanted: Wanted, path: str, *, rebind: bool = False) -> LiteQueue:
     """
     from litequeue.context import importing
     from litequeue.finding import find_app
-    from litequeue.worker.os_signals import Stopped
+    from litequeue.os_signals import Stopped
 
     name = wanted.name
     _refuse_a_file(name, path)

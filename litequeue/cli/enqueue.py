@@ -117,7 +117,7 @@ def make_job(
     """Make the job of a call, with JSON arguments; raises as `Task.apply_async` does."""
     from litequeue.calling import CallOptions, check_name
     from litequeue.configured import Configured
-    from litequeue.job import Job, arguments_of, new_id
+    from litequeue.job import Job, bound_to, new_id
     from litequeue.serialization import Types
 
     now = SYSTEM.now()
@@ -131,7 +131,7 @@ def make_job(
         args,
         kwargs,
         limit=conf.task_max_arguments_size,
-        context=arguments_of(task, str(options.id)),
+        context=bound_to(task, str(options.id)),
         serializer="json",
     )
     queue = options.queue or (facts.queue if facts else None) or conf.task_default_queue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -26,27 +26,47 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 UNBUILT: Final = {
-    "--no-beat": "the option --no-beat is not built yet",
-    "--beat": "the option --beat is not built yet",
+    "--schedule": "beat has no file of its own: what it sends and has sent is in the queue file; "
+    "leave the option out",
+    "--scheduler": "beat is the only scheduler, and its entries are in the queue file; leave the "
+    "option out",
+    "--statedb": "a worker has no file of its own: what is revoked is in the queue file; "
+    "leave the option out",
     "--detach": "a worker stays in the foreground: have systemd run it, as docs/how-to/"
     "stop-and-deploy.md shows, or your shell (&)",
 }
-"""Options of Celery's, and of ours still to come: none of them is accepted and forgotten."""
-_SHORT: Final = {"--beat": "-B", "--detach": "-D"}
+"""Options of Celery's, and what to do instead: none of them is accepted and forgotten."""
+_NAMES: Final = {
+    "--schedule": ("-s", "--schedule", "--schedule-filename"),
+    "--statedb": ("-S", "--statedb"),
+    "--detach": ("-D", "--detach"),
+}
+_FLAGS: Final = frozenset(["--detach"])
 
 
-def _refuse(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    if value:
-        raise click.UsageError(UNBUILT[param.opts[-1]], ctx)
+def refused(
+    sentences: Mapping[str, str],
+    *,
+    names: Mapping[str, tuple[str, ...]],
+    flags: Collection[str] = (),
+) -> Callable[[F], F]:
+    """Add options that are answered with a sentence; ``names`` says how else they are written."""
 
+    def refuse(ctx: click.Context, param: click.Parameter, value: object) -> None:
+        if value is not None and value is not False:
+            (sentence,) = (sentences[name] for name in param.opts if name in sentences)
+            raise click.UsageError(sentence, ctx)
 
-def _options_to_come(function: F) -> F:
-    for name in reversed(UNBUILT):
-        names = (_SHORT[name], name) if name in _SHORT else (name,)
-        function = click.option(
-            *names, is_flag=True, callback=_refuse, expose_value=False, hidden=True
-        )(function)  # fmt: skip
-    return function
+    def add_them(function: F) -> F:
+        for name in reversed([*sentences]):
+            # A value is optional: the sentence is the same, whatever stands behind the option.
+            kind: dict[str, Any] = {"is_flag": True} if name in flags else {"flag_value": ""}
+            function = click.option(
+                *names.get(name, (name,)), callback=refuse, expose_value=False, hidden=True, **kind
+            )(function)  # fmt: skip
+        return function
+
+    return add_them
 
 
 def _concurrency(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
@@ -130,7 +150,9 @@ def _nothing_more(ctx: click.Context, param: click.Parameter, value: tuple[str, 
 @click.option("--rebind", is_flag=True, help="Use DB even if the app was made for another file.")
 @click.option("--start-method", type=click.Choice(["fork", "forkserver", "spawn"]),
               help="How children are made (default: fork, unless it is unsafe).")  # fmt: skip
-@_options_to_come
+@click.option("-B", "--beat", is_flag=True, hidden=True, help="As it is by default.")
+@click.option("--no-beat", is_flag=True, help="Leave sending periodic jobs to others.")
+@refused(UNBUILT, names=_NAMES, flags=_FLAGS)
 def worker(
     db: str,
     app_name: str | None,
@@ -146,16 +168,19 @@ def worker(
     level: str,
     log_format: str,
     rebind: bool,
+    beat: bool,
+    no_beat: bool,
     **chosen: Any,
 ) -> int:
     """Run the jobs in DB until stopped.
 
     Ctrl-C or SIGTERM: finish what runs, give back the rest.  Ctrl-C again or SIGQUIT: stop now.
     """
-    from litequeue.configured import URL_VARIABLE
     from litequeue.store.filesystem import normalise
 
     refuse_namesake()
+    if beat and no_beat:
+        raise click.UsageError("say --beat, which is the default, or --no-beat, not both")
     path = normalise(db)
     settings = pyproject.settings()
     wanted = apps.choose(app_name, path)
@@ -165,21 +190,18 @@ def worker(
         _usage(lambda: expand(name))
     from litequeue import log
 
-    log.configure(**_logs(settings, level, log_format))
+    log.configure(**logs(settings, level, log_format))
     if reload:
         from litequeue.worker.reload import end_with_parent, is_reloaded, run_reloading
 
         if not is_reloaded():
             return run_reloading()
         end_with_parent()
-    os.environ[URL_VARIABLE] = path
-    here = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    here = make_importable(path)
 
     def load() -> LiteQueue:
         app = apps.load(wanted, path, rebind=rebind)
-        log.set_up(**_logs(app.conf, level, log_format))
+        log.set_up(**logs(app.conf, level, log_format))
         _say_hello(app, wanted.name, path, choice)
         return app
 
@@ -198,6 +220,7 @@ def worker(
         burst=burst,
         max_jobs=max_jobs,
         max_time=max_time,
+        beat=not no_beat,
     )
     supervisor = Supervisor(options)
     hear_again()
@@ -244,7 +267,18 @@ def _usage(read: Callable[[], T]) -> T:
         raise click.UsageError(str(error)) from None
 
 
-def _logs(conf: Settings, level: str, log_format: str) -> dict[str, Any]:
+def make_importable(path: str) -> str:
+    """Let apps be imported from the working directory and use this file; return the directory."""
+    from litequeue.configured import URL_VARIABLE
+
+    os.environ[URL_VARIABLE] = path
+    here = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return here
+
+
+def logs(conf: Settings, level: str, log_format: str) -> dict[str, Any]:
     """Return how to log: the arguments of `log.configure`."""
     return {
         "level": level.upper(),

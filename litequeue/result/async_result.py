@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, cast
 
 from litequeue import states
 from litequeue.context import current_app
-from litequeue.job import arguments_of
+from litequeue.job import bound_to
 from litequeue.result import revoking
 from litequeue.result.failures import FailedAttempt, error_of, value_of
 from litequeue.result.home import Home
@@ -267,7 +267,7 @@ class AsyncResult(Generic[R_co]):
         details = self.app.store.details(self.id)
         if details is None or details.body is None:
             return None
-        context = arguments_of(details.task, self.id)
+        context = bound_to(details.task, self.id, details.options)
         return self.app.codec.loads_arguments(details.body, context=context)
 
     @property

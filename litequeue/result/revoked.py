@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from litequeue import signals
-from litequeue.job import arguments_of
+from litequeue.job import bound_to
 from litequeue.result.home import Home
 
 
@@ -34,7 +34,7 @@ def tell_revoked(app: Home, ids: Iterable[str]) -> None:
             continue
         try:
             args, kwargs = app.codec.loads_arguments(
-                details.body or "", context=arguments_of(details.task, id)
+                details.body or "", context=bound_to(details.task, id, details.options)
             )
         except ValueError:  # what cannot be read here is revoked all the same
             args, kwargs = [], {}

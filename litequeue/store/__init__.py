@@ -273,6 +273,10 @@ class Store:
         self._results = ResultBell(self.path)
         self._watcher = Watcher(self.database, self._results, self.clock)
 
+    def ring(self) -> None:
+        """Wake the workers: a job has been stored by other means than `enqueue`."""
+        self._ring()
+
     def _tell(self, mark: str) -> None:
         with self._ringing:
             self._open_ringer().ring_waiters([mark])

@@ -12,10 +12,11 @@ from typing import Any, Final
 from peewee import SchemaManager
 
 from litequeue.exceptions import NotAQueue, SchemaMismatch
-from litequeue.store import models, views
+from litequeue.store import beat_models, models, views
 
 APPLICATION_ID: Final = 0x4C697451  # "LitQ"
 TABLE_NAMES: Final = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+VIEW_NAMES: Final = "SELECT name FROM sqlite_schema WHERE type = 'view'"
 PARKED_BY_TASK_AND_QUEUE: Final = """
 CREATE INDEX litequeue_job_parked ON litequeue_job (task, queue) WHERE phase = 'parked'
 """
@@ -26,9 +27,20 @@ WRITE_VERSION: Final = "INSERT OR REPLACE INTO litequeue_meta (key, value) VALUE
 def _create_everything(database: Any) -> None:
     for model in models.TABLES:
         SchemaManager(model, database).create_all(safe=False)
+    _create_views(database)
+    database.execute_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _create_views(database: Any) -> None:
     for statement in views.VIEWS:
         database.execute_sql(statement)
-    database.execute_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _drop_views(database: Any) -> None:
+    """Drop our views: none stays as it was when tables change, and a step need not know them."""
+    for (name,) in database.execute_sql(VIEW_NAMES).fetchall():
+        if name.startswith("litequeue_"):
+            database.execute_sql(f'DROP VIEW "{name}"')
 
 
 def _add_remote_control(database: Any) -> None:
@@ -40,16 +52,18 @@ def _add_remote_control(database: Any) -> None:
     # With the queue in it, or a paused queue's parked jobs would be stepped over by every claim.
     database.execute_sql("DROP INDEX litequeue_job_parked")
     database.execute_sql(PARKED_BY_TASK_AND_QUEUE)
-    for name in ("litequeue_enqueue", "litequeue_jobs", "litequeue_errors"):
-        database.execute_sql(f"DROP VIEW {name}")
-    for statement in views.VIEWS:
-        database.execute_sql(statement)
+
+
+def _add_entries(database: Any) -> None:
+    """Go from 3 to 4: the entries of beat, and their ticks."""
+    for model in (beat_models.Entry, beat_models.Tick):
+        SchemaManager(model, database).create_all(safe=False)
 
 
 FIRST: Final = 2
 """The first version of the schema that a release wrote: there is no way up from an older one."""
-STEPS: Final[tuple[Callable[[Any], None], ...]] = (_add_remote_control,)
-"""From each version, `FIRST` on, to the next."""
+STEPS: Final[tuple[Callable[[Any], None], ...]] = (_add_remote_control, _add_entries)
+"""From each version, `FIRST` on, to the next; views are dropped before and made after them."""
 
 
 def newest() -> int:
@@ -89,7 +103,9 @@ def migrate(database: Any) -> None:
     version = current_version(database)
     if version == 0:
         _create_everything(database)
-    else:
+    elif version < newest():
+        _drop_views(database)
         for step in STEPS[version - FIRST :]:
             step(database)
+        _create_views(database)
     database.execute_sql(WRITE_VERSION, (str(newest()),))

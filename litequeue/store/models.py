@@ -13,6 +13,7 @@ from typing import Final
 from peewee import SQL, Check, CompositeKey, FloatField, IntegerField, Model, TextField
 
 from litequeue import states
+from litequeue.store.beat_models import Entry, Tick
 
 # `phase IN (...)` would build a set for every row: 2 µs of the 6 that storing a job takes.
 _IS_A_PHASE: Final = " OR ".join(
@@ -304,7 +305,7 @@ class Meta(Model):
 
 TABLES: Final = (
     Job, Payload, Error, Log, Queue, Worker, WorkerName, App, Task, Command, Reply, Revocation,
-    Event, Meta,
+    Event, Entry, Tick, Meta,
 )  # fmt: skip
 
 for _index in (

@@ -170,6 +170,7 @@ class Details:
     expires: float | None
     started: float | None
     runtime: float | None
+    options: str | None = None
 
 
 ErrorRow = tuple[int, float, str, str, str, str | None]
@@ -177,7 +178,7 @@ ErrorRow = tuple[int, float, str, str, str, str | None]
 
 DETAILS: Final = """
 SELECT job.task, job.queue, job.priority, payload.body, job.parent, worker.name, job.deaths,
-       job.created, job.eta, job.expires, job.started, job.runtime
+       job.created, job.eta, job.expires, job.started, job.runtime, payload.options
 FROM litequeue_job AS job
 LEFT JOIN litequeue_payload AS payload ON payload.seq = job.seq
 LEFT JOIN litequeue_worker_name AS worker ON worker.id = job.owner

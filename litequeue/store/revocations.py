@@ -81,14 +81,29 @@ def revoke(
     done = Revoked()
     for some in _portions(ids):
         with database.write(durable=True, rows=len(some)) as connection:
-            ended = _end_waiting(connection, some, now, keep)
-            over = {row[0] for row in connection.execute(HAVE_ENDED, (json.dumps(some),))}
-            stands = [id for id in some if id not in over]
-            rows = [(id, int(terminate), signal, now) for id in stands]
-            connection.executemany(STAND, rows)
-        done.ended.extend(ended)
-        done.stands.extend(stands)
+            part = revoke_within(
+                connection, some, terminate=terminate, signal=signal, now=now, keep=keep
+            )
+        done.ended.extend(part.ended)
+        done.stands.extend(part.stands)
     return done
+
+
+def revoke_within(
+    connection: sqlite3.Connection,
+    ids: Sequence[str],
+    *,
+    terminate: bool,
+    signal: str | None,
+    now: float,
+    keep: Keep,
+) -> Revoked:
+    """Do what `revoke` does within the caller's transaction; the ids are different ones."""
+    ended = _end_waiting(connection, ids, now, keep)
+    over = {row[0] for row in connection.execute(HAVE_ENDED, (json.dumps(ids),))}
+    stands = [id for id in ids if id not in over]
+    connection.executemany(STAND, [(id, int(terminate), signal, now) for id in stands])
+    return Revoked(ended, stands)
 
 
 def _end_waiting(

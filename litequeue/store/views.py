@@ -92,7 +92,17 @@ LEFT JOIN litequeue_job AS job ON job.phase = 'leased' AND job.owner = worker.id
 GROUP BY worker.id
 """
 
+SCHEDULE_VIEW: Final = """
+CREATE VIEW litequeue_schedule AS
+SELECT entry.name, entry.task, entry.schedule, entry.owner,
+       datetime(entry.paused, 'unixepoch') AS paused,
+       datetime(entry.next_due, 'unixepoch') AS next,
+       datetime(entry.last_fired, 'unixepoch') AS last, entry.last_job AS job, job.state,
+       entry.count
+FROM litequeue_entry AS entry LEFT JOIN litequeue_job AS job ON job.id = entry.last_job
+"""
+
 VIEWS: Final = (
     ENQUEUE_VIEW, ENQUEUE_TRIGGER, JOBS_VIEW, ERRORS_VIEW, LOGS_VIEW, EVENTS_VIEW, QUEUES_VIEW,
-    WORKERS_VIEW,
+    WORKERS_VIEW, SCHEDULE_VIEW,
 )  # fmt: skip

@@ -23,11 +23,11 @@ from litequeue.app import LiteQueue
 from litequeue.clock import SYSTEM
 from litequeue.context import importing, working_for
 from litequeue.finding import find_app
+from litequeue.os_signals import ignore_stop_signals
 from litequeue.worker import evidence
 from litequeue.worker.capture import LIMIT, Capture
 from litequeue.worker.channel import Channel
 from litequeue.worker.liveness import OWNER_VARIABLE, start_time
-from litequeue.worker.os_signals import ignore_stop_signals
 from litequeue.worker.pools import Pool, Recycling, Station, find_pool
 from litequeue.worker.slots import Slots, Stage
 from litequeue.worker.time_limits import Alarm

@@ -12,12 +12,16 @@ import select
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from litequeue.beat.sender import Beat
 from litequeue.clock import Clock
 from litequeue.config import Settings
+from litequeue.entry import Entry
+from litequeue.events.rows import sent
 from litequeue.exceptions import QueueBusy, QueueFileReplaced, QueueFull, StoreError
 from litequeue.facts import AppFacts, TaskFacts
 from litequeue.store import Database, Keep, registry, workers
 from litequeue.store.errors import IOFailure
+from litequeue.store.firing import Fired
 from litequeue.store.wakeup import NET, Ringer
 from litequeue.store.workers import Identity
 from litequeue.worker import link as messages
@@ -52,7 +56,8 @@ MOST_NUDGES: Final = 100
 class ConsumerOptions:
     """What the supervisor tells before it forks.
 
-    ``burst``: be done when nothing is left; ``max_jobs``: or after so many.
+    ``burst``: be done when nothing is left; ``max_jobs``: or after so many.  ``beat``: send what
+    is due by a schedule.
     """
 
     path: str
@@ -61,6 +66,7 @@ class ConsumerOptions:
     queues: QueueChoice = field(default_factory=QueueChoice)
     burst: bool = False
     max_jobs: int | None = None
+    beat: bool = True
 
 
 class Consumer:
@@ -122,6 +128,9 @@ class Consumer:
         )
         self._owner = 0
         self._manifest: Manifest | None = None
+        self._beat: Beat | None = None
+        self._entries: list[Entry] = []
+        self._defined: tuple[str, list[Entry]] | None = None
         self._stopping = False
         self._leaving = False
         self._must_adopt = False
@@ -223,11 +232,15 @@ class Consumer:
                 self._read_post()
             exchange.strays.settle_deaths(exchange.outcomes, self._link)
             exchange.strays.audit(now)
+            ended = bool(exchange.outcomes)
             exchange.settle_and_claim(now, self._room(), self._owner, self._ears)
             if not self._stopping:
                 exchange.hand_out()
             exchange.unstall(now)
             self._duties.run(now, self._ears.version)
+            if ended and self._beat is not None:
+                self._beat.look_again()
+            self._send_due()
             self._office.run(now)
             self._finish()
         except PASSING as error:
@@ -265,6 +278,8 @@ class Consumer:
             self._duties.time_left(now, self._ears.version),
             self._office.time_left(now),
         )
+        if self._beat is not None and not self._stopping:
+            wait = min(wait, self._beat.time_left(self._ears.version))
         return max(0.0, wait)
 
     def _gather(self, timeout: float) -> None:
@@ -309,6 +324,8 @@ class Consumer:
             self._learn(Manifest(*fields))
         elif kind == messages.APP:
             self._remember(*fields)
+        elif kind == messages.ENTRIES:
+            self._collect(*fields)
         elif kind == messages.CHANGED:
             self._office.take_over(*fields)
         elif kind == messages.DIED:
@@ -336,7 +353,41 @@ class Consumer:
         self._duties.set_manifest(manifest, keep)
         self._exchange.set_manifest(manifest, keep)
         self._office.set_manifest(manifest)
+        if self._options.beat:
+            self._beat = Beat(
+                self._database,
+                self._clock,
+                keep=keep,
+                sent=self._tell_sent,
+                longest=manifest.beat_sleep,
+                event_of=sent if manifest.sent_events else None,
+            )
         self._read_post()  # what was revoked before we came
+
+    def _tell_sent(self, fired: Fired) -> None:
+        """Have the jobs claimed that beat has sent, and those ended that it has called off."""
+        self._exchange.look_again()
+        if fired.revoked:
+            self._ringer.ring_workers(post=True)
+            self._ringer.ring_waiters(fired.ended)
+
+    def _collect(self, owner: str, part: list[dict[str, Any]], last: bool) -> None:
+        """Take in what the code of the app defines for beat; it comes in parts."""
+        self._entries += [Entry(**fields) for fields in part]
+        if last:
+            self._defined = (owner, self._entries)
+            self._entries = []
+
+    def _send_due(self) -> None:
+        """Have beat do its part; first of all it learns what the code defines."""
+        beat = self._beat
+        if beat is None or self._stopping:
+            return
+        if self._defined is not None:
+            beat.reconcile(*self._defined)
+            self._defined = None
+            self._link.send(messages.RECONCILED)
+        beat.run(self._ears.version)
 
     def _remember(self, name: str | None, root: str, tasks: list[tuple[Any, ...]]) -> None:
         """Note in the file which app this worker runs, for people and for the next command."""

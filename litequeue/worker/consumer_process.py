@@ -17,21 +17,23 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from litequeue import log
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
+from litequeue.entry import Entry
 from litequeue.facts import AppFacts
 from litequeue.freezing import command
 from litequeue.locks import HeldLock
+from litequeue.os_signals import fork, ignore_stop_signals, signals_held
 from litequeue.store.workers import Identity
 from litequeue.worker import link as messages
 from litequeue.worker.channel import Channel
 from litequeue.worker.consumer import Consumer, ConsumerOptions
+from litequeue.worker.entry_parts import in_parts
 from litequeue.worker.link import Death, Link, Manifest, link_pair
-from litequeue.worker.os_signals import fork, ignore_stop_signals, signals_held
 from litequeue.worker.queue_choice import QueueChoice
 from litequeue.worker.slots import Slots
 from litequeue.worker.time_limits import Alarm
@@ -83,6 +85,7 @@ class ConsumerProcess:
         self._link: Link | None = None
         self._unsent: deque[tuple[Any, ...]] = deque()
         self._manifest: Manifest | None = None
+        self._defined: tuple[str, Sequence[Entry]] | None = None
         self._changed = ""
         self._stopping = False
         self._leaving = False
@@ -120,6 +123,12 @@ class ConsumerProcess:
             tasks = [dataclasses.astuple(task) for task in part]
             self._send(messages.APP, app.name, app.root, tasks)
 
+    def tell_entries(self, owner: str, entries: Sequence[Entry]) -> None:
+        """Say what the code of ``owner`` has beat send, again until the file holds it."""
+        self._defined = (owner, entries)
+        for part, is_last in in_parts(entries):
+            self._send(messages.ENTRIES, owner, part, is_last)
+
     def tell_death(self, death: Death) -> None:
         """Report a dead child, again to every next consumer until it is acknowledged."""
         self._death_count += 1
@@ -155,6 +164,8 @@ class ConsumerProcess:
             for kind, *fields in self._link.receive():
                 if kind == messages.ACKNOWLEDGED:
                     self._deaths.pop(fields[0], None)
+                elif kind == messages.RECONCILED:
+                    self._defined = None
                 elif kind == messages.CHANGED:
                     self._changed = fields[0]
                 else:
@@ -236,6 +247,8 @@ class ConsumerProcess:
         self._unsent.clear()  # it is told everything, here
         if self._manifest is not None:
             self._send(messages.MANIFEST, *dataclasses.astuple(self._manifest))
+        if self._defined is not None:
+            self.tell_entries(*self._defined)
         if self._changed:
             self._send(messages.CHANGED, self._changed)
         for number, death in self._deaths.items():
@@ -300,6 +313,7 @@ class ConsumerProcess:
                 "queues": dataclasses.asdict(options.queues),
                 "burst": options.burst,
                 "max_jobs": options.max_jobs,
+                "beat": options.beat,
             },
             "sockets": descriptors,
             "pipes": pipes,
@@ -350,6 +364,7 @@ def run_spawned(order: Mapping[str, Any]) -> None:
             queues=QueueChoice.from_json(options["queues"]),
             burst=options["burst"],
             max_jobs=options["max_jobs"],
+            beat=options["beat"],
         ),
         Link(link),
         channel,

@@ -24,6 +24,7 @@ from litequeue.app import LiteQueue
 from litequeue.clock import Clock
 from litequeue.exceptions import ImproperlyConfigured, LiteQueueError, StoreError
 from litequeue.locks import Election
+from litequeue.periodic import entries_of
 from litequeue.store.filesystem import side_directory
 from litequeue.worker.consumer import ConsumerOptions
 from litequeue.worker.liveness import own_identity
@@ -56,6 +57,7 @@ class EmbeddedWorker:
     ``queues`` which ones it reads (default: all).  With ``single`` it works only while no other
     such worker of the file does, in this program or another; it takes over within a second.
     ``on_working`` is called, in a thread of the worker's, whenever it begins to take jobs.
+    ``beat`` says whether it sends periodic jobs, too.
 
     In a ``with`` block it works, or raises what keeps it from that.  Raises `ImproperlyConfigured`
     for what makes no sense.
@@ -71,6 +73,7 @@ class EmbeddedWorker:
         name: str | None = None,
         single: bool = False,
         on_working: Callable[[], object] | None = None,
+        beat: bool = True,
     ) -> None:
         self._app = app
         self._pool, self._concurrency = _checked(pool, concurrency)
@@ -78,6 +81,7 @@ class EmbeddedWorker:
         self._name = name or _default_name()
         self._single = single
         self._on_working = on_working
+        self._beat = beat
         self._clock: Clock = app.clock
         self._lock = threading.RLock()
         self._keeper: threading.Thread | None = None
@@ -119,6 +123,8 @@ class EmbeddedWorker:
             self._join(None)  # a stop that is under way
             plan = self._plan()
             signals.worker_init.send(sender=self)
+            if self._beat:
+                signals.beat_embedded_init.send(sender=self)
             self._deadline = self.failure = None
             self._all_finished = True
             self._settled.clear()
@@ -140,6 +146,7 @@ class EmbeddedWorker:
             settings=app.conf,
             identity=own_identity(_directory(app.path), self._name),
             queues=QueueChoice(names=self._queues),
+            beat=self._beat,
         )
         return Plan(
             app=app,
@@ -148,6 +155,7 @@ class EmbeddedWorker:
             options=options,
             manifest=manifest_of(app, _facts(app, self._pool)),
             facts=app.facts(),
+            entries=entries_of(app) if self._beat else None,
         )
 
     def stop(self, timeout: float | None = None) -> bool:

@@ -26,7 +26,7 @@ from litequeue.exceptions import (
     WorkerTerminate,
 )
 from litequeue.interrupts import Guard, TaskGuard, drive
-from litequeue.job import Failure, Lease, Outcome, arguments_of
+from litequeue.job import Failure, Lease, Outcome, bound_to
 from litequeue.task import AsyncTask, Task
 from litequeue.worker import hooks
 from litequeue.worker.failure import clean, describe, forget_frames, repr_safely
@@ -168,7 +168,7 @@ class Executor:
 
     def _read(self, lease: Lease, task: Task[..., Any]) -> Request | Attempt:
         try:
-            context = arguments_of(lease.task, lease.id)
+            context = bound_to(lease.task, lease.id, lease.options)
             given, named = self._codec.loads_arguments(lease.body, context=context)
             args, kwargs = self._app.types.fit(task.run, given, named)
         except (TypeError, ValueError, AttributeError) as error:

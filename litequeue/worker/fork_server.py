@@ -24,6 +24,7 @@ from litequeue.app import LiteQueue
 from litequeue.clock import SYSTEM
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.freezing import command
+from litequeue.os_signals import ignore_stop_signals, signals_held
 from litequeue.worker.child import (
     ChildSpec,
     Ties,
@@ -38,7 +39,6 @@ from litequeue.worker.child import (
 from litequeue.worker.liveness import OWNER_VARIABLE, start_time
 from litequeue.worker.manifest import warm_up
 from litequeue.worker.nursery import ChildOptions
-from litequeue.worker.os_signals import ignore_stop_signals, signals_held
 from litequeue.worker.slots import Slots
 from litequeue.worker.titles import set_title
 

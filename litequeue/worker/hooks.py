@@ -12,7 +12,7 @@ from typing import Any, Final
 from litequeue import signals, states
 from litequeue.context import current_request
 from litequeue.exceptions import NotRegistered, Retry, TimeLimitExceeded, WorkerLostError
-from litequeue.job import Errand, Failure, arguments_of
+from litequeue.job import Errand, Failure, bound_to
 from litequeue.task import Task
 from litequeue.worker.failure import ExceptionInfo, describe
 from litequeue.worker.request import Request, request_for
@@ -77,7 +77,7 @@ def run_errand(app: Any, errand: Errand, hostname: str) -> None:
     task = app.tasks.get(lease.task)
     try:
         args, kwargs = app.codec.loads_arguments(
-            lease.body, context=arguments_of(lease.task, lease.id)
+            lease.body, context=bound_to(lease.task, lease.id, lease.options)
         )
     except BaseException as error:  # a pickle may raise anything
         logger.warning("the arguments of %s[%s] cannot be read: %s", lease.task, lease.id, error)

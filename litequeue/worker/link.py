@@ -3,6 +3,7 @@
 To the consumer:
     ("manifest", fields)         what a worker knows of the app; claiming may begin
     ("app", name, root, tasks)   some of what the file may know of the app: facts for people
+    ("entries", owner, part, last)  some of the entries that the code of the app defines
     ("changed", JSON)            what was changed by remote control, under a consumer before
     ("died", number, Death)      a child is dead; told again until acknowledged
     ("nudge",)                   have idle children look whether they were dismissed
@@ -12,6 +13,7 @@ To the consumer:
 To the supervisor:
     ("opened",)                  the file is open and the worker registered
     ("acknowledged", number)     a death has been dealt with
+    ("reconciled",)              the file has the entries of the app's code
     ("changed", JSON)            what was changed by remote control, for the next consumer
     ("resize", count)            so many jobs are to run at once
     ("grow", count)              so many more are to run at once; fewer, below 0
@@ -34,6 +36,7 @@ from litequeue.exceptions import ImproperlyConfigured
 
 MANIFEST: Final = "manifest"
 APP: Final = "app"
+ENTRIES: Final = "entries"
 DIED: Final = "died"
 STOP: Final = "stop"
 RELEASE: Final = "release"
@@ -42,6 +45,7 @@ EXIT: Final = "exit"
 OPENED: Final = "opened"
 ACKNOWLEDGED: Final = "acknowledged"
 CHANGED: Final = "changed"
+RECONCILED: Final = "reconciled"
 RESIZE: Final = "resize"
 GROW: Final = "grow"
 RESTART: Final = "restart"
@@ -72,6 +76,7 @@ class Manifest:
     ``kinds`` are flags of the tasks, in their order, and ``limits`` their (soft, hard) time
     limits.  ``listens`` names the signals that have receivers.  ``conf`` is JSON, for people,
     without secrets; ``facts`` is JSON about the pool (see `litequeue.worker.panel`).
+    ``beat_sleep`` is how long beat sleeps at most, 0 for its own bound.
     """
 
     tasks: tuple[str, ...]
@@ -88,6 +93,8 @@ class Manifest:
     result_failure_expires: float
     visibility_timeout: float
     durability: str
+    sent_events: bool
+    beat_sleep: float
 
     def of_kind(self, flag: int) -> frozenset[str]:
         """Return the tasks that have ``flag``."""

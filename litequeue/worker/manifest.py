@@ -34,6 +34,8 @@ def manifest_of(app: LiteQueue, pool: dict[str, Any]) -> Manifest:
         result_failure_expires=conf.result_failure_expires,
         visibility_timeout=conf.visibility_timeout,
         durability=conf.durability,
+        sent_events=conf.task_send_sent_event,
+        beat_sleep=conf.beat_max_loop_interval,
     )
 
 

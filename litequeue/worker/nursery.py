@@ -15,9 +15,9 @@ from typing import Final, Protocol
 
 from litequeue.app import LiteQueue
 from litequeue.freezing import command
+from litequeue.os_signals import fork, signals_held
 from litequeue.worker.child import ChildSpec, Ties, leave, serve, settle_in, spawn_order
 from litequeue.worker.liveness import OWNER_VARIABLE, start_time
-from litequeue.worker.os_signals import fork, signals_held
 from litequeue.worker.pools import Recycling
 
 logger: Final = logging.getLogger("litequeue.worker")

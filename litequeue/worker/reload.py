@@ -18,7 +18,7 @@ import threading
 from typing import Any, Final
 
 from litequeue.exceptions import ImproperlyConfigured
-from litequeue.worker.os_signals import STOP_SIGNALS, WakePipe
+from litequeue.os_signals import STOP_SIGNALS, WakePipe
 from litequeue.worker.restart import terminals
 
 logger: Final = logging.getLogger("litequeue.worker")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from litequeue import states
 from litequeue.context import current_app
-from litequeue.job import Lease
+from litequeue.job import Lease, entry_of
 
 _NOT_HERE: Final = dict.fromkeys(
     [
@@ -106,6 +106,17 @@ class Request:
     def root_id(self) -> str:
         """The first job of the family: the one that had no parent."""
         return str(self.extras.get("root", self.id))
+
+    @property
+    def entry(self) -> str | None:
+        """The line of beat that sent it, None for what was sent by a call."""
+        return entry_of(self.options)
+
+    @property
+    def tick(self) -> datetime | None:
+        """When beat's schedule was due, in UTC: the moment to work for, however late it is now."""
+        at = self.extras.get("tick")
+        return datetime.fromtimestamp(at, UTC) if isinstance(at, int | float) else None
 
     @property
     def shadow(self) -> str | None:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from litequeue.worker.os_signals import HELD
+from litequeue.os_signals import HELD
 
 
 def start_anew(directory: str) -> None:

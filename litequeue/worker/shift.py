@@ -13,7 +13,7 @@ import select
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Final
 
@@ -21,14 +21,17 @@ from litequeue import signals
 from litequeue.app import LiteQueue
 from litequeue.clock import Clock
 from litequeue.context import working_for
+from litequeue.entry import Entry
 from litequeue.exceptions import StoreError
 from litequeue.facts import AppFacts
 from litequeue.locks import HeldLock
+from litequeue.periodic import owner_of
 from litequeue.store.workers import Identity
 from litequeue.worker import link as messages
 from litequeue.worker.channel import Channel
 from litequeue.worker.consumer import Consumer, ConsumerOptions
 from litequeue.worker.consumer_process import TASKS_AT_ONCE
+from litequeue.worker.entry_parts import in_parts
 from litequeue.worker.link import Manifest, link_pair
 from litequeue.worker.liveness import base_path
 from litequeue.worker.neighbours import remove_files
@@ -52,7 +55,10 @@ class ShiftFailed(StoreError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a shift is to do, and as whom.  ``options`` are for the consumer."""
+    """What a shift is to do, and as whom.  ``options`` are for the consumer.
+
+    ``entries`` are those of the app's code, None where beat is not wanted.
+    """
 
     app: LiteQueue
     pool: type[Pool]
@@ -60,6 +66,7 @@ class Plan:
     options: ConsumerOptions
     manifest: Manifest
     facts: AppFacts
+    entries: Sequence[Entry] | None
 
     @property
     def identity(self) -> Identity:
@@ -99,6 +106,7 @@ class Shift:
         self._limits = Alarm()
         self._poll = select.poll()
         self._poll.register(alarm.out, select.POLLIN)
+        self._entries = plan.entries
         self._consumer: threading.Thread
         self._link: messages.Link
         self._pool = threading.Thread(target=self._serve, name="litequeue-pool", daemon=True)
@@ -195,6 +203,9 @@ class Shift:
         link.send(messages.MANIFEST, *astuple(plan.manifest))
         for tasks in self._described():
             link.send(messages.APP, plan.facts.name, plan.facts.root, tasks)
+        if self._entries is not None:
+            for part, is_last in in_parts(self._entries):
+                link.send(messages.ENTRIES, owner_of(plan.facts), part, is_last)
         if self._stop_told:
             link.send(messages.STOP)
         self._release_told = False
@@ -222,6 +233,8 @@ class Shift:
     def _obey(self, kind: str, *fields: Any) -> None:
         if kind == messages.OPENED:
             self._opened()
+        elif kind == messages.RECONCILED:
+            self._entries = None
         elif kind == messages.DRAINED:
             self._drained = True
         elif kind == messages.SHUTDOWN:

@@ -16,12 +16,14 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from litequeue import signals
+from litequeue import periodic, signals
 from litequeue.app import LiteQueue
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
+from litequeue.entry import Entry
 from litequeue.exceptions import StoreError
 from litequeue.locks import HeldLock
+from litequeue.os_signals import STOP_SIGNALS, HungUp, WakePipe
 from litequeue.store import migrations  # noqa: F401 - with peewee, loaded before any fork
 from litequeue.store.filesystem import side_directory
 from litequeue.worker import link as messages
@@ -36,7 +38,6 @@ from litequeue.worker.manifest import manifest_of, warm_up
 from litequeue.worker.naming import expand
 from litequeue.worker.neighbours import remove_files
 from litequeue.worker.nursery import ChildOptions
-from litequeue.worker.os_signals import STOP_SIGNALS, HungUp, WakePipe
 from litequeue.worker.pool_plan import PoolPlan, plan_pool, recycling_of, start_method
 from litequeue.worker.queue_choice import QueueChoice
 from litequeue.worker.restart import hold_signals
@@ -69,7 +70,7 @@ class WorkerOptions:
     """What ``litequeue worker`` was told.  ``load`` imports the app.
 
     ``overrules`` are settings of the command line; ``autoscale`` is (most, least); ``max_time``
-    and ``max_jobs`` end the worker after so many seconds and jobs.
+    and ``max_jobs`` end the worker after so many seconds and jobs; ``beat``: send periodic jobs.
     """
 
     path: str
@@ -83,6 +84,7 @@ class WorkerOptions:
     burst: bool = False
     max_jobs: int | None = None
     max_time: float | None = None
+    beat: bool = True
 
 
 class Supervisor:
@@ -112,6 +114,7 @@ class Supervisor:
                 queues=options.queues,
                 burst=options.burst,
                 max_jobs=options.max_jobs,
+                beat=options.beat,
             ),
             self._channel,
             self._slots,
@@ -121,6 +124,7 @@ class Supervisor:
             clock=clock,
             close_in_child=self._signals.close,
         )
+        self._entries: list[Entry] = []
         self._pool: Children | None = None
         self._enforcer: Enforcer | None = None
         self._watchdog = systemd.Watchdog(clock)
@@ -164,6 +168,8 @@ class Supervisor:
             signals.celeryd_init.send(sender=name, instance=self, conf=app.conf, options={})
             signals.celeryd_after_setup.send(sender=name, instance=self, conf=app.conf)
             signals.worker_init.send(sender=self)
+            if self._options.beat:
+                self._entries = periodic.entries_of(app)
         self._loaded = self._clock.monotonic()
         return app
 
@@ -232,7 +238,11 @@ class Supervisor:
         options = self._child_options(app, plan)
         self._consumer.spawns = options.method != "fork"
         facts = plan.facts(app.conf, self._started_at)
-        self._consumer.tell_manifest(manifest_of(app, facts), app.facts())
+        described = app.facts()
+        self._consumer.tell_manifest(manifest_of(app, facts), described)
+        if self._options.beat:
+            signals.beat_embedded_init.send(sender=self)
+            self._consumer.tell_entries(periodic.owner_of(described), self._entries)
         ties = Ties(channel=self._channel, slots=self._slots, alarm=self._alarm, baton=self._baton)
         self._pool = self._stop.pool = Children(app, options, ties, self._clock)
         if not plan.pool.many:

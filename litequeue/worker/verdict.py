@@ -19,7 +19,7 @@ from litequeue.exceptions import (
     WorkerShutdown,
     WorkerTerminate,
 )
-from litequeue.job import Failure, arguments_of, result_of
+from litequeue.job import Failure, bound_to, result_of
 from litequeue.retry import is_spent
 from litequeue.serialization import Codec, Types, dumps
 from litequeue.task import Task
@@ -135,7 +135,7 @@ class Verdicts:
                     plan.args,
                     plan.kwargs,
                     limit=self._conf.task_max_arguments_size,
-                    context=arguments_of(request.task, request.id),
+                    context=bound_to(request.task, request.id, request.options),
                     serializer=task.serializer,
                     compression=task.compression,
                 )

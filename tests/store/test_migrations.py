@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from litequeue.exceptions import NotAQueue, QueueNotFound, SchemaMismatch, StoreError
-from litequeue.store import Database, migrations, queues, results, revocations
+from litequeue.store import Database, entries, migrations, queues, results, revocations
 from litequeue.store.migrations import APPLICATION_ID
+from tests.store.beat_steps import line
 from tests.store.steps import KEEP, NOW, claim, claim_one, phases, problems, put, rows
 
 VERSION_2 = Path(__file__).with_name("version_2.sql")
 """A file as the last litequeue with schema 2 wrote it, with a job in every phase."""
+VERSION_3 = Path(__file__).with_name("version_3.sql")
+"""The same of schema 3, with what remote control, revocations and events leave."""
 
 
 def objects(path: Path) -> set[str]:
@@ -153,10 +156,14 @@ def test_what_is_no_database_is_refused_in_our_words(queue_path: Path, content: 
 
 @pytest.fixture
 def old_path(queue_path: Path) -> Path:
-    with closing(sqlite3.connect(queue_path, isolation_level=None)) as connection:
+    return written_by(VERSION_2, queue_path)
+
+
+def written_by(script: Path, path: Path) -> Path:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(VERSION_2.read_text("utf-8"))
-    return queue_path
+        connection.executescript(script.read_text("utf-8"))
+    return path
 
 
 def schema(path: Path) -> dict[str, str]:
@@ -173,7 +180,7 @@ def test_a_file_of_version_2_becomes_one_of_this_version(old_path: Path, tmp_pat
     new.data_version()
     new.close()
     assert schema(old_path) == schema(tmp_path / "new.sqlite")
-    assert rows(old_path, "SELECT * FROM litequeue_meta") == [("schema", "3")]
+    assert rows(old_path, "SELECT * FROM litequeue_meta") == [("schema", str(migrations.newest()))]
     assert {table: rows(old_path, f"SELECT * FROM {table}") for table in before} == before
     assert rows(old_path, "SELECT * FROM litequeue_queue") == [("default", None), ("mail", None)]
     columns = "id, attempt, state, type, message, evidence"
@@ -206,3 +213,28 @@ def test_who_may_not_create_does_not_bring_a_file_forward(old_path: Path) -> Non
     with pytest.raises(SchemaMismatch, match="has schema 2; run `litequeue migrate"):
         claim_one(Database(old_path))
     assert schema(old_path) == before
+
+
+def test_a_file_of_version_3_becomes_one_of_this_version(queue_path: Path, tmp_path: Path) -> None:
+    written_by(VERSION_3, queue_path)
+    tables = [name for (name,) in rows(queue_path, migrations.TABLE_NAMES)
+              if name not in ("litequeue_meta", "sqlite_sequence")]  # fmt: skip
+    before = {table: rows(queue_path, f"SELECT * FROM {table}") for table in tables}
+    assert all(before[f"litequeue_{name}"] for name in ("command", "reply", "revocation", "event"))
+    database = Database(queue_path, create=True)
+    new = Database(tmp_path / "new.sqlite", create=True)
+    new.data_version()
+    database.data_version()
+    assert schema(queue_path) == schema(tmp_path / "new.sqlite")
+    assert rows(queue_path, "SELECT * FROM litequeue_meta") == [
+        ("schema", str(migrations.newest()))
+    ]
+    assert {table: rows(queue_path, f"SELECT * FROM {table}") for table in tables} == before
+    entries.add(database, line(), NOW)
+    assert rows(queue_path, "SELECT name, next FROM litequeue_schedule") == [
+        ("nightly", "2023-11-14 22:13:30")
+    ]
+    assert [lease.id for lease in claim(database, 9)] == ["ready"]
+    new.close()
+    database.close()
+    assert problems(queue_path) == []

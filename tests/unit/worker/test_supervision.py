@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from litequeue import LiteQueue
+from litequeue import LiteQueue, os_signals
 from litequeue.config import Settings
 from litequeue.job import Lease
 from litequeue.locks import HeldLock
+from litequeue.os_signals import STOP_SIGNALS, WakePipe
 from litequeue.store.workers import Identity
-from litequeue.worker import children, consumer_process, link, nursery, os_signals, supervisor
+from litequeue.worker import children, consumer_process, link, nursery, supervisor
 from litequeue.worker.channel import Channel
 from litequeue.worker.child import ChildSpec, Ties, serve
 from litequeue.worker.children import Children
@@ -26,7 +27,6 @@ from litequeue.worker.consumer import ConsumerOptions
 from litequeue.worker.consumer_process import SILENCE, ConsumerProcess
 from litequeue.worker.link import Death, Link
 from litequeue.worker.nursery import ChildOptions, Spawns
-from litequeue.worker.os_signals import STOP_SIGNALS, WakePipe
 from litequeue.worker.pool_plan import plan_pool
 from litequeue.worker.pools import Recycling
 from litequeue.worker.slots import Running, Slots, Stage

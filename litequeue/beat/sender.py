@@ -1,0 +1,177 @@
+"""`Beat`: sends what is due, and knows how long nothing will be."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from litequeue.beat.plan import plan
+from litequeue.beat.steps import Steps
+from litequeue.clock import Clock
+from litequeue.due import due, first
+from litequeue.entry import Entry, Firing
+from litequeue.exceptions import ImproperlyConfigured, QueueBusy
+from litequeue.job import Job, new_id
+from litequeue.schedules import Tick
+from litequeue.store import Database, Keep, entries, ticks
+from litequeue.store.events import EventRow
+from litequeue.store.firing import Fired
+from litequeue.store.ticks import DueEntry
+
+logger: Final = logging.getLogger("litequeue.beat")
+
+LONGEST_SLEEP: Final = 30.0
+"""Seconds after which the clocks are looked at in any case."""
+MOST_ENTRIES: Final = 100
+"""Entries per transaction."""
+WAIT: Final = 0.25
+"""Seconds to wait for other writers before trying again."""
+TRY_AGAIN: Final = 0.05
+LOOK_AT_HELD: Final = 0.05
+"""Seconds between two looks whether a run has ended that the next one waits for."""
+
+
+class Beat:
+    """The beat of one process, driven by its loop: `run`, then sleep for `time_left`.
+
+    ``sent`` is called after every commit that stored jobs, or revoked some.  ``event_of`` makes the
+    event of a job that was sent, None for no events.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        keep: Keep,
+        sent: Callable[[Fired], None],
+        longest: float = 0.0,
+        event_of: Callable[[Job, float], EventRow] | None = None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._keep = keep
+        self._sent = sent
+        self._longest = min(longest or LONGEST_SLEEP, LONGEST_SLEEP)
+        self._event_of = event_of
+        self._steps = Steps(clock)
+        self._version: int | None = None
+        self._due = -math.inf
+        """Epoch seconds of what is due first, as of `_version`."""
+        self._look_at = 0.0
+        """When to look in any case (monotonic)."""
+        self._held = False
+        self._held_at = 0.0
+        self._replan = True
+
+    def reconcile(self, owner: str, defined: Sequence[Entry]) -> None:
+        """Have the file hold what the code of ``owner`` defines; what people added stays."""
+        done = entries.reconcile(self._database, owner, defined, self._clock.now())
+        for name, why in done.refused.items():
+            logger.warning("the entry %s of the code is not used: %s", name, why)
+        if done.added or done.changed or done.removed:
+            logger.info(
+                "periodic jobs: %d added, %d changed, %d removed",
+                len(done.added), len(done.changed), len(done.removed),
+            )  # fmt: skip
+        self._version = None
+
+    def look_again(self) -> None:
+        """Take note that this process has ended jobs: a tick may have waited for one of them."""
+        if self._held:
+            self._version = None
+
+    def time_left(self, version: int) -> float:
+        """Return the seconds until something is due; ``version`` grows as others commit."""
+        now = self._clock.monotonic()
+        if version != self._version:
+            return max(0.0, self._held_at - now) if self._held else 0.0
+        return max(0.0, min(self._due - self._clock.now(), self._look_at - now))
+
+    def run(self, version: int) -> None:
+        """Send what is due.  Raises `StoreError`; then nothing has happened, or all of it."""
+        mono = self._clock.monotonic()
+        if version == self._version and self._clock.now() < self._due and mono < self._look_at:
+            return
+        if version != self._version and self._held and mono < self._held_at:
+            return
+        try:
+            self._run(version)
+        except QueueBusy:
+            logger.debug("beat waits for the write lock")
+            self._version, self._due = version, self._clock.now() + TRY_AGAIN
+
+    def _run(self, version: int) -> None:
+        now = self._clock.now()
+        if self._steps.went_back() or self._replan:
+            self._plan_anew(now)
+            self._replan = False
+        self._release(now)
+        rows = ticks.due(self._database, now, MOST_ENTRIES)
+        if rows:
+            self._fire(rows, now)
+        self._version = version
+        self._look_at = self._clock.monotonic() + self._longest
+        moment = ticks.next_due(self._database)
+        self._due = math.inf if moment is None else moment
+
+    def _fire(self, rows: Sequence[DueEntry], now: float) -> None:
+        firings = [firing for row in rows if (firing := self._planned(row, now)) is not None]
+        fired = ticks.fire(
+            self._database, firings, now, wait=WAIT, keep=self._keep, event_of=self._event_of
+        )
+        self._tell(fired)
+
+    def _planned(self, row: DueEntry, now: float) -> Firing | None:
+        """Decide about one entry; one that cannot be read is paused, and keeps nobody waiting."""
+        try:
+            return plan(
+                row.entry,
+                id=row.id,
+                version=row.version,
+                anchor=row.anchor,
+                pending=Tick(row.next_key, row.next_at),
+                now=now,
+                new_id=lambda: new_id(now),
+            )
+        except ImproperlyConfigured as error:
+            logger.error("the entry %s is paused, for it makes no sense: %s", row.entry.name, error)
+            entries.pause(self._database, row.entry.name, now)
+            return None
+
+    def _release(self, now: float) -> None:
+        """Send the ticks that have waited for an unfinished run which has ended now."""
+        self._held = ticks.held(self._database)
+        if self._held:
+            self._held_at = self._clock.monotonic() + LOOK_AT_HELD
+            self._tell(
+                ticks.release_held(
+                    self._database, now, lambda: new_id(now), event_of=self._event_of
+                )
+            )
+
+    def _plan_anew(self, now: float) -> None:
+        """After the clock was put back: what is due next is due earlier than it was planned.
+
+        Ticks that were sent stay sent, for their rows exist.
+        """
+        rows = ticks.behind(self._database, now)
+        plans = []
+        for row in rows:
+            try:
+                tick = first(row.entry, row.anchor, now)
+            except ImproperlyConfigured:
+                continue  # it is paused when it is due
+            plans.append((row, tick, None if tick is None else due(row.entry, tick)))
+        if rows:
+            logger.warning("the clock was put back: %d entries are planned anew", len(rows))
+            ticks.replan(self._database, plans, now)
+
+    def _tell(self, fired: Fired) -> None:
+        for name, key, id in fired.jobs:
+            logger.info("sent %s for %s, as %s", name, key, id)
+        self._held = self._held or bool(fired.held)
+        if fired.jobs or fired.revoked:
+            self._sent(fired)

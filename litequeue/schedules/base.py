@@ -1,0 +1,101 @@
+"""What every schedule is: immutable data that can tell its next tick.
+
+A tick is named by a key, so that two processes that compute it mean the same one.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from litequeue.clock import SYSTEM
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST: Final = -1.0  # so that 1970 begins with a tick
+_LATEST: Final = 253_300_000_000.0  # late in the year 9996: datetime ends with 9999
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One due moment: ``key`` says which, ``at`` when (seconds since the epoch)."""
+
+    key: str
+    at: float
+
+
+class DueState(NamedTuple):
+    """What `Schedule.is_due` answers: due or not, and the seconds to the next look."""
+
+    is_due: bool
+    next: float
+
+
+class Schedule(ABC):
+    """When an entry is due.  Schedules are immutable, hashable, and compared by value."""
+
+    __slots__ = ()
+
+    def after(self, moment: float, *, anchor: float = 0.0) -> Tick | None:
+        """Return the first tick later than ``moment``, None if there is none any more.
+
+        ``moment`` and ``anchor`` are seconds since the epoch; a relative interval counts from
+        ``anchor``.  Raises ScheduleError for a moment without a time zone.
+        """
+        if not moment < _LATEST:
+            return None
+        tick = self._after(max(moment, _EARLIEST), anchor)
+        return tick if tick is not None and tick.at < _LATEST else None
+
+    @abstractmethod
+    def _after(self, moment: float, anchor: float) -> Tick | None:
+        """Return the first tick later than ``moment``, which is in a range that can be shown."""
+
+    @abstractmethod
+    def form(self) -> dict[str, Any]:
+        """Return the schedule as data for JSON: its kind first, and only what it needs."""
+
+    def in_zone(self, zone: str) -> Schedule:
+        """Return the schedule in ``zone``, unless it names a zone or needs none.
+
+        Raises ScheduleError for a zone that does not exist.
+        """
+        return self
+
+    def is_due(self, last_run_at: datetime) -> DueState:
+        """Tell whether a tick came since ``last_run_at``, and the seconds to the next one.
+
+        A datetime without a zone is UTC.
+        """
+        now, last = SYSTEM.now(), _seconds(last_run_at)
+        tick = self.after(last, anchor=last)
+        due = tick is not None and tick.at <= now
+        if due:
+            tick = self.after(now, anchor=now)
+        return DueState(due, math.inf if tick is None else max(0.0, tick.at - now))
+
+    def remaining_estimate(self, last_run_at: datetime) -> timedelta:
+        """Return how long it is to the tick after ``last_run_at``; negative when that has passed.
+
+        A datetime without a zone is UTC.
+        """
+        last = _seconds(last_run_at)
+        tick = self.after(last, anchor=last)
+        return timedelta.max if tick is None else timedelta(seconds=tick.at - SYSTEM.now())
+
+
+def instant_tick(microseconds: int) -> Tick:
+    """Return the tick that is known by its moment in UTC (microseconds since the epoch)."""
+    return Tick(instant_text(microseconds), microseconds / 1_000_000)
+
+
+def instant_text(microseconds: int) -> str:
+    """Return a moment in UTC as ISO text, with a fraction only where there is one."""
+    moment = EPOCH + timedelta(microseconds=microseconds)
+    return moment.replace(tzinfo=None).isoformat() + "Z"
+
+
+def _seconds(moment: datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
