@@ -24,10 +24,15 @@ def first(entry: Entry, anchor: float, moment: float) -> Tick | None:
 
 
 def due(entry: Entry, tick: Tick) -> float:
-    """Return when a tick is to be sent."""
+    """Return when a tick is to be sent: before the next one, whatever the jitter.
+
+    So ticks keep their order, and one that is put off is never taken for a missed one.
+    """
     if not entry.jitter:
         return tick.at
-    return tick.at + jitter_of(entry.name, tick.key, entry.jitter)
+    following = schedules.load(entry.schedule).after(tick.at, anchor=tick.at)
+    room = entry.jitter if following is None else min(entry.jitter, following.at - tick.at)
+    return tick.at + jitter_of(entry.name, tick.key, room)
 
 
 def upcoming(entry: Entry, anchor: float, moment: float) -> Iterator[float]:

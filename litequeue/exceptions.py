@@ -156,9 +156,7 @@ class EntryOwned(LiteQueueError):
         self.name = name
         self.owner = owner
         whose = f"the code of {owner}" if owner else "code"
-        super().__init__(
-            f"entry {name!r} is defined by {whose}; change it there, or pause it here"
-        )
+        super().__init__(f"entry {name!r} is defined by {whose}; change it there, or pause it here")
 
 
 class NotSerializable(LiteQueueError, TypeError):

@@ -11,7 +11,9 @@ all   the newest ``catch_up`` ticks, the oldest first; none that is later than `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final
 
 from litequeue.due import due, first
@@ -39,11 +41,14 @@ def plan(
     ``id``, ``version`` and ``anchor`` are those of its row; ``new_id`` makes the id of a job.
     """
     wanted = entry.catch_up if entry.misfire == "all" else 1
-    missed, waiting = _due_ticks(entry, anchor, pending, now, wanted)
+    missed = _newest(entry, anchor, pending, now, wanted + 1)
+    # A jitter ends before the next tick, so that of the last one alone may not have passed.
+    waiting = missed.pop() if due(entry, missed[-1]) > now else None
     grace = entry.grace
     if grace is None and entry.misfire == "skip":
         grace = ON_TIME
-    sent = [tick for tick in missed if grace is None or now - due(entry, tick) <= grace]
+    newest = missed[-wanted:]
+    sent = [tick for tick in newest if grace is None or now - due(entry, tick) <= grace]
     if len(sent) > MOST_AT_ONCE:
         following: Tick | None = sent[MOST_AT_ONCE]
         del sent[MOST_AT_ONCE:]
@@ -59,32 +64,32 @@ def plan(
     )
 
 
-def _due_ticks(
-    entry: Entry, anchor: float, pending: Tick, now: float, wanted: int
-) -> tuple[list[Tick], Tick | None]:
-    """Return the newest ``wanted`` ticks that are due, and the first whose jitter has not passed.
+def _newest(
+    entry: Entry, anchor: float, pending: Tick, now: float, enough: int
+) -> list[Tick]:
+    """Return the ticks until ``now``, from the pending one on or only the newest: then ``enough``.
 
-    The look back is doubled until it holds enough: ticks that are not wanted are not counted,
-    however many were missed.
+    The look back is doubled until it holds enough, and halved again where it holds far too many:
+    ticks that are not wanted are not counted, however many were missed.
     """
-    window = max(1.0, entry.jitter)
+    too_many = 4 * enough
+    short, long, window = 0.0, math.inf, 1.0
     while True:
-        since = now - window
-        if since <= pending.at:
-            ticks = [pending, *_between(entry, anchor, pending.at, now)]
+        is_whole = now - window <= pending.at
+        ticks = [pending] if is_whole else []
+        following = _between(entry, anchor, max(now - window, pending.at), now)
+        ticks += islice(following, too_many)
+        if len(ticks) > too_many or (len(ticks) == too_many and not is_whole):
+            long = window
+        elif len(ticks) >= enough or is_whole:
+            return ticks
         else:
-            ticks = _between(entry, anchor, since, now)
-        missed = [tick for tick in ticks if due(entry, tick) <= now]
-        if len(missed) >= wanted or since <= pending.at:
-            waiting = next((tick for tick in ticks if due(entry, tick) > now), None)
-            return missed[-wanted:], waiting
-        window *= 2
+            short = window
+        window = 2 * window if long == math.inf else (short + long) / 2
 
 
-def _between(entry: Entry, anchor: float, after: float, until: float) -> list[Tick]:
-    ticks = []
+def _between(entry: Entry, anchor: float, after: float, until: float) -> Iterator[Tick]:
     tick = first(entry, anchor, after)
     while tick is not None and tick.at <= until:
-        ticks.append(tick)
+        yield tick
         tick = first(entry, anchor, tick.at)
-    return ticks

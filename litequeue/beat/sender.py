@@ -105,7 +105,8 @@ class Beat:
 
     def _run(self, version: int) -> None:
         now = self._clock.now()
-        if self._steps.went_back() or self._replan:
+        self._replan = self._steps.went_back() or self._replan  # still, if the file is busy now
+        if self._replan:
             self._plan_anew(now)
             self._replan = False
         self._release(now)

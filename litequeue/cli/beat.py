@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LONGEST_SLEEP: Final = 30.0
 """Seconds: how soon a beat sees that the clock was set."""
-_SUPERVISED: Final = "have systemd do that, as docs/how-to/stop-and-deploy.md shows"
+_SYSTEMD: Final = "have systemd choose, as docs/how-to/stop-and-deploy.md shows"
 UNBUILT: Final = {
     "--schedule": "beat has no file of its own: what it sends and has sent is in the queue file; "
     "leave the option out",
@@ -28,13 +28,14 @@ UNBUILT: Final = {
     "--hostname": "a beat answers nobody, so it needs no name; leave the option out",
     "--enable-remote-control": "a beat answers no commands: `litequeue schedule DB` tells what was "
     "sent, and how late",
-    "--detach": f"beat stays in the foreground: {_SUPERVISED}, or your shell (&)",
+    "--detach": "beat stays in the foreground: have systemd run it, as docs/how-to/"
+    "stop-and-deploy.md shows, or your shell (&)",
     "--logfile": "beat logs to standard error: say 2>>beat.log, or leave it to systemd",
-    "--pidfile": f"beat writes no pid: any number of beats may run; {_SUPERVISED}",
-    "--uid": f"beat stays who you are: {_SUPERVISED}",
-    "--gid": f"beat stays who you are: {_SUPERVISED}",
+    "--pidfile": "beat writes no pid file: any number of beats may run; leave the option out",
+    "--uid": f"beat runs as whoever starts it: {_SYSTEMD}",
+    "--gid": f"beat runs as whoever starts it: {_SYSTEMD}",
     "--umask": "beat makes no file that others may read; leave the option out",
-    "--executable": "start beat with the Python that it is to run in: python -m litequeue beat",
+    "--executable": "beat runs in the Python that starts it: say /path/to/python -m litequeue beat",
 }
 """Options of Celery's, and what to do instead: none of them is accepted and forgotten."""
 _NAMES: Final = {

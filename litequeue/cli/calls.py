@@ -75,6 +75,11 @@ def arguments(
     return args, kwargs
 
 
+def is_argument(word: str) -> bool:
+    """Tell an argument from the name of a task."""
+    return _parsed(word)[0] or "=" in word
+
+
 def _given_json(ctx: click.Context, option: str, text: str | None, kind: type) -> Any:
     if text is None:
         return kind()

@@ -40,7 +40,7 @@ def check_ours(database: Database, records: Iterable[EntryRecord]) -> None:
         if record.owner is not None:
             how = f"litequeue schedule {database.path} pause {shlex.quote(record.entry.name)}"
             raise Failure(
-                f"{record.entry.name!r} is defined by {owner_of(record)}: change it there, or "
+                f"{record.entry.name!r} is defined by the {owner_of(record)}: change it there, or "
                 f"stop it with `{how}`",
                 code=FAILED,
             )
@@ -50,7 +50,7 @@ def is_there(database: Database, record: EntryRecord) -> str:
     """Say that a name is taken, and what to do."""
     name = record.entry.name
     if record.owner is not None:
-        return f"{name!r} is defined by {owner_of(record)}; choose another name"
+        return f"{name!r} is defined by the {owner_of(record)}; choose another name"
     how = f"litequeue schedule {database.path} edit {shlex.quote(name)}"
     return f"there is an entry {name!r} already; change it with `{how}`, or choose another name"
 

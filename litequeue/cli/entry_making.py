@@ -36,11 +36,13 @@ def make(
 ) -> Entry:  # fmt: skip
     """Make an entry; raises `click.UsageError` for what beat could not keep."""
     from litequeue.entry import Entry
-    from litequeue.schedules import dump
+    from litequeue.schedules import crontab, dump
 
     conf = pyproject.settings()
     queue = (facts.queue if facts is not None else None) or conf.task_default_queue
-    defaults = {"queue": queue, "priority": conf.task_default_priority}
+    defaults: dict[str, Any] = {"queue": queue, "priority": conf.task_default_priority}
+    if isinstance(made, crontab):
+        defaults["grace"] = conf.beat_cron_starting_deadline
     with as_usage(ctx):
         return Entry(
             name=name, schedule=dump(made), task=call.task, body=call.body, options=_options(name),
@@ -115,18 +117,16 @@ def _options(name: str) -> str:
 def _encoded(task: str, arguments: Arguments, options: str | None) -> str:
     from litequeue.configured import Configured
     from litequeue.job import bound_to
+    from litequeue.periodic import MOST_ARGUMENTS
     from litequeue.serialization import Types
 
     conf = pyproject.settings()
+    codec = Configured(conf, Types()).codec()
     args, kwargs = arguments
-    return (
-        Configured(conf, Types())
-        .codec()
-        .dumps_arguments(
-            args,
-            kwargs,
-            limit=conf.task_max_arguments_size,
-            context=bound_to(task, "", options),
-            serializer="json",
-        )
+    return codec.dumps_arguments(
+        args,
+        kwargs,
+        limit=min(conf.task_max_arguments_size, MOST_ARGUMENTS),
+        context=bound_to(task, "", options),
+        serializer="json",
     )

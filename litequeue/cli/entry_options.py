@@ -121,20 +121,22 @@ def given_schedule(ctx: click.Context, given: Mapping[str, Any]) -> Schedule | N
         raise click.UsageError(f"{options} are two schedules: say one, or add two entries", ctx)
     if given["aligned"] and ways != ["every"]:
         raise click.UsageError("--aligned is for --every: say both", ctx)
-    if given["tz"] is not None and ways in (["every"], ["solar"]):
+    moments = given["start"] or given["end"]
+    if given["tz"] is not None and ways in (["every"], ["solar"]) and not moments:
         raise click.UsageError(f"{options} needs no --tz: leave it out", ctx)
     if not ways:
         return None
     with as_usage(ctx):
-        return _MAKERS[ways[0]](ctx, given).in_zone(zone_of(given))
+        return _MAKERS[ways[0]](ctx, given).in_zone(_zone(given))
 
 
-def zone_of(given: Mapping[str, Any]) -> str:
-    """Return the zone of schedules that name none: that of --tz or the settings, else UTC.
+def _zone(given: Mapping[str, Any]) -> str:
+    """Return the zone of a crontab: that of --tz or the settings, else UTC."""
+    from litequeue.configured import Configured
+    from litequeue.periodic import zone_name
+    from litequeue.serialization import Types
 
-    Raises `ImproperlyConfigured` for a setting that is no text.
-    """
-    return str(given["tz"] or pyproject.settings().timezone or "UTC")
+    return given["tz"] or zone_name(Configured(pyproject.settings(), Types()).zone())
 
 
 def given_fields(ctx: click.Context, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def print_entry(
         print_json(
             entry={
                 **entry_document(record),
-                **_more(record),
+                **_more(record, now),
                 "runs": [{"at": iso(run), "local": _local(run, zone)} for run in runs],
                 "ticks": [_tick_document(tick) for tick in ticks],
             }
@@ -134,12 +134,19 @@ def runs_of(record: EntryRecord, now: float) -> list[float]:
     from litequeue.due import due, first
 
     entry, found, at = record.entry, [], now
-    if record.paused is None and record.next_at is not None and record.next_due is not None:
-        found, at = [record.next_due], record.next_at
+    if record.paused is None and record.next_due is not None and record.next_due > now:
+        found, at = [record.next_due], max(now, record.next_at or now)
     while len(found) < RUNS_SHOWN and (tick := first(entry, record.anchor, at)) is not None:
         found.append(due(entry, tick))
         at = tick.at
     return found
+
+
+def overdue(record: EntryRecord, now: float) -> float | None:
+    """Return since when (epoch seconds) a run is missed, None where none is."""
+    if record.paused is not None or record.next_due is None or record.next_due > now:
+        return None
+    return record.next_due
 
 
 # The lines of one entry
@@ -168,6 +175,7 @@ def _facts(record: EntryRecord, now: float) -> Iterator[tuple[str, Cell]]:
         if (record.held_due is not None)
         else None,
     )
+    yield "overdue", when(overdue(record, now), now)
     yield "last", when(record.last_fired, now)
     yield "last job", f"{record.last_job} {record.last_state or ''}" if record.last_job else None
     yield "drift", span(drift(record))
@@ -203,7 +211,7 @@ def arguments_of(entry: Entry) -> tuple[list[Any], dict[str, Any]] | None:
     return (args, kwargs) if isinstance(args, list) and isinstance(kwargs, dict) else None
 
 
-def _more(record: EntryRecord) -> dict[str, Any]:
+def _more(record: EntryRecord, now: float) -> dict[str, Any]:
     """Return what ``show --json`` has, and a list has not."""
     entry, found = record.entry, arguments_of(record.entry)
     return {
@@ -220,6 +228,7 @@ def _more(record: EntryRecord) -> dict[str, Any]:
         "jitter": number(entry.jitter),
         "start": iso(entry.start),
         "end": iso(entry.end),
+        "overdue": iso(overdue(record, now)),
         "held": iso(record.held_due),
         "created": iso(record.created),
     }
@@ -252,8 +261,7 @@ def _print_runs(record: EntryRecord, runs: Sequence[float], zone: Zone | None, n
     for run in runs:
         local = _local(run, zone)
         told = "" if local is None else f"{local}  "
-        left = f"in {span(run - now)}" if run > now else f"due {span(now - run)} ago"
-        say(f"    {told}{(iso(run) or '')[:19]}Z  {left}")
+        say(f"    {told}{(iso(run) or '')[:19]}Z  in {span(run - now)}")
 
 
 def zone_of(schedule: Schedule | None) -> Zone | None:
@@ -282,10 +290,13 @@ def _print_ticks(ticks: Sequence[TickRow], now: float) -> None:
     print_table(
         ("tick", "sent", "drift", "job", "state", "note"),
         [
-            (tick.key, when(tick.fired, now), span(_late(tick)), tick.job, tick.state, tick.note)
+            (
+                tick.key if tick.note != "manual" else "", when(tick.fired, now),
+                span(_late(tick)), tick.job, tick.state, tick.note,
+            )
             for tick in ticks
         ],
-    )
+    )  # fmt: skip
 
 
 def _late(tick: TickRow) -> float:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from litequeue.cli.calls import arguments, check_call, known_task
+from litequeue.cli.calls import arguments, check_call, is_argument, known_task
 from litequeue.cli.entry_file import check_ours, find_entries, is_there, ring, tell, warn_if_nobody
 from litequeue.cli.entry_options import entry_options, given_fields, given_schedule
 from litequeue.cli.entry_output import TICKS_SHOWN, print_entries, print_entry
@@ -101,14 +101,21 @@ def _names(function: F) -> F:
     return argument(function)
 
 
+def _no_option(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    is_option = value is not None and value.startswith("-") and not is_argument(value)
+    if is_option and not ctx.resilient_parsing:
+        raise click.UsageError(f"no such option: {value}", ctx)
+    return value
+
+
 def _template(function: F) -> F:
     """Add NAME, TASK, ARG... and the options that make an entry."""
     for decorate in (
         json_option,
         entry_options,
         click.argument("words", nargs=-1, type=Name(), metavar="[ARG]..."),
-        click.argument("task", type=Name(), required=False),
-        click.argument("name", type=Name()),
+        click.argument("task", type=Name(), required=False, callback=_no_option),
+        click.argument("name", type=Name(), callback=_no_option),
     ):
         function = decorate(function)
     return function
@@ -209,8 +216,8 @@ def edit(
 ) -> None:
     """Change what is said of an entry, and nothing else of it.
 
-    Arguments that are given replace all it had.  "none" takes away what --expires, --grace,
-    --start or --end said.
+    Arguments that are given replace all it had, and TASK may be left out.  "none" takes away
+    what --expires, --grace, --start or --end said.
     """
     from litequeue.cli import entry_making
     from litequeue.schedules import dump
@@ -218,6 +225,8 @@ def edit(
 
     made = given_schedule(ctx, given)
     changes = given_fields(ctx, given)
+    if task is not None and is_argument(task):
+        words, task = (task, *words), None
     call = None
     if words or given["args_text"] is not None or given["kwargs_text"] is not None:
         call = arguments(ctx, words, given["args_text"], given["kwargs_text"])
@@ -242,7 +251,7 @@ def edit(
         if {"schedule", "start", "end"} & changes.keys():
             entry_making.check_due(ctx, changed, now)
         entries.change(database, name, changes, now)
-        tell(database, name, "changed", as_json=as_json)
+        tell(database, name, "was so" if changed == entry else "changed", as_json=as_json)
 
 
 # Switching

@@ -15,7 +15,9 @@ from litequeue.clock import SYSTEM
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST: Final = -1.0  # so that 1970 begins with a tick
-_LATEST: Final = 253_300_000_000.0  # late in the year 9996: datetime ends with 9999
+LATEST: Final = (
+    250_000_000_000.0  # in the year 9892: a search may go on for 50, dates end with 9999
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,10 @@ class Schedule(ABC):
         ``moment`` and ``anchor`` are seconds since the epoch; a relative interval counts from
         ``anchor``.  Raises ScheduleError for a moment without a time zone.
         """
-        if not moment < _LATEST:
+        if not moment < LATEST:
             return None
         tick = self._after(max(moment, _EARLIEST), anchor)
-        return tick if tick is not None and tick.at < _LATEST else None
+        return tick if tick is not None and tick.at < LATEST else None
 
     @abstractmethod
     def _after(self, moment: float, anchor: float) -> Tick | None:

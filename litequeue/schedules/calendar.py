@@ -72,7 +72,7 @@ def _next_day(rule: str, day: int) -> int | None:
 
     try:
         found = croniter(rule, day * _DAY - 1, day_or=False).get_next(float)
-    except (CroniterBadDateError, OverflowError):  # the latter: after the year 9999
+    except CroniterBadDateError:
         return None
     return int(found) // _DAY
 

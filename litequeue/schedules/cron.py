@@ -101,7 +101,7 @@ class crontab(Schedule):
         return cls.of_texts(_fields_of_line(crontab), None, False)
 
     @classmethod
-    def of_line(cls, line: str, zone: str) -> Self:
+    def of_line(cls, line: str, zone: str | None) -> Self:
         """Return the schedule of a line, in cron's meaning: either day, where two are named.
 
         Raises ScheduleError, with the field named.
@@ -119,7 +119,7 @@ class crontab(Schedule):
         """Take the fields apart; the only place that writes to a schedule."""
         values = [values_of(kind, text) for kind, text in zip(_FIELDS, texts, strict=True)]
         seconds, minutes, hours, days, months, weekdays = values
-        either = either and not (is_every(days, 31) or is_every(weekdays, 7))
+        either = either and "*" not in (texts[3], texts[5])
         times = Times(hours.numbers, minutes.numbers, seconds.numbers)
         put = object.__setattr__
         put(self, "texts", texts)
@@ -134,15 +134,15 @@ class crontab(Schedule):
         return self if self.zone is not None else self.of_texts(self.texts, zone, self.either)
 
     def _after(self, moment: float, anchor: float) -> Tick | None:
-        zone = zone_named(self.zone or "UTC")
-        first = floor(moment) + 1
-        return self._wall_tick(zone, first) if self._fixed else self._real_tick(zone, first)
+        zone, second = zone_named(self.zone or "UTC"), floor(moment)
+        return self._wall_tick(zone, second) if self._fixed else self._real_tick(zone, second + 1)
 
-    def _wall_tick(self, zone: Zone, first: int) -> Tick | None:
-        """Return the first tick at ``first`` or later of a rule that speaks of wall time."""
-        span = zone.span(first)
+    def _wall_tick(self, zone: Zone, second: int) -> Tick | None:
+        """Return the first tick after ``second`` of a rule that speaks of wall time."""
+        # Of the span of the last second that is over: what follows it may be in a gap.
+        span = zone.span(second)
         # What the clocks show for the second time has had its turn.
-        wall = self._match(max(first + span.offset, span.start + span.before))
+        wall = self._match(max(second + 1 + span.offset, span.start + span.before))
         if wall is None:
             return None
         instant, shown = zone.first_instant(wall)
@@ -185,8 +185,7 @@ class crontab(Schedule):
         return " ".join(self.texts if self.texts[0] != "0" else self.texts[1:])
 
     def __str__(self) -> str:
-        days, weekdays = self._values(3), self._values(5)
-        both = not (self.either or is_every(days, 31) or is_every(weekdays, 7))
+        both = not self.either and "*" not in (self.texts[3], self.texts[5])
         zone = "" if self.zone is None else f" {self.zone}"
         return f"crontab {self._line()}{zone}{' (both days)' if both else ''}"
 

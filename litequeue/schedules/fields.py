@@ -72,7 +72,7 @@ def written(field: Field, value: object) -> str:
     if value is None:
         return "*"
     if isinstance(value, str):
-        return tidy(value)
+        return tidy(value, field.name)
     if isinstance(value, int) and not isinstance(value, bool):
         return _joined(field, [value])
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
@@ -80,10 +80,10 @@ def written(field: Field, value: object) -> str:
     raise _wrong(field, value, "is neither text nor a number nor several numbers")
 
 
-def tidy(text: str) -> str:
+def tidy(text: str, what: str = "the expression") -> str:
     """Return ``text`` in small letters, without blanks at its ends and around commas."""
     if len(text) > 4 * LONGEST:
-        raise ScheduleError(too_long("the expression", len(text)))
+        raise ScheduleError(too_long(what, len(text)))
     return _BLANKS.sub(",", text.strip()).lower()
 
 
@@ -159,9 +159,9 @@ def _number(field: Field, word: str, text: str) -> int:
 def _joined(field: Field, values: Iterable[Any]) -> str:
     some = list(islice(values, LONGEST))
     if not some:
-        raise _wrong(field, "", "names no value, so nothing would ever be due")
+        raise ScheduleError(f"{field.name} names no value, so nothing would ever be due")
     if len(some) == LONGEST:
-        raise _wrong(field, "", "has too many values")
+        raise ScheduleError(f"{field.name} has too many values; write it with ranges and steps")
     for one in some:
         if not isinstance(one, int) or isinstance(one, bool) or not 0 <= one <= 99:
             raise _wrong(field, one, f"is not a number from {field.low} to {field.high}")
@@ -182,5 +182,4 @@ def _reason(field: Field, part: str) -> str:
 
 
 def _wrong(field: Field, value: object, why: str) -> ScheduleError:
-    shown = f" {value!r:.60}" if value != "" else ""
-    return ScheduleError(f"{field.name}{shown} {why}")
+    return ScheduleError(f"{field.name} {value!r:.60} {why}")

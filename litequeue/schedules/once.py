@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from litequeue.exceptions import ScheduleError
-from litequeue.schedules.base import EPOCH, Schedule, Tick, instant_text, instant_tick
+from litequeue.schedules.base import EPOCH, LATEST, Schedule, Tick, instant_text, instant_tick
 from litequeue.schedules.zones import zone_named
 
 _MICRO: Final = 1_000_000
-_LAST: Final = 253_000_000_000  # in the year 9987
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -26,8 +25,8 @@ class clocked(Schedule):
 
     def __init__(self, moment: datetime | str | float) -> None:
         microseconds, resolved = _parsed(moment)
-        if not 0 <= microseconds <= _LAST * _MICRO:
-            raise ScheduleError(f"moment {moment!r:.60} is not between the years 1970 and 9987")
+        if not 0 <= microseconds < LATEST * _MICRO:
+            raise ScheduleError(f"moment {moment!r:.60} is not between the years 1970 and 9892")
         object.__setattr__(self, "microseconds", microseconds)
         object.__setattr__(self, "resolved", resolved)
 
@@ -66,7 +65,7 @@ class clocked(Schedule):
 def _parsed(moment: object) -> tuple[int, bool]:
     """Return the microseconds of ``moment``, and whether it has a zone."""
     if isinstance(moment, int | float) and not isinstance(moment, bool):
-        within = -1 < moment < _LAST + 1
+        within = -1 < moment < LATEST
         return (round(moment * _MICRO) if within else -1), True
     if isinstance(moment, str):
         try:

@@ -43,16 +43,14 @@ def dump(schedule: Schedule) -> str:
 def schedule_of(value: object, *, zone: str | None = None, relative: bool = False) -> Schedule:
     """Return the schedule that a user means, in ``zone`` if it needs one and names none.
 
-    Without ``zone`` that is left to `Schedule.in_zone`.
-
     A number of seconds or a timedelta is an interval (``relative``: aligned), text is a crontab
-    in one line.  Raises ScheduleError for anything else.
+    in one line.  Without ``zone``, that is left to `Schedule.in_zone`.  Raises ScheduleError for
+    anything else.
     """
     if isinstance(value, Schedule):
         return value if zone is None else value.in_zone(zone)
     if isinstance(value, str):
-        line = crontab(f"{value} ")
-        return line if zone is None else line.in_zone(zone)
+        return crontab.of_line(value, zone)
     if isinstance(value, int | float | timedelta) and not isinstance(value, bool):
         return interval(value, aligned=relative)
     if hasattr(value, "is_due"):

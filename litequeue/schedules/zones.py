@@ -168,7 +168,6 @@ def _zone_of_machine(setting: str | None, link: str | None, state: tuple[int, in
             return _iana_zone(name)
         except ScheduleError:  # a POSIX rule, or a path
             pass
-    time.tzset()
     return Zone(f"{LOCAL} {setting} {link} {state}", _by_c_library)
 
 
@@ -181,6 +180,7 @@ def _by_rules(rules: TZInfo) -> Callable[[int], int]:
 
 
 def _by_c_library(instant: int) -> int:
+    time.tzset()  # it would not notice otherwise
     return time.localtime(instant).tm_gmtoff
 
 

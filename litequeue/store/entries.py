@@ -17,14 +17,15 @@ from litequeue.job import Job
 from litequeue.store.connection import Database
 from litequeue.store.driver import lenient, sqlite3
 from litequeue.store.firing import (
-    ADD_TICK,
+    LINE,
     MANUAL,
     NOTE_TICK,
     PAUSED,
-    TEMPLATE,
     EventOf,
     Line,
     Sending,
+    add_tick,
+    forget,
 )
 from litequeue.store.ticks import COLUMNS, FIELDS, entry_of
 
@@ -279,7 +280,7 @@ def resume(database: Database, name: str, now: float) -> bool:
         return True
 
 
-NAMED: Final = f"{TEMPLATE} WHERE name = ?"
+NAMED: Final = f"SELECT {LINE} FROM litequeue_entry WHERE name = ?"
 
 
 def run_now(
@@ -297,7 +298,8 @@ def run_now(
         sending = Sending(connection, database, now, event_of)
         key = f"{MANUAL} {job_id}"
         job = sending.send(line, (key, now, now), job_id)
-        connection.execute(ADD_TICK, (line.id, key, now, now, now, job_id, MANUAL))
+        add_tick(sending, line, (key, now, now), job_id, MANUAL)
+        forget(connection, line)
         line.write(connection)
         sending.write_events()
     sending.done()

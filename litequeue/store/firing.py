@@ -24,6 +24,8 @@ from litequeue.store.settle import Keep
 
 KEPT_TICKS: Final = 100
 """Ticks that are kept of every entry: the newest, and those whose runs others wait for."""
+FORGET_EVERY: Final = 10
+"""Ticks between two looks for those that are too many: a tick costs a third less."""
 WRONG_CLOCK: Final = 86_400.0
 """Seconds.  Ticks this far ahead are of a wrong clock, and silence none of the right one."""
 SIGNAL: Final = "SIGTERM"
@@ -54,21 +56,23 @@ class Fired:
     held: int = 0
 
 
-TEMPLATE: Final = """
-SELECT id, name, task, queue, priority, expires, overlap, options, body, held_key, held_at,
-       held_due, last_at, last_due, last_fired, last_job, count, forgotten
-FROM litequeue_entry"""
+LINE: Final = """
+    id, name, task, queue, priority, expires, overlap, options, body, held_key, held_at,
+    held_due, last_at, last_due, last_fired, last_job, count, forgotten, version, planned, next_key,
+    next_at, next_due"""
+"""The columns of a `Line`, in the order of its fields."""
 REMEMBER: Final = """
 UPDATE litequeue_entry
 SET held_key = ?, held_at = ?, held_due = ?, last_at = ?, last_due = ?, last_fired = ?,
-    last_job = ?, count = ?, forgotten = ?
+    last_job = ?, count = ?, forgotten = ?, version = ?, planned = ?, next_key = ?, next_at = ?,
+    next_due = ?
 WHERE id = ?
 """
 
 
 @dataclass(slots=True)
 class Line:
-    """An entry's row while a transaction works on it; its fields are what `TEMPLATE` gives."""
+    """An entry's row while a transaction works on it; its fields are those of `LINE`."""
 
     id: int
     name: str
@@ -88,6 +92,12 @@ class Line:
     last_job: str | None
     count: int
     forgotten: float | None
+    version: int
+    planned: float
+    next_key: str | None
+    next_at: float | None
+    next_due: float | None
+    has_many_ticks: bool = False
 
     def held(self) -> Moment | None:
         """Return the tick that waits for the run before it."""
@@ -99,15 +109,26 @@ class Line:
         """Have a tick wait, or none."""
         self.held_key, self.held_at, self.held_due = tick or (None, None, None)
 
-    def has_forgotten(self, at: float, now: float) -> bool:
+    def check_clock(self, now: float) -> None:
+        """Take back what was forgotten by a clock that was wrong: it would silence the entry."""
+        if self.forgotten is not None and self.forgotten > now + WRONG_CLOCK:
+            self.forgotten = None
+
+    def has_forgotten(self, at: float) -> bool:
         """Tell whether a tick is as old as one whose row is gone: it may have been sent."""
-        return self.forgotten is not None and at <= self.forgotten <= now + WRONG_CLOCK
+        return self.forgotten is not None and at <= self.forgotten
+
+    def follow(self, key: str | None, at: float | None, due: float | None, now: float) -> None:
+        """Have the entry wait for its next tick, as planned at ``now``; None for none."""
+        self.version += 1
+        self.planned, self.next_key, self.next_at, self.next_due = now, key, at, due
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Write what sending has changed."""
+        """Write what has changed."""
         row = (
             self.held_key, self.held_at, self.held_due, self.last_at, self.last_due,
-            self.last_fired, self.last_job, self.count, self.forgotten, self.id,
+            self.last_fired, self.last_job, self.count, self.forgotten, self.version,
+            self.planned, self.next_key, self.next_at, self.next_due, self.id,
         )  # fmt: skip
         connection.execute(REMEMBER, row)
 
@@ -181,18 +202,26 @@ def _options(line: Line, at: float) -> str:
 ADD_TICK: Final = """
 INSERT INTO litequeue_tick (entry, key, number, at, due, fired, job, note)
 SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6, ?7 FROM litequeue_tick WHERE entry = ?1
-ON CONFLICT (entry, key) DO NOTHING
+ON CONFLICT (entry, key) DO NOTHING RETURNING number
 """
 NOTE_TICK: Final = "UPDATE litequeue_tick SET job = NULL, note = ? WHERE entry = ? AND key = ?"
 
 
+def add_tick(sending: Sending, line: Line, tick: Moment, id: str, note: str | None = None) -> bool:
+    """Write the row of a tick; False when there was one."""
+    row = (line.id, *tick, sending.now, id, note)
+    added = sending.connection.execute(ADD_TICK, row).fetchall()
+    for (number,) in added:
+        line.has_many_ticks |= number % FORGET_EVERY == 0
+    return bool(added)
+
+
 def fire_tick(sending: Sending, line: Line, tick: Moment, id: str, keep: Keep) -> None:
     """Deal with a tick as its entry's overlap says, unless that was done before."""
-    key, at, due = tick
-    if line.has_forgotten(at, sending.now):
+    key, at, _ = tick
+    if line.has_forgotten(at):
         return
-    row = (line.id, key, at, due, sending.now, id, None)
-    if not sending.connection.execute(ADD_TICK, row).rowcount:
+    if not add_tick(sending, line, tick, id):
         return  # it was, and then the clock was put back
     note = None if line.overlap == "allow" else _stand_aside(sending, line, tick, keep)
     if note is None:
@@ -218,14 +247,16 @@ RETURNING""",
 )
 
 
-def forget(connection: sqlite3.Connection, line: Line, now: float) -> None:
-    """Delete the oldest ticks of an entry; remember of them up to when all are dealt with."""
+def forget(connection: sqlite3.Connection, line: Line) -> None:
+    """Delete the oldest ticks of an entry; remember up to when all have been dealt with."""
+    if not line.has_many_ticks:
+        return
     if line.overlap == "allow" and line.held_key is None:
         gone = connection.execute(PRUNE, (line.id,)).fetchall()
     else:
         gone = connection.execute(PRUNE_ENDED, (line.id, line.held_key)).fetchall()
     moments = [at for at, note in gone if note != MANUAL]
-    if line.forgotten is not None and line.forgotten <= now + WRONG_CLOCK:
+    if line.forgotten is not None:
         moments.append(line.forgotten)
     line.forgotten = max(moments, default=None)
 

@@ -16,7 +16,7 @@ from litequeue.schedules import Tick
 from litequeue.store.connection import Database
 from litequeue.store.driver import lenient
 from litequeue.store.firing import (
-    TEMPLATE,
+    LINE,
     WRONG_CLOCK,
     EventOf,
     Fired,
@@ -27,6 +27,20 @@ from litequeue.store.firing import (
     unfinished,
 )
 from litequeue.store.settle import Keep
+
+__all__ = [
+    "DueEntry",
+    "Fired",
+    "Planned",
+    "behind",
+    "due",
+    "entry_of",
+    "fire",
+    "held",
+    "next_due",
+    "release_held",
+    "replan",
+]
 
 AT_ONCE: Final = 100
 """Ticks that have waited, sent per transaction."""
@@ -99,11 +113,9 @@ def due(database: Database, now: float, limit: int) -> list[DueEntry]:
 
 # Firing
 
-AS_PLANNED: Final = f"{TEMPLATE} WHERE id = ? AND version = ? AND paused IS NULL"
-MOVE_ON: Final = """
-UPDATE litequeue_entry
-SET version = version + 1, planned = ?, next_key = ?, next_at = ?, next_due = ? WHERE id = ?
-"""
+AS_PLANNED: Final = (
+    f"SELECT {LINE} FROM litequeue_entry WHERE id = ? AND version = ? AND paused IS NULL"
+)
 
 
 def fire(
@@ -138,13 +150,12 @@ def _fire(sending: Sending, firing: Firing, keep: Keep) -> None:
     if row is None:
         return
     line = Line(*row)
+    line.check_clock(now)
     for key, at, due, id in firing.ticks:
         fire_tick(sending, line, (key, at, due), id, keep)
-    if firing.ticks:
-        forget(connection, line, now)
-        line.write(connection)
-    following = (firing.next_key, firing.next_at, firing.next_due)
-    connection.execute(MOVE_ON, (now, *following, line.id))
+    forget(connection, line)
+    line.follow(firing.next_key, firing.next_at, firing.next_due, now)
+    line.write(connection)
 
 
 # What waits for the run before it
@@ -172,7 +183,9 @@ WHERE entry.held_due IS NOT NULL AND entry.paused IS NULL
       WHERE tick.entry = entry.id AND job.phase <> 'done')
 ORDER BY entry.held_due LIMIT ?
 """
-AS_HELD: Final = f"{TEMPLATE} WHERE id = ? AND held_due IS NOT NULL AND paused IS NULL"
+AS_HELD: Final = (
+    f"SELECT {LINE} FROM litequeue_entry WHERE id = ? AND held_due IS NOT NULL AND paused IS NULL"
+)
 SEND_TICK: Final = "UPDATE litequeue_tick SET job = ?, fired = ? WHERE entry = ? AND key = ?"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from litequeue import signals
 from litequeue.app import LiteQueue
 from litequeue.config import Settings
+from litequeue.periodic import MOST_ARGUMENTS
 from litequeue.task import Task
 from litequeue.worker import link as messages
 from litequeue.worker import showing
@@ -60,7 +61,7 @@ def limits_of(task: Task[..., Any], conf: Settings) -> tuple[float | None, float
 
 def warm_up(app: LiteQueue) -> None:
     """Load before the fork what every child would load by itself at its first job."""
-    body = app.codec.dumps_arguments((), {}, limit=99)
+    body = app.codec.dumps_arguments((), {}, limit=MOST_ARGUMENTS)
     app.codec.loads_arguments(body)
     for task in app.tasks.values():
         with contextlib.suppress(ValueError):  # a task's own affair, when it runs

@@ -108,14 +108,30 @@ class Rule:
         return False
 
 
-def minutes_of(zone: str, first: int, last: int) -> list[Minute]:
-    """Return the real minutes from ``first`` to ``last`` with what the clocks of ``zone`` show."""
+def minutes_of(zone: str, first: int, last: int) -> Iterator[Minute]:
+    """Yield the real minutes from ``first`` to ``last`` with what the clocks of ``zone`` show."""
     rules = ZoneInfo(zone)
-    found = []
     for real in range(first, last + 1):
         local = datetime.fromtimestamp(real * 60, rules)
-        shown = (local.toordinal() - EPOCH) * 1440 + local.hour * 60 + local.minute
-        found.append(Minute(real, shown))
+        yield Minute(real, (local.toordinal() - EPOCH) * 1440 + local.hour * 60 + local.minute)
+
+
+def some_ticks(rule: Rule, zone: str, after: datetime, count: int) -> list[Tick]:
+    """Return the first ``count`` ticks later than ``after``; days far from any are not walked."""
+    start = int(after.timestamp())
+    found: list[Tick] = []
+    day = start // 86_400 - 2
+    while len(found) < count:
+        first = day
+        while any(rule.day_is_named(day + near) for near in (-1, 0, 1)) and day < first + 9:
+            day += 1
+        if day > first:
+            walked = minutes_of(zone, first * 1440, day * 1440 - 1)
+            for tick in ticks_of(rule, zone, walked):
+                if tick.at > start and len(found) < count:
+                    found.append(tick)
+        else:
+            day += 1
     return found
 
 

@@ -24,7 +24,8 @@ FIRST_YEAR, LAST_YEAR = 2020, 2029
 AROUND = 36 * 60  # minutes before and after a transition
 # Where the calendar turns, not the clocks.
 OTHER_DAYS = ("2023-12-31", "2024-02-29", "2025-02-28", "2026-07-31")
-SAMPLES = 20  # moments per window and expression that are no ticks, as a rule
+# Moments per window and expression that are no ticks, as a rule: seconds around its middle.
+SAMPLES = (*((2,) * 8), *((3 * 3600,) * 6), *((AROUND * 60,) * 6))
 
 # (expression, whether either day is enough)
 EXPRESSIONS: tuple[tuple[str, bool], ...] = (
@@ -78,6 +79,7 @@ EXPRESSIONS: tuple[tuple[str, bool], ...] = (
     ("30 23 31 12 *", True),
     ("30 30 2 * * *", True),
     ("*/20 59 1-2 * * *", True),
+    ("59 59 0-3 * * *", True),
 )
 
 
@@ -125,7 +127,7 @@ def compare(zone: str, middles: Sequence[int], chosen: Sequence[tuple[str, bool]
     tally = Tally()
     rules = [(Rule(text, either), crontab(text, tz=zone, day_or=either)) for text, either in chosen]
     for middle in middles:
-        window = minutes_of(zone, middle - AROUND, middle + AROUND)
+        window = list(minutes_of(zone, middle - AROUND, middle + AROUND))
         tally.windows += 1
         for rule, schedule in rules:
             _compare(zone, window, rule, schedule, tally)
@@ -142,8 +144,9 @@ def _compare(zone: str, window: list[Minute], rule: Rule, schedule: crontab, tal
     if found != sorted(found, key=lambda tick: tick.at):
         tally.differences.append(f"{schedule}: not in order around {start}")
     moments = [tick.at for tick in expected]
-    for _ in range(SAMPLES):
-        moment = random.uniform(start, end)
+    middle = window[len(window) // 2].real * 60
+    for distance in SAMPLES:
+        moment = middle + random.uniform(-distance, distance)
         after = schedule.after(moment)
         place = bisect_right(moments, moment)
         tally.moments += 1

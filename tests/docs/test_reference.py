@@ -267,7 +267,7 @@ def test_every_message_between_supervisor_and_consumer_is_in_the_architecture() 
     kinds = [
         value for name, value in vars(link).items() if name.isupper() and isinstance(value, str)
     ]
-    assert len(kinds) == 17
+    assert len(kinds) == 19
     assert [kind for kind in kinds if f"`{kind}`" not in text] == []
 
 

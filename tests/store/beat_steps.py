@@ -12,7 +12,7 @@ from litequeue.schedules import Tick
 from litequeue.store import Database, entries, ticks
 from litequeue.store.firing import Fired
 from litequeue.store.ticks import Planned
-from tests.store.steps import KEEP, NOW, rows
+from tests.store.steps import KEEP, NOW, claim_one, rows, step, success
 
 _numbers = count(1)
 
@@ -83,3 +83,17 @@ def notes(database: Database, name: str = "nightly") -> list[tuple[float, str | 
     """Return (seconds after NOW, note, or "sent") of every tick, the oldest first."""
     told = entries.history(database, name, 1000)
     return [(row.at - NOW, row.note or (row.job and "sent")) for row in reversed(told)]
+
+
+def fire_often(database: Database, start: float, count: int) -> None:
+    """Send ``count`` ticks, ten seconds apart."""
+    database.set_durability("process")  # what is synced after each is tested elsewhere
+    for number in range(1, count + 1):
+        beat(database, start + 10 * number)
+
+
+def run_one(database: Database, now: float) -> str:
+    """Run the job that waits longest to its end; return its id."""
+    lease = claim_one(database, now=now)
+    step(database, success(lease), now=now)
+    return lease.id

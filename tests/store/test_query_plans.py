@@ -42,6 +42,11 @@ MAY_BE_SCANNED = {
 }
 BOUNDED = {"revocations.SURPLUS"}  # it counts to the 50,000th of the latest, and no further
 FIRST_OF_ITS_INDEX = {"claim.NEXT_DUE", "maintenance.NEXT_PRUNE"}  # one step, counted below
+ALL_ENTRIES = {
+    "entries.DEFINED",  # once at a start: what code defines, against what is there
+    "entries.RECORDS",  # for people who ask for all of them
+    "ticks.BEHIND",  # once at a start, and after the clock was put back
+}
 NOT_HOT = {
     "litequeue.store.audit",  # looks at everything, for the demo and the tests
     "litequeue.store.listing",  # what people ask for in commands
@@ -98,6 +103,8 @@ def test_no_hot_statement_scans(schema: sqlite3.Connection, name: str) -> None:
     if name in FIRST_OF_ITS_INDEX:
         assert re.search(r"ORDER BY \w+ LIMIT 1\s*$", statements()[name])
         assert [" USING INDEX " in step for step in found] == [True]
+    elif name in ALL_ENTRIES:
+        assert {SCAN.match(step)[1] for step in found} == {"entry"}  # type: ignore[index]  # all match
     elif name in BOUNDED:
         assert statements()[name].endswith("ORDER BY id DESC LIMIT ? OFFSET ?")
     else:

@@ -25,7 +25,7 @@ _CELERYS = (
     "eventlet_pool_started eventlet_pool_preshutdown eventlet_pool_postshutdown eventlet_pool_apply"
 )
 _UNSENT = (
-    "task_sent user_preload_options beat_init beat_embedded_init "
+    "task_sent user_preload_options "
     "eventlet_pool_started eventlet_pool_preshutdown eventlet_pool_postshutdown eventlet_pool_apply"
 )
 CELERYS, UNSENT = _CELERYS.split(), _UNSENT.split()

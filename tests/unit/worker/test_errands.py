@@ -38,6 +38,7 @@ def manifest(*listens: str, hooked: tuple[str, ...] = ()) -> Manifest:
         tasks=tasks, kinds=kinds, limits=((None, None),) * len(tasks), listens=listens, conf="{}",
         facts="{}", events=False, controlled=True, event_ring_size=1, max_deliveries=3,
         result_expires=1.0, result_failure_expires=1.0, visibility_timeout=60.0, durability="full",
+        sent_events=False, beat_sleep=0.0,
     )  # fmt: skip
 
 

@@ -37,6 +37,8 @@ MANIFEST = Manifest(
     result_failure_expires=1.0,
     visibility_timeout=60.0,
     durability="normal",
+    sent_events=False,
+    beat_sleep=0.0,
 )
 
 

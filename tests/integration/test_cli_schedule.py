@@ -1,0 +1,625 @@
+"""`litequeue schedule`: what it prints, what it changes, and that what was added is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from litequeue import schedules
+from litequeue.cli import output
+from litequeue.clock import SYSTEM
+from litequeue.entry import Entry
+from litequeue.facts import AppFacts, TaskFacts
+from litequeue.store import Database, entries, registry
+from litequeue.store.entries import EntryRecord
+from tests.conftest import wait_until
+from tests.integration.processes import Site
+from tests.integration.tasks import add
+from tests.unit.cli.conftest import Cli, cli
+
+__all__ = ["cli"]
+
+HOSTILE = "evil\x1b[31m[red]\n\u202etxt"
+NOBODY = "but no worker is alive; start one with `litequeue worker "
+TOMORROW = "2100-01-02T03:04:05"
+
+
+@pytest.fixture
+def database(queue_path: Path) -> Iterator[Database]:
+    """A file that knows two tasks, with an entry of code and one of people's."""
+    database = Database(queue_path, create=True)
+    facts = [
+        TaskFacts("tasks.add", "(x: int, y: int = 0) -> int", "Add.", None),
+        TaskFacts("tasks.mail", "(to, *, subject='')", "Mail.", "mail"),
+    ]
+    now = SYSTEM.now()
+    with database.write(durable=False) as connection:
+        app = AppFacts(name="tasks:app", root="/", tasks=facts)
+        registry.record(connection, database.path, app, now)
+    entries.reconcile(database, "tasks:app", [entry("nightly")], now)
+    entries.add(database, entry("hourly", every=3600), now)
+    yield database
+    database.close()
+
+
+def entry(name: str, *, every: float = 86_400, **more: Any) -> Entry:
+    fields: dict[str, Any] = {
+        "schedule": schedules.dump(schedules.interval(every)),
+        "task": "tasks.add",
+        "body": "[[1],{}]",
+        "queue": "default",
+        "options": json.dumps({"entry": name}),
+    }
+    return Entry(name=name, **(fields | more))
+
+
+def document(cli: Cli, *arguments: str | Path) -> dict[str, Any]:
+    done = cli("schedule", *arguments, "--json")
+    assert done.code == 0, done.err
+    found: dict[str, Any] = json.loads(done.out)
+    assert found.pop("v") == 1
+    return found
+
+
+def added(cli: Cli, database: Database, *words: str, name: str = "mine") -> Entry:
+    """Add an entry from the shell; return what the file holds."""
+    done = cli("schedule", database.path, "add", name, *words)
+    assert done.code == 0, done.err
+    assert done.sentence.startswith(f"{name} added, {NOBODY}{database.path} ")
+    assert done.out.startswith(f"{name} added: ")
+    return record(database, name).entry
+
+
+def record(database: Database, name: str) -> EntryRecord:
+    return entries.get(database, name)
+
+
+def state(database: Database) -> list[EntryRecord]:
+    return entries.listed(database)
+
+
+def jobs(database: Database) -> list[tuple[str, str, str]]:
+    with database.read() as connection:
+        return connection.execute("SELECT id, task, queue FROM litequeue_job").fetchall()
+
+
+# Looking
+
+
+def test_entries_are_listed(cli: Cli, database: Database) -> None:
+    done = cli("schedule", database.path)
+    assert (done.code, done.err) == (0, "")
+    head, first, second = done.out.splitlines()
+    assert head.split() == [
+        "NAME", "SCHEDULE", "TASK", "NEXT", "AT", "LAST", "STATE", "DRIFT", "COUNT", "OWNER",
+    ]  # fmt: skip
+    assert first.startswith("hourly   every 3600 s   tasks.add  in 60 min  2")
+    assert first.endswith("0      file")
+    assert second.split()[0] == "nightly"
+    assert second.endswith("0      code of tasks:app")
+    assert cli("schedule", database.path, "list").out.splitlines()[0] == head
+
+
+def test_entries_in_json(cli: Cli, database: Database) -> None:
+    (hourly, nightly) = document(cli, database.path)["entries"]
+    assert hourly.pop("next") == output.iso(record(database, "hourly").next_due)
+    assert hourly == {
+        "name": "hourly",
+        "schedule": "every 3600 s",
+        "task": "tasks.add",
+        "queue": "default",
+        "owner": "file",
+        "app": None,
+        "paused": None,
+        "last": None,
+        "last_job": None,
+        "last_state": None,
+        "drift": None,
+        "count": 0,
+    }
+    assert (nightly["owner"], nightly["app"]) == ("code", "tasks:app")
+    assert document(cli, database.path, "list")["entries"][0]["name"] == "hourly"
+
+
+def test_an_empty_file_says_how_to_add_an_entry(cli: Cli, queue_path: Path) -> None:
+    Database(queue_path, create=True).checkpoint()
+    done = cli("schedule", queue_path)
+    assert (done.code, done.out) == (0, "")
+    assert "`litequeue schedule DB add`" in done.sentence
+
+
+def test_one_entry_is_shown_with_its_next_runs_and_its_last(cli: Cli, database: Database) -> None:
+    added(cli, database, "tasks.mail", '"ann"', "subject=hi", "--cron", "30 2 * * *",
+          "--tz", "Europe/Berlin", "--misfire", "all", "--catch-up", "5", "--grace", "10m",
+          "--overlap", "skip", "--jitter", "5s")  # fmt: skip
+    job = cli("schedule", database.path, "run-now", "mine").out.strip()
+    done = cli("schedule", database.path, "show", "mine")
+    assert (done.code, done.err) == (0, "")
+    top, runs, ticks = done.out.split("\n\n")
+    facts = dict(line.split(maxsplit=1) for line in top.splitlines())
+    assert facts["schedule"] == "crontab 30 2 * * * Europe/Berlin"
+    assert (facts["args"], facts["kwargs"]) == ('"ann"', 'subject="hi"')
+    assert facts["misfire"] == "all, 5 at most, 10 min late at most"
+    assert (facts["overlap"], facts["jitter"], facts["queue"]) == ("skip", "5.0 s", "mail")
+    assert (facts["owner"], facts["count"]) == ("file", "1")
+    title, *lines = runs.splitlines()
+    assert title == "next runs"
+    assert len(lines) == 5
+    for line in lines:
+        local, utc, *left = line.split()
+        assert datetime.fromisoformat(local) == datetime.fromisoformat(utc)
+        assert local[11:16] == "02:30"
+        assert left[0] == "in"
+    assert ticks.splitlines()[1].split()[-3:] == [job, "PENDING", "manual"]
+
+
+def test_one_entry_in_json(cli: Cli, database: Database) -> None:
+    added(cli, database, "tasks.add", "1", "--cron", "0 3 * * *", "--tz", "Europe/Berlin")
+    job = cli("schedule", database.path, "run-now", "mine").out.strip()
+    found = document(cli, database.path, "show", "mine")["entry"]
+    (tick,) = found["ticks"]
+    assert (tick["job"], tick["state"], tick["note"]) == (job, "PENDING", "manual")
+    assert (found["last_job"], found["last_state"], found["count"]) == (job, "PENDING", 1)
+    assert (found["args"], found["kwargs"], found["body"]) == ([1], {}, None)
+    assert (found["misfire"], found["overlap"], found["catch_up"]) == ("one", "allow", 1000)
+    assert len(found["runs"]) == 5
+    first = found["runs"][0]
+    assert found["next"] == first["at"]
+    assert first["local"][11:] in ("03:00:00+01:00", "03:00:00+02:00")
+    assert datetime.fromisoformat(first["local"]) == datetime.fromisoformat(first["at"])
+
+
+def test_runs_are_in_utc_alone_where_the_entry_is(cli: Cli, database: Database) -> None:
+    added(cli, database, "tasks.add", "1", "--cron", "0 3 * * *")
+    runs = document(cli, database.path, "show", "mine")["entry"]["runs"]
+    assert [run["local"] for run in runs] == [None] * 5
+    assert all(run["at"][11:] == "03:00:00.000Z" for run in runs)
+
+
+def test_what_is_overdue_is_no_next_run(cli: Cli, database: Database) -> None:
+    entries.add(database, entry("old", every=3600), SYSTEM.now() - 10_000)
+    found = document(cli, database.path, "show", "old")["entry"]
+    assert found["overdue"] == found["next"] == output.iso(record(database, "old").next_due)
+    assert all(datetime.fromisoformat(run["at"]) > datetime.now(UTC) for run in found["runs"])
+    assert " ago  " in cli("schedule", database.path).out
+
+
+def test_hostile_names_cannot_harm_a_terminal(cli: Cli, database: Database) -> None:
+    entries.add(database, entry(HOSTILE, task=HOSTILE, body="[[\x1bNaN"), SYSTEM.now())
+    for arguments in ([], ["show", HOSTILE], ["pause", HOSTILE], ["remove", HOSTILE]):
+        done = cli("schedule", database.path, *arguments)
+        assert done.code == 0
+        assert all(line.isprintable() for line in done.out.splitlines())
+        assert "evil\\x1b[31m" in done.out
+
+
+def test_a_schedule_that_is_none_is_shown_as_it_is(cli: Cli, database: Database) -> None:
+    with database.write(durable=False) as connection:
+        connection.execute("UPDATE litequeue_entry SET schedule = '{}' WHERE name = 'hourly'")
+    assert document(cli, database.path)["entries"][0]["schedule"] == "{}"
+    assert document(cli, database.path, "show", "hourly")["entry"]["runs"] == []
+
+
+def test_on_a_terminal_it_is_a_table(
+    cli: Cli, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "is_terminal", lambda stream=None: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "70")
+    cli("schedule", database.path, "run-now", "hourly")
+    lines = cli("schedule", database.path).out.splitlines()
+    assert all(line.isprintable() and len(line) <= 70 for line in lines)
+
+
+# Adding
+
+
+@pytest.mark.parametrize(
+    ("words", "schedule"),
+    [
+        (["--cron", "0 3 * * *"], schedules.crontab("0 3 * * *", tz="UTC")),
+        (["--cron", "0 3 * * *", "--tz", "Europe/Berlin"],
+         schedules.crontab("0 3 * * *", tz="Europe/Berlin")),
+        (["--cron", "0 0 1 * mon"], schedules.crontab("0 0 1 * mon", tz="UTC")),
+        (["--cron", "@daily", "--tz", "local"], schedules.crontab("@daily", tz="local")),
+        (["--cron", "*/5 0 3 * * *"], schedules.crontab("*/5 0 3 * * *", tz="UTC")),
+        (["--every", "30s"], schedules.interval(30)),
+        (["--every", "1.5h", "--aligned"], schedules.interval(5400, aligned=True)),
+        (["--at", f"{TOMORROW}Z"], schedules.clocked(f"{TOMORROW}+00:00")),
+        (["--at", TOMORROW, "--tz", "Asia/Tokyo"], schedules.clocked(f"{TOMORROW}+09:00")),
+        (["--at", TOMORROW], schedules.clocked(datetime.fromisoformat(TOMORROW).timestamp())),
+    ],
+)  # fmt: skip
+def test_schedules(
+    cli: Cli, database: Database, words: list[str], schedule: schedules.Schedule
+) -> None:
+    made = added(cli, database, "tasks.add", "1", *words)
+    assert schedules.load(made.schedule) == schedule
+
+
+def test_a_schedule_of_the_sun(cli: Cli, database: Database) -> None:
+    pytest.importorskip("astral")
+    made = added(cli, database, "tasks.add", "1", "--solar", "sunset:52.5,-13.4")
+    assert schedules.load(made.schedule) == schedules.solar("sunset", 52.5, -13.4)
+
+
+def test_the_zone_of_the_settings(
+    cli: Cli, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LITEQUEUE_TIMEZONE", "Asia/Tokyo")
+    monkeypatch.setenv("LITEQUEUE_BEAT_CRON_STARTING_DEADLINE", "120")
+    made = added(cli, database, "tasks.add", "1", "--cron", "0 3 * * *")
+    assert schedules.load(made.schedule) == schedules.crontab("0 3 * * *", tz="Asia/Tokyo")
+    assert made.grace == 120
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        (["1", "2"], [[1, 2], {}]),
+        (["-5", "y=-1.5e3"], [[-5], {"y": -1500.0}]),
+        (['"a=b"', "y=a=b"], [["a=b"], {"y": "a=b"}]),
+        (["--args", "[1]", "--kwargs", '{"y": 2}'], [[1], {"y": 2}]),
+    ],
+)
+def test_arguments(cli: Cli, database: Database, words: list[str], body: Any) -> None:
+    made = added(cli, database, "tasks.add", *words, "--every", "1h")
+    assert json.loads(made.body) == body
+    assert json.loads(made.options or "") == {"entry": "mine"}
+
+
+def test_options_of_an_entry(cli: Cli, database: Database) -> None:
+    made = added(cli, database, "tasks.mail", '"ann"', "--every", "1h")
+    assert (made.queue, made.priority, made.expires) == ("mail", 0, None)
+    assert (made.misfire, made.grace, made.catch_up) == ("one", None, 1000)
+    assert (made.overlap, made.jitter, made.start, made.end) == ("allow", 0.0, None, None)
+    made = added(
+        cli, database, "tasks.mail", '"ann"', "--every", "1h", "-Q", "fast", "--priority", "9",
+        "--expires", "10m", "--misfire", "all", "--grace", "1h", "--catch-up", "7",
+        "--overlap", "cancel", "--jitter", "30s", "--start", TOMORROW, "--end", "2101-01-01",
+        "--tz", "Asia/Tokyo", name="other",
+    )  # fmt: skip
+    assert (made.queue, made.priority, made.expires) == ("fast", 9, 600)
+    assert (made.misfire, made.grace, made.catch_up) == ("all", 3600, 7)
+    assert (made.overlap, made.jitter) == ("cancel", 30)
+    assert made.start == datetime.fromisoformat(f"{TOMORROW}+09:00").timestamp()
+    assert made.end == datetime.fromisoformat("2101-01-01T00:00+09:00").timestamp()
+
+
+def test_a_paused_entry_is_added_without_a_warning(cli: Cli, database: Database) -> None:
+    done = cli("schedule", database.path, "add", "mine", "tasks.add", "1", "--every", "1h",
+               "--paused")  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "mine added: every 3600 s; paused\n"
+    assert record(database, "mine").paused is not None
+
+
+CANNOT = [
+    ([], "when? say --cron, --every, --at or --solar"),
+    (["--cron", "@daily", "--every", "1h"],
+     "--cron and --every are two schedules: say one, or add two entries"),
+    (["--cron", "5"], "--cron '5' is no schedule; write five fields in quotes, as '0 3 * * *', "
+     "or @daily"),
+    (["--cron", "61 * * * *"], "minute '61' has 61, which is not in 0 to 59"),
+    (["--cron", "0 0 30 2 *"], "day_of_month"),
+    (["--cron", "@reboot"], "a crontab has no @reboot"),
+    (["--cron", "@daily", "--tz", "Mars"], "tz 'Mars' is not a time zone"),
+    (["--cron", "@daily", "--aligned"], "--aligned is for --every: say both"),
+    (["--every", "soon"], "invalid value for '--every': 'soon' is no duration"),
+    (["--every", "1h", "--tz", "UTC"], "--every needs no --tz: leave it out"),
+    (["--every", "0"], "every 0.0 is not an interval"),
+    (["--at", "noon"], "invalid value for '--at': 'noon' is no moment; write 2030-12-31T18:00"),
+    (["--at", "2020-01-01T00:00Z"],
+     "it would never be sent: once at 2020-01-01T00:00:00Z has no moment after 2"),
+    (["--every", "1h", "--end", "2020-01-01T00:00Z"],
+     "it would never be sent: every 3600 s, which ends 2020-01-01T00:00:00.000Z, has no moment"),
+    (["--every", "1h", "--start", "2101-01-01", "--end", "2100-01-01"], "entry 'mine': start"),
+    (["--solar", "sunset:52"], "--solar 'sunset:52' is no event at a place; write "
+     "sunset:52.5,13.4"),
+    (["--solar", "lunch:52,13"], "event 'lunch' is none of"),
+    (["--every", "1h", "--misfire", "never"], "invalid value for '--misfire': 'never'"),
+    (["--every", "1h", "--catch-up", "0"], "entry 'mine': catch_up"),
+    (["--every", "1h", "--jitter", "2d"], "entry 'mine': jitter"),
+    (["--every", "1h", "--priority", "5000000000"], "entry 'mine': priority"),
+    (["hello", "--every", "1h"], "the argument 'hello' is no JSON"),
+    (["z=1", "--every", "1h"], "tasks.add(x: int, y: int = 0) -> int: "),
+    (["--every", "1h", "--colour"], "no such option: --colour"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "sentence"), CANNOT)
+def test_what_cannot_be_is_exit_2_and_changes_nothing(
+    cli: Cli, database: Database, words: list[str], sentence: str
+) -> None:
+    before = state(database)
+    done = cli("schedule", database.path, "add", "mine", "tasks.add", "1", *words)
+    assert (done.code, done.out) == (2, "")
+    assert done.sentence.startswith(sentence)
+    assert done.sentence.endswith("; see `litequeue schedule DB add --help`")
+    if words:
+        done = cli("schedule", database.path, "edit", "hourly", "tasks.add", "1", *words)
+        assert done.code == 2
+        assert done.sentence.startswith(sentence.replace("mine", "hourly"))
+    assert state(database) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["add", "mine", "--every", "1h"], "which task? name it behind the name of the entry"),
+        (["add", "mine", "--colour", "--every", "1h"], "no such option: --colour"),
+        (["edit", "hourly", "--paused"], "no such option: --paused"),
+        (["edit", "hourly"],
+         "say what to change, as `litequeue schedule jobs.sqlite edit hourly --every 10m`"),
+        (["edit", "hourly", "--force"], "say what to change, as `litequeue schedule"),
+        (["edit", "hourly", "--tz", "UTC"], "--tz is for --cron and for moments, and this is "
+         "every 3600 s: say the whole schedule"),
+        (["show"], "missing argument 'NAME'"),
+        (["pause"], "missing argument 'NAME...'"),
+        (["ad", "mine"], "schedule has no 'ad' (did you mean 'add'?); it has list, show, add, "
+         "edit, pause, resume, run-now, remove; see `litequeue schedule --help`"),
+        (["--jso"], "no such option '--jso'"),
+    ],
+)  # fmt: skip
+def test_a_line_that_is_not_whole_is_exit_2(
+    cli: Cli, database: Database, words: list[str], sentence: str
+) -> None:
+    done = cli("schedule", "jobs.sqlite", *words)
+    assert (done.code, done.out) == (2, "")
+    assert done.sentence.startswith(sentence)
+
+
+def test_the_file_comes_first(cli: Cli) -> None:
+    done = cli("schedule", "show", "my entry")
+    assert done.code == 2
+    assert done.sentence == (
+        "which queue file? say it first, as `litequeue schedule jobs.sqlite show 'my entry'`"
+    )
+    assert cli("schedule").sentence.startswith("which queue file? say it first, as `litequeue ")
+
+
+def test_json_stands_behind_the_verb(cli: Cli, database: Database) -> None:
+    done = cli("schedule", "--json", database.path, "show", "hourly")
+    assert (done.code, done.out) == (2, "")
+    assert done.sentence.startswith("--json stands behind show")
+
+
+def test_the_environment_may_name_the_file(
+    cli: Cli, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LITEQUEUE_URL", database.path)
+    assert cli("schedule").out.splitlines()[1].startswith("hourly")
+    assert len(json.loads(cli("schedule", "--json").out)["entries"]) == 2
+
+
+@pytest.mark.parametrize("verb", [[], ["show", "x"], ["add", "x", "t", "--every", "1h"]])
+def test_an_absent_file_is_exit_3_and_is_not_made(
+    cli: Cli, queue_path: Path, verb: list[str]
+) -> None:
+    done = cli("schedule", queue_path, *verb)
+    assert done.code == 3
+    assert not queue_path.exists()
+
+
+def test_a_task_that_nobody_knows_is_exit_5(cli: Cli, database: Database) -> None:
+    before = state(database)
+    for words in (["add", "mine"], ["edit", "hourly"]):
+        done = cli("schedule", database.path, *words, "tasks.ad", "1", "--every", "1h")
+        assert done.code == 5
+        assert done.sentence == (
+            "no task 'tasks.ad' (did you mean 'tasks.add'?); "
+            f"see `litequeue tasks {database.path}`, or add --force"
+        )
+    assert state(database) == before
+    assert added(cli, database, "tasks.ad", "1", "--every", "1h", "--force").task == "tasks.ad"
+
+
+def test_a_name_that_is_taken(cli: Cli, database: Database) -> None:
+    before = state(database)
+    for name, sentence in (
+        ("hourly", "there is an entry 'hourly' already; change it with `litequeue schedule "
+         f"{database.path} edit hourly`, or choose another name"),
+        ("nightly", "'nightly' is defined by the code of tasks:app; choose another name"),
+    ):  # fmt: skip
+        done = cli("schedule", database.path, "add", name, "tasks.add", "1", "--every", "1h")
+        assert (done.code, done.out, done.sentence) == (1, "", sentence)
+    assert state(database) == before
+
+
+def test_arguments_that_are_too_large(cli: Cli, database: Database) -> None:
+    text = json.dumps("x" * (130 << 10))
+    done = cli("schedule", database.path, "add", "mine", "tasks.add", text, "--every", "1h")
+    assert (done.code, done.out) == (1, "")
+    assert "bytes" in done.sentence
+
+
+# Changing
+
+
+def edited(cli: Cli, database: Database, *words: str, name: str = "hourly") -> Entry:
+    done = cli("schedule", database.path, "edit", name, *words)
+    assert done.code == 0, done.err
+    assert done.out.startswith(f"{name} changed: ")
+    assert NOBODY in done.sentence
+    return record(database, name).entry
+
+
+def test_only_what_is_said_changes(cli: Cli, database: Database) -> None:
+    before = record(database, "hourly")
+    made = edited(cli, database, "--priority", "3", "--expires", "1m", "--grace", "5s")
+    assert (made.priority, made.expires, made.grace) == (3, 60, 5)
+    after = record(database, "hourly")
+    assert (after.next_at, after.anchor) == (before.next_at, before.anchor)
+    made = edited(cli, database, "--expires", "none", "--grace", "none")
+    assert (made.priority, made.expires, made.grace) == (3, None, None)
+    made = edited(cli, database, "--every", "2h", "--start", TOMORROW, "--end", "2101-01-01")
+    assert schedules.load(made.schedule) == schedules.interval(7200)
+    assert made.start == datetime.fromisoformat(TOMORROW).timestamp()
+    made = edited(cli, database, "--start", "none", "--end", "none")
+    assert (made.start, made.end, made.priority) == (None, None, 3)
+
+
+def test_another_call(cli: Cli, database: Database) -> None:
+    assert edited(cli, database, "--args", "[5, 6]").body == "[[5,6],{}]"
+    refused = cli("schedule", database.path, "edit", "hourly", "tasks.mail")
+    assert refused.code == 2
+    assert refused.sentence.startswith("tasks.mail(to, *, subject=''): too many positional")
+    made = edited(cli, database, "tasks.mail", '"ann"', "subject=hi")
+    assert (made.task, json.loads(made.body)) == ("tasks.mail", [["ann"], {"subject": "hi"}])
+    assert made.queue == "default"
+    made = edited(cli, database, "tasks.add", "y=7", "--args", "[8]")
+    assert (made.task, json.loads(made.body)) == ("tasks.add", [[8], {"y": 7}])
+    made = edited(cli, database, "-5", "y=7")
+    assert (made.task, json.loads(made.body)) == ("tasks.add", [[-5], {"y": 7}])
+    made = edited(cli, database, "tasks.other", "--force")
+    assert (made.task, json.loads(made.body)) == ("tasks.other", [[-5], {"y": 7}])
+
+
+def test_arguments_that_may_be_signed_stay_with_their_task(cli: Cli, database: Database) -> None:
+    entries.add(database, entry("signed", body="!pickle;base64;sig,x"), SYSTEM.now())
+    before = state(database)
+    done = cli("schedule", database.path, "edit", "signed", "tasks.mail")
+    assert done.code == 2
+    assert done.sentence.startswith("its arguments are no plain JSON")
+    assert state(database) == before
+    assert edited(cli, database, "--every", "5m", name="signed").body == "!pickle;base64;sig,x"
+    assert edited(cli, database, "1", name="signed").body == "[[1],{}]"
+
+
+def test_another_zone(cli: Cli, database: Database) -> None:
+    added(cli, database, "tasks.add", "1", "--cron", "0 3 1 * mon", "--tz", "Europe/Berlin")
+    made = edited(cli, database, "--tz", "Asia/Tokyo", name="mine")
+    assert schedules.load(made.schedule) == schedules.crontab("0 3 1 * mon", tz="Asia/Tokyo")
+    done = cli("schedule", database.path, "edit", "mine", "--tz", "Mars")
+    assert (done.code, record(database, "mine").entry) == (2, made)
+
+
+def test_what_was_so_already_is_said(cli: Cli, database: Database) -> None:
+    before = record(database, "hourly")
+    done = cli("schedule", database.path, "edit", "hourly", "--every", "1h")
+    assert done.out.startswith("hourly was so: every 3600 s; next ")
+    assert record(database, "hourly") == before
+
+
+@pytest.mark.parametrize("verb", [["edit", "nightly", "--every", "1h"], ["remove", "nightly"]])
+def test_an_entry_of_code_is_changed_there(cli: Cli, database: Database, verb: list[str]) -> None:
+    before = state(database)
+    done = cli("schedule", database.path, *verb)
+    assert (done.code, done.out) == (1, "")
+    assert done.sentence == (
+        "'nightly' is defined by the code of tasks:app: change it there, or stop it with "
+        f"`litequeue schedule {database.path} pause nightly`"
+    )
+    assert cli("schedule", database.path, "remove", "hourly", "nightly").code == 1
+    assert state(database) == before
+
+
+def test_entries_are_paused_and_resumed_whoever_made_them(cli: Cli, database: Database) -> None:
+    done = cli("schedule", database.path, "pause", "nightly", "hourly")
+    assert (done.code, done.out, done.err) == (0, "nightly paused\nhourly paused\n", "")
+    assert all(record(database, name).paused for name in ("nightly", "hourly"))
+    assert [line.split()[5] for line in cli("schedule", database.path).out.splitlines()[1:]] == [
+        "paused", "paused",
+    ]  # fmt: skip
+    shown = cli("schedule", database.path, "show", "hourly").out
+    assert "next runs, once it is resumed\n    2" in shown
+    again = cli("schedule", database.path, "pause", "nightly")
+    assert (again.code, again.out) == (0, "")
+    assert again.sentence == "the entry 'nightly' is paused already"
+    done = cli("schedule", database.path, "resume", "nightly")
+    assert (done.code, done.out) == (0, "nightly resumed\n")
+    assert done.sentence.startswith(f"nightly resumed, {NOBODY}")
+    assert record(database, "nightly").paused is None
+    found = json.loads(cli("schedule", database.path, "resume", "nightly", "hourly", "--json").out)
+    assert (found["entries"], found["changed"]) == (["nightly", "hourly"], ["hourly"])
+    again = cli("schedule", database.path, "resume", "nightly")
+    assert (again.code, again.sentence) == (0, "the entry 'nightly' is not paused")
+
+
+def test_an_entry_is_run_now(cli: Cli, database: Database) -> None:
+    before = record(database, "nightly")
+    done = cli("schedule", database.path, "run-now", "nightly")
+    job = done.out.strip()
+    assert done.code == 0
+    assert done.sentence.startswith(f"job {job} is accepted, {NOBODY}{database.path} ")
+    assert jobs(database) == [(job, "tasks.add", "default")]
+    after = record(database, "nightly")
+    assert (after.next_at, after.last_job, after.count) == (before.next_at, job, 1)
+    found = document(cli, database.path, "run-now", "hourly")
+    assert (found["task"], found["queue"], found["entry"]) == ("tasks.add", "default", "hourly")
+    assert found["id"] in [id for id, _, _ in jobs(database)]
+
+
+def test_entries_are_removed(cli: Cli, database: Database) -> None:
+    added(cli, database, "tasks.add", "1", "--every", "1h")
+    done = cli("schedule", database.path, "remove", "mine", "hourly")
+    assert (done.code, done.out, done.err) == (0, "mine removed\nhourly removed\n", "")
+    assert [each.entry.name for each in state(database)] == ["nightly"]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [["show"], ["edit"], ["pause", "nightly"], ["resume"], ["run-now"], ["remove", "hourly"]],
+    ids=lambda verb: verb[0],
+)
+def test_an_unknown_entry_is_exit_5_and_changes_nothing(
+    cli: Cli, database: Database, verb: list[str]
+) -> None:
+    before = state(database)
+    more = ["--every", "1h"] if verb == ["edit"] else []
+    done = cli("schedule", database.path, *verb, "nigtly", *more)
+    assert (done.code, done.out) == (5, "")
+    assert done.sentence == (
+        f"no entry 'nigtly' in {database.path} (did you mean 'nightly'?); "
+        f"see `litequeue schedule {database.path}`"
+    )
+    assert state(database) == before
+    assert jobs(database) == []
+
+
+# Real processes
+
+
+def run(site: Site, *arguments: str) -> str:
+    """Run a verb that says nothing on standard error; return what it prints."""
+    done = site.run("-m", "litequeue", "schedule", str(site.path), *arguments)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout
+
+
+def test_what_is_added_from_the_shell_is_sent_by_a_worker_that_runs(site: Site) -> None:
+    mark = add.name.replace("add", "mark")
+    add.delay(0, 0)
+    worker = site.worker()
+    run(site, "add", "often", mark, '"often"', "--every", "200ms")
+    site.journal.wait_for_start("often", 3)
+    assert run(site, "pause", "often") == "often paused\n"
+    sent = json.loads(run(site, "show", "often", "--json"))["entry"]["count"]
+    assert sent >= 3
+    run(site, "run-now", "often")
+    wait_until(lambda: len(site.journal.ends("often")) == sent + 1)
+    run(site, "edit", "often", '"once"', "--at", "2100-01-01")
+    run(site, "resume", "often")
+    shown = json.loads(run(site, "show", "often", "--json"))["entry"]
+    assert (shown["count"], shown["last_state"]) == (sent + 1, "SUCCESS")
+    assert shown["drift"] == 0
+    assert all(tick["state"] == "SUCCESS" for tick in shown["ticks"])
+    assert run(site, "remove", "often") == "often removed\n"
+    assert worker.stop() == 0
+    assert site.journal.starts("once") == []
+
+
+def test_the_verbs_load_nothing_heavy_for_their_help(site: Site) -> None:
+    code = (
+        "import sys\nfrom litequeue import cli\ntry:\n    cli.main(sys.argv[1:])\n"
+        "except SystemExit:\n    print(sorted({'croniter', 'astral', 'sqlite3', 'peewee', 'psutil',"
+        " 'asyncio', 'zoneinfo', 'rich'} & set(sys.modules)))"
+    )
+    done = site.run("-c", code, "schedule", str(site.path), "add", "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"

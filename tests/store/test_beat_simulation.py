@@ -1,0 +1,280 @@
+"""Histories of beats that share a file: time, kills, a busy file, people; and a wrong clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from litequeue.schedules import Schedule, clocked, crontab, dump, interval
+from tests.store.beat_world import World
+from tests.store.steps import problems
+
+BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
+BEFORE_AUTUMN = 1_792_800_000.0  # 2026-10-24 00:00 UTC; Berlin puts its clocks back a day later
+BEFORE_SPRING = 1_774_656_000.0  # 2026-03-28 00:00 UTC
+POLICIES: tuple[dict[str, Any], ...] = (
+    {"misfire": "all"},
+    {"misfire": "all", "jitter": 40.0},
+    {"misfire": "all", "grace": 90.0},
+    {"misfire": "all", "catch_up": 3},
+    {"misfire": "one"},
+    {"misfire": "one", "grace": 20.0},
+    {"misfire": "one", "jitter": 5.0},
+    {"misfire": "skip"},
+    {"misfire": "skip", "grace": 5.0, "jitter": 5.0},
+)
+FAST: tuple[Schedule, ...] = (
+    interval(0.5),
+    interval(3.0),
+    interval(10, aligned=True),
+    interval(47),
+    crontab("*/7 * * * * *", tz="UTC"),
+    crontab("* * * * *", tz=BERLIN),
+)
+SLOW: tuple[Schedule, ...] = (
+    interval(1800),
+    interval(86_400, aligned=True),
+    crontab("*/20 * * * *", tz=BERLIN),
+    crontab("30 2 * * *", tz=BERLIN),
+    crontab("0 0-23/2 * * *", tz=NEW_YORK),
+    crontab("15 2,3 * * sun", tz=BERLIN),
+)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "jobs.sqlite", beats=5)
+    yield world
+    world.close()
+    assert problems(world.path) == []
+
+
+class History:
+    """What happens to a world by chance, without anybody who touches its clock."""
+
+    def __init__(self, world: World, random: Random, schedules: tuple[Schedule, ...]) -> None:
+        self.world = world
+        self.random = random
+        self.is_slow = schedules is SLOW
+        for number, schedule in enumerate(schedules):
+            more = dict(random.choice(POLICIES))
+            now = world.now
+            if random.random() < 0.2:
+                more["start"] = now + (40_000 if self.is_slow else 30)
+            if random.random() < 0.2:
+                more["end"] = now + (90_000 if self.is_slow else 200)
+            world.add(f"entry-{number}", schedule, **more)
+        world.add("once", clocked(world.now + 100), misfire="all")
+        self.names = list(world.expected)
+        self.schedules = schedules
+
+    def run(self, steps: int) -> None:
+        acts: tuple[Callable[[], object], ...] = (
+            self.time_passes, self.time_passes, self.time_passes, self.somebody_looks,
+            self.somebody_looks, self.somebody_dies, self.somebody_is_overtaken,
+            self.the_file_is_busy, self.people_meddle,
+        )  # fmt: skip
+        for _ in range(steps):
+            self.random.choice(acts)()
+        self.world.settle(self.somebody())
+        self.world.check_all()
+
+    def somebody(self) -> int:
+        return self.random.randrange(len(self.world.beats))
+
+    def time_passes(self) -> None:
+        scale = self.random.choice((0.1, 1.0, 10.0, 60.0))
+        seconds = self.random.random() * scale * (400 if self.is_slow else 1)
+        if self.random.random() < 0.1:
+            self.world.clock.suspend(seconds * 4)
+        else:
+            self.world.clock.advance(seconds)
+        self.world.look(self.somebody())
+
+    def somebody_looks(self) -> None:
+        self.world.settle(self.somebody())
+
+    def somebody_dies(self) -> None:
+        number = self.somebody()
+        self.world.databases[number].fuse = self.random.randrange(40)
+        self.world.look(number)
+        self.world.databases[number].fuse = None
+
+    def somebody_is_overtaken(self) -> None:
+        one, other = self.random.sample(range(len(self.world.beats)), 2)
+        self.world.databases[one].meanwhile = lambda: self._overtake(other)
+        self.world.look(one)
+        self.world.databases[one].meanwhile = None
+
+    def _overtake(self, other: int) -> None:
+        self.world.clock.advance(self.random.choice((0.0, 0.2, 5.0)))
+        self.world.look(other)
+
+    def the_file_is_busy(self) -> None:
+        number = self.somebody()
+        with self.world.busy(number):
+            for _ in range(3):
+                self.world.look(number)
+                self.world.clock.advance(self.random.random())
+
+    def people_meddle(self) -> None:
+        if self.random.random() < 0.7:
+            return
+        name, kind = self.random.choice(self.names), self.random.randrange(4)
+        if kind == 0:
+            self.world.pause(name)
+        elif kind == 1:
+            self.world.edit(name, schedule=dump(self.random.choice(self.schedules)))
+        elif kind == 2:
+            self.world.edit(name, misfire=self.random.choice(("one", "all", "skip")))
+        else:
+            self.world.resume(name)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_sent_is_what_the_policies_say(world: World, seed: int) -> None:
+    History(world, Random(seed), FAST).run(150)
+
+
+@pytest.mark.parametrize("since", [BEFORE_SPRING, BEFORE_AUTUMN])
+@pytest.mark.parametrize("seed", range(4))
+def test_and_when_clocks_change(world: World, seed: int, since: float) -> None:
+    world.clock.set_wall(since)
+    History(world, Random(seed), SLOW).run(80)
+
+
+@pytest.mark.parametrize("overlap", ["allow", "skip", "queue", "cancel"])
+def test_a_kill_at_every_statement_neither_loses_nor_doubles(world: World, overlap: str) -> None:
+    """Three entries are due; the beat is killed before each of its statements, and comes again."""
+    world.add("a", interval(10), misfire="all")
+    world.add("b", interval(10), misfire="one")
+    world.add("c", interval(7), misfire="all", overlap=overlap)
+    died, fuse = 0, 0
+    while True:
+        world.clock.advance(10.0)
+        database = world.databases[0]
+        database.fuse = fuse
+        world.look(0)
+        if database is world.databases[0]:  # it has survived them all
+            break
+        died += 1
+        world.settle(1 + fuse % 4)
+        fuse += 1
+    assert died > 20
+    database.fuse = None
+    world.settle(0)
+    for name, steps in (("a", 10), ("b", 10)):
+        sent = world.sent()[name]
+        anchor = world.expected[name].anchor
+        assert sent == [anchor + steps * (number + 1) for number in range(died + 1)]
+    world.check_once()
+
+
+# A clock that is wrong
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_clock_that_jumps_sends_no_tick_twice(world: World, seed: int) -> None:
+    """Forward, back, asleep, from seconds to days, with five beats; nobody sleeps for long."""
+    random = Random(seed)
+    for number, schedule in enumerate(FAST):
+        world.add(f"entry-{number}", schedule, misfire=random.choice(("one", "all", "skip")))
+    for _ in range(120):
+        size = random.random() * random.choice((2.0, 60.0, 3600.0, 200_000.0))
+        kind = random.randrange(6)
+        if kind == 0:
+            world.clock.wall += size
+        elif kind == 1:
+            world.clock.wall -= size
+        elif kind == 2:
+            world.clock.suspend(size)
+        else:
+            world.clock.advance(random.random() * 20)
+        if random.random() < 0.2:
+            world.start(random.randrange(5))
+        with world.busy(0):
+            world.look(0)
+        world.look(random.randrange(5))
+    world.check_once()
+
+
+FAR = (5.0, 60.0, 3600.0, 43_200.0, 86_400.0, 40 * 86_400.0, 4e9)
+
+
+@pytest.mark.parametrize("misfire", ["one", "all", "skip"])
+@pytest.mark.parametrize("seconds", FAR)
+def test_a_clock_that_was_ahead_for_a_while_silences_nobody(
+    world: World, seconds: float, misfire: str
+) -> None:
+    """A machine without a battery, a double boot: the clock is wrong, then it is put right."""
+    world.add("fast", interval(2.0), misfire=misfire)
+    world.add("slow", interval(600.0), misfire=misfire)
+    world.add("calendar", crontab("*/5 * * * *", tz=BERLIN), misfire=misfire)
+    world.live(1300.0)
+    world.clock.wall += seconds
+    world.live(4.5)
+    world.clock.wall -= seconds
+    for name, period in (("fast", 2.0), ("calendar", 300.0), ("slow", 600.0)):
+        before = world.count(name)
+        world.live(period + 31.0 + (4.5 if seconds < 10 else 0.0))
+        assert world.count(name) > before, name
+    world.check_once()
+
+
+def test_a_clock_that_is_put_back_sends_nothing_again(world: World) -> None:
+    world.add("all", interval(2.0), misfire="all")
+    world.add("one", interval(10.0))
+    world.live(1000.0)
+    before = world.sent()
+    world.clock.wall -= 900.0
+    world.live(899.0)
+    assert world.sent() == before
+    world.live(60.0)
+    assert world.count("all") > len(before["all"])
+    assert world.count("one") > len(before["one"])
+    world.check_once()
+
+
+def test_a_clock_is_put_back_while_the_file_is_busy(world: World) -> None:
+    """What the beat has seen of the clock it must not forget with the transaction that failed."""
+    world.add("e", interval(10.0))
+    world.live(25.0)
+    world.clock.wall += 86_400.0 * 30
+    world.live(25.0)
+    world.clock.wall -= 86_400.0 * 30
+    with world.busy():
+        for _ in range(10):
+            world.clock.advance(world.look())
+    before = world.count("e")
+    world.live(41.0)
+    assert world.count("e") >= before + 3
+
+
+def test_a_clock_is_put_back_a_little_while_much_is_to_be_caught_up(world: World) -> None:
+    """What is due still, and not sent yet, is not dropped with what was planned too late."""
+    world.add("e", interval(1.0), misfire="all")
+    world.clock.advance(450.5)
+    world.look()
+    world.clock.wall -= 5.0
+    world.clock.advance(0.1)
+    world.live(20.0)
+    anchor = world.expected["e"].anchor
+    assert sorted(world.sent()["e"]) == [anchor + each for each in range(1, 466)]
+
+
+def test_an_entry_that_makes_no_sense_keeps_no_other_from_a_clock_put_back(world: World) -> None:
+    world.add("good", interval(10.0))
+    world.add("bad", interval(10.0))
+    world.live(25.0)
+    world.clock.wall += 86_400.0
+    world.live(25.0)
+    with world.file.write(durable=False) as connection:
+        connection.execute("UPDATE litequeue_entry SET schedule = '?' WHERE name = 'bad'")
+    world.clock.wall -= 86_400.0
+    before = world.count("good")
+    world.live(61.0)
+    assert world.count("good") >= before + 3
