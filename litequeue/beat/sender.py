@@ -65,10 +65,24 @@ class Beat:
         self._held = False
         self._held_at = 0.0
         self._replan = True
+        self._defined: tuple[str, Sequence[Entry]] | None = None
 
-    def reconcile(self, owner: str, defined: Sequence[Entry]) -> None:
-        """Have the file hold what the code of ``owner`` defines; what people added stays."""
+    def define(self, owner: str, defined: Sequence[Entry]) -> None:
+        """Have the file hold what the code of ``owner`` defines, with the next `run`.
+
+        What people added stays.
+        """
+        self._defined = (owner, defined)
+        self._version = None
+
+    @property
+    def has_learnt(self) -> bool:
+        """Tell whether the file holds what `define` said."""
+        return self._defined is None
+
+    def _reconcile(self, owner: str, defined: Sequence[Entry]) -> None:
         done = entries.reconcile(self._database, owner, defined, self._clock.now())
+        self._defined = None
         for name, why in done.refused.items():
             logger.warning("the entry %s of the code is not used: %s", name, why)
         if done.added or done.changed or done.removed:
@@ -76,7 +90,6 @@ class Beat:
                 "periodic jobs: %d added, %d changed, %d removed",
                 len(done.added), len(done.changed), len(done.removed),
             )  # fmt: skip
-        self._version = None
 
     def look_again(self) -> None:
         """Take note that this process has ended jobs: a tick may have waited for one of them."""
@@ -104,6 +117,8 @@ class Beat:
             self._version, self._due = version, self._clock.now() + TRY_AGAIN
 
     def _run(self, version: int) -> None:
+        if self._defined is not None:
+            self._reconcile(*self._defined)
         now = self._clock.now()
         self._replan = self._steps.went_back() or self._replan  # still, if the file is busy now
         if self._replan:

@@ -85,7 +85,7 @@ def serve(
     try:
         if app is not None:
             signals.beat_init.send(sender=beat)
-            beat.reconcile(periodic.owner_of(app.facts()), periodic.entries_of(app))
+            beat.define(periodic.owner_of(app.facts()), periodic.entries_of(app))
         logger.info("beat serves %s", database.path)
         return _loop(database, beat, pipe, clock)
     finally:

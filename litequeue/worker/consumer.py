@@ -130,7 +130,6 @@ class Consumer:
         self._manifest: Manifest | None = None
         self._beat: Beat | None = None
         self._entries: list[Entry] = []
-        self._defined: tuple[str, list[Entry]] | None = None
         self._stopping = False
         self._leaving = False
         self._must_adopt = False
@@ -374,20 +373,19 @@ class Consumer:
     def _collect(self, owner: str, part: list[dict[str, Any]], last: bool) -> None:
         """Take in what the code of the app defines for beat; it comes in parts."""
         self._entries += [Entry(**fields) for fields in part]
-        if last:
-            self._defined = (owner, self._entries)
+        if last and self._beat is not None:
+            self._beat.define(owner, self._entries)
             self._entries = []
 
     def _send_due(self) -> None:
-        """Have beat do its part; first of all it learns what the code defines."""
+        """Have beat do its part, and tell the supervisor once it has learnt the code's entries."""
         beat = self._beat
         if beat is None or self._stopping:
             return
-        if self._defined is not None:
-            beat.reconcile(*self._defined)
-            self._defined = None
-            self._link.send(messages.RECONCILED)
+        knew = beat.has_learnt
         beat.run(self._ears.version)
+        if beat.has_learnt and not knew:
+            self._link.send(messages.RECONCILED)
 
     def _remember(self, name: str | None, root: str, tasks: list[tuple[Any, ...]]) -> None:
         """Note in the file which app this worker runs, for people and for the next command."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from litequeue.facts import AppFacts, TaskFacts
 from litequeue.store import Database, entries, registry
 from litequeue.store.entries import EntryRecord
 from tests.conftest import wait_until
+from tests.docs.pages import DOCS, read
 from tests.integration.processes import Site
 from tests.integration.tasks import add
 from tests.unit.cli.conftest import Cli, cli
@@ -612,6 +614,23 @@ def test_what_is_added_from_the_shell_is_sent_by_a_worker_that_runs(site: Site) 
     assert run(site, "remove", "often") == "often removed\n"
     assert worker.stop() == 0
     assert site.journal.starts("once") == []
+
+
+def test_what_the_how_to_tells_to_type_works(site: Site, cli: Cli) -> None:
+    page = read(DOCS / "how-to" / "schedule-jobs.md")
+    site.write("tasks.py", page.files["tasks.py"])
+    worker = site.worker(app="tasks:app")
+    wait_until(lambda: "north" in cli("schedule", site.path).out)
+    typed = [words[1:] for words in map(shlex.split, page.commands) if words[1] == "schedule"]
+    assert {words[2] for words in typed if len(words) > 2} == {
+        "add", "show", "edit", "pause", "resume", "run-now", "remove",
+    }  # fmt: skip
+    for words in typed:
+        done = cli(*words)
+        assert (done.code, done.err) == (0, ""), words
+    names = {line.split()[0] for line in cli("schedule", site.path).out.splitlines()[1:]}
+    assert names == {"tasks.clean_up", "north", "ping", "once", "daily", "lunch", "sync"}
+    assert worker.stop() == 0
 
 
 def test_the_verbs_load_nothing_heavy_for_their_help(site: Site) -> None:
