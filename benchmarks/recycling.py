@@ -79,7 +79,12 @@ class State:
 
     @classmethod
     def of(cls, process: psutil.Process) -> State:
-        return cls(process.num_fds(), process.memory_info().rss)
+        """Look some times: a descriptor that is open for a moment is none that leaks."""
+        descriptors = process.num_fds()
+        for _ in range(20):
+            time.sleep(0.01)
+            descriptors = min(descriptors, process.num_fds())
+        return cls(descriptors, process.memory_info().rss)
 
 
 @dataclass(frozen=True, slots=True)

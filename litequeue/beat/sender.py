@@ -121,13 +121,13 @@ class Beat:
             self._reconcile(*self._defined)
         now = self._clock.now()
         self._replan = self._steps.went_back() or self._replan  # still, if the file is busy now
-        if self._replan:
-            self._plan_anew(now)
-            self._replan = False
         self._release(now)
         rows = ticks.due(self._database, now, MOST_ENTRIES)
         if rows:
             self._fire(rows, now)
+        if self._replan and len(rows) < MOST_ENTRIES:  # what is due still was sent before
+            self._plan_anew(now)
+            self._replan = False
         self._version = version
         self._look_at = self._clock.monotonic() + self._longest
         moment = ticks.next_due(self._database)
@@ -153,9 +153,12 @@ class Beat:
                 new_id=lambda: new_id(now),
             )
         except ImproperlyConfigured as error:
-            logger.error("the entry %s is paused, for it makes no sense: %s", row.entry.name, error)
-            entries.pause(self._database, row.entry.name, now)
+            self._set_aside(row.entry.name, error, now)
             return None
+
+    def _set_aside(self, name: str, error: ImproperlyConfigured, now: float) -> None:
+        logger.error("the entry %s is paused, for it makes no sense: %s", name, error)
+        entries.pause(self._database, name, now)
 
     def _release(self, now: float) -> None:
         """Send the ticks that have waited for an unfinished run which has ended now."""
@@ -173,17 +176,16 @@ class Beat:
 
         Ticks that were sent stay sent, for their rows exist.
         """
-        rows = ticks.behind(self._database, now)
         plans = []
-        for row in rows:
+        for row in ticks.behind(self._database, now):
             try:
                 tick = first(row.entry, row.anchor, now)
-            except ImproperlyConfigured:
-                continue  # it is paused when it is due
-            plans.append((row, tick, None if tick is None else due(row.entry, tick)))
-        if rows:
-            logger.warning("the clock was put back: %d entries are planned anew", len(rows))
-            ticks.replan(self._database, plans, now)
+                plans.append((row, tick, None if tick is None else due(row.entry, tick)))
+            except ImproperlyConfigured as error:
+                self._set_aside(row.entry.name, error, now)
+        changed = ticks.replan(self._database, plans, now)
+        if changed:
+            logger.warning("the clock was put back: %d entries are planned anew", changed)
 
     def _tell(self, fired: Fired) -> None:
         for name, key, id in fired.jobs:

@@ -152,14 +152,15 @@ class crontab(Schedule):
 
     def _real_tick(self, zone: Zone, first: int) -> Tick | None:
         """Return the first tick at ``first`` or later of a rule that speaks of real time."""
-        while True:
-            span = zone.span(first)
-            wall = self._match(first + span.offset)
-            if wall is None:
-                return None
-            if wall - span.offset < span.end:
-                return instant_tick((wall - span.offset) * 1_000_000)
-            first = span.end
+        span = zone.span(first)
+        searched = first + span.offset
+        wall = self._match(searched)
+        while wall is not None and wall - span.offset >= span.end:
+            span = zone.span(span.end)
+            shown = span.start + span.offset
+            if not searched <= shown <= wall:  # the clocks went back, or past what was found
+                searched, wall = shown, self._match(shown)
+        return None if wall is None else instant_tick((wall - span.offset) * 1_000_000)
 
     def _match(self, wall: int) -> int | None:
         """Return the next wall time that matches, ``wall`` included, in seconds as if in UTC."""

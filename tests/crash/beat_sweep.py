@@ -103,14 +103,14 @@ def next_before_the_ticks() -> None:
     ticks.fire_tick = fire_tick  # type: ignore[attr-defined]  # for as long as we live
 
 
-def next_after_the_ticks() -> None:
-    genuine = firing.Line.write
+def tick_in_another_transaction() -> None:
+    genuine = entries.add_tick
 
-    def write(self: firing.Line, connection: sqlite3.Connection) -> None:
-        _anew(connection)
-        genuine(self, connection)
+    def add_tick(sending: firing.Sending, *given: Any) -> bool:
+        _anew(sending.connection)
+        return genuine(sending, *given)
 
-    firing.Line.write = write  # type: ignore[method-assign]  # for as long as we live
+    entries.add_tick = add_tick  # type: ignore[attr-defined]  # for as long as we live
 
 
 def deploy_in_two_transactions() -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from itertools import islice
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -127,9 +128,8 @@ def some_ticks(rule: Rule, zone: str, after: datetime, count: int) -> list[Tick]
             day += 1
         if day > first:
             walked = minutes_of(zone, first * 1440, day * 1440 - 1)
-            for tick in ticks_of(rule, zone, walked):
-                if tick.at > start and len(found) < count:
-                    found.append(tick)
+            later = (tick for tick in ticks_of(rule, zone, walked) if tick.at > start)
+            found += islice(later, count - len(found))
         else:
             day += 1
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import count
 from typing import Any
 
@@ -35,7 +36,7 @@ def add(database: Database, *names: str, now: float = NOW, **fields: Any) -> Non
 
 
 def new_id() -> str:
-    return f"sent-{next(_numbers):06}"
+    return f"sent-{os.getpid()}-{next(_numbers):06}"
 
 
 def planned(row: Planned, now: float, *, pending: Tick, most: int = 1) -> Firing:

@@ -94,6 +94,8 @@ class World:
         self.clock = Laptop(now)
         self.file = Database(path, create=True, durability="process", clock=self.clock)
         self.expected: dict[str, Expected] = {}
+        self.is_judged = True
+        """Whether what should be sent is followed, which a clock that is put back makes no sense of."""
         with self.file.write(durable=False):
             pass  # makes the file
         self.databases: list[Fragile] = []
@@ -154,11 +156,11 @@ class World:
             left = beat.time_left(version)
         except Killed:
             self.start(number)
-        if database.commits > commits:
+        if self.is_judged and database.commits > commits:
             for name, each in self.expected.items():
                 if each.since == before[name]:  # nobody has overtaken it
                     each.serve(now)
-        assert 0.0 <= left <= LONGEST_SLEEP
+        assert 0.0 <= left <= LONGEST_SLEEP + 1e-6
         return left
 
     def settle(self, number: int = 0) -> float:

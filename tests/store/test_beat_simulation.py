@@ -164,7 +164,7 @@ def test_a_kill_at_every_statement_neither_loses_nor_doubles(world: World, overl
         died += 1
         world.settle(1 + fuse % 4)
         fuse += 1
-    assert died > 20
+    assert died > 12
     database.fuse = None
     world.settle(0)
     for name, steps in (("a", 10), ("b", 10)):
@@ -177,29 +177,35 @@ def test_a_kill_at_every_statement_neither_loses_nor_doubles(world: World, overl
 # A clock that is wrong
 
 
+@pytest.fixture
+def wrong(world: World) -> World:
+    world.is_judged = False
+    return world
+
+
 @pytest.mark.parametrize("seed", range(10))
-def test_a_clock_that_jumps_sends_no_tick_twice(world: World, seed: int) -> None:
+def test_a_clock_that_jumps_sends_no_tick_twice(wrong: World, seed: int) -> None:
     """Forward, back, asleep, from seconds to days, with five beats; nobody sleeps for long."""
     random = Random(seed)
     for number, schedule in enumerate(FAST):
-        world.add(f"entry-{number}", schedule, misfire=random.choice(("one", "all", "skip")))
+        wrong.add(f"entry-{number}", schedule, misfire=random.choice(("one", "all", "skip")))
     for _ in range(120):
         size = random.random() * random.choice((2.0, 60.0, 3600.0, 200_000.0))
         kind = random.randrange(6)
         if kind == 0:
-            world.clock.wall += size
+            wrong.clock.wall += size
         elif kind == 1:
-            world.clock.wall -= size
+            wrong.clock.wall -= size
         elif kind == 2:
-            world.clock.suspend(size)
+            wrong.clock.suspend(size)
         else:
-            world.clock.advance(random.random() * 20)
+            wrong.clock.advance(random.random() * 20)
         if random.random() < 0.2:
-            world.start(random.randrange(5))
-        with world.busy(0):
-            world.look(0)
-        world.look(random.randrange(5))
-    world.check_once()
+            wrong.start(random.randrange(5))
+        with wrong.busy(0):
+            wrong.look(0)
+        wrong.look(random.randrange(5))
+    wrong.check_once()
 
 
 FAR = (5.0, 60.0, 3600.0, 43_200.0, 86_400.0, 40 * 86_400.0, 4e9)
@@ -208,73 +214,73 @@ FAR = (5.0, 60.0, 3600.0, 43_200.0, 86_400.0, 40 * 86_400.0, 4e9)
 @pytest.mark.parametrize("misfire", ["one", "all", "skip"])
 @pytest.mark.parametrize("seconds", FAR)
 def test_a_clock_that_was_ahead_for_a_while_silences_nobody(
-    world: World, seconds: float, misfire: str
+    wrong: World, seconds: float, misfire: str
 ) -> None:
     """A machine without a battery, a double boot: the clock is wrong, then it is put right."""
-    world.add("fast", interval(2.0), misfire=misfire)
-    world.add("slow", interval(600.0), misfire=misfire)
-    world.add("calendar", crontab("*/5 * * * *", tz=BERLIN), misfire=misfire)
-    world.live(1300.0)
-    world.clock.wall += seconds
-    world.live(4.5)
-    world.clock.wall -= seconds
+    wrong.add("fast", interval(2.0), misfire=misfire)
+    wrong.add("slow", interval(600.0), misfire=misfire)
+    wrong.add("calendar", crontab("*/5 * * * *", tz=BERLIN), misfire=misfire)
+    wrong.live(1300.0)
+    wrong.clock.wall += seconds
+    wrong.live(4.5)
+    wrong.clock.wall -= seconds
     for name, period in (("fast", 2.0), ("calendar", 300.0), ("slow", 600.0)):
-        before = world.count(name)
-        world.live(period + 31.0 + (4.5 if seconds < 10 else 0.0))
-        assert world.count(name) > before, name
-    world.check_once()
+        before = wrong.count(name)
+        wrong.live(period + 31.0 + (4.5 if seconds < 10 else 0.0))
+        assert wrong.count(name) > before, name
+    wrong.check_once()
 
 
-def test_a_clock_that_is_put_back_sends_nothing_again(world: World) -> None:
-    world.add("all", interval(2.0), misfire="all")
-    world.add("one", interval(10.0))
-    world.live(1000.0)
-    before = world.sent()
-    world.clock.wall -= 900.0
-    world.live(899.0)
-    assert world.sent() == before
-    world.live(60.0)
-    assert world.count("all") > len(before["all"])
-    assert world.count("one") > len(before["one"])
-    world.check_once()
+def test_a_clock_that_is_put_back_sends_nothing_again(wrong: World) -> None:
+    wrong.add("all", interval(2.0), misfire="all")
+    wrong.add("one", interval(10.0))
+    wrong.live(1000.0)
+    before = wrong.sent()
+    wrong.clock.wall -= 900.0
+    wrong.live(899.0)
+    assert wrong.sent() == before
+    wrong.live(60.0)
+    assert wrong.count("all") > len(before["all"])
+    assert wrong.count("one") > len(before["one"])
+    wrong.check_once()
 
 
-def test_a_clock_is_put_back_while_the_file_is_busy(world: World) -> None:
+def test_a_clock_is_put_back_while_the_file_is_busy(wrong: World) -> None:
     """What the beat has seen of the clock it must not forget with the transaction that failed."""
-    world.add("e", interval(10.0))
-    world.live(25.0)
-    world.clock.wall += 86_400.0 * 30
-    world.live(25.0)
-    world.clock.wall -= 86_400.0 * 30
-    with world.busy():
+    wrong.add("e", interval(10.0))
+    wrong.live(25.0)
+    wrong.clock.wall += 86_400.0 * 30
+    wrong.live(25.0)
+    wrong.clock.wall -= 86_400.0 * 30
+    with wrong.busy():
         for _ in range(10):
-            world.clock.advance(world.look())
-    before = world.count("e")
-    world.live(41.0)
-    assert world.count("e") >= before + 3
+            wrong.clock.advance(wrong.look())
+    before = wrong.count("e")
+    wrong.live(41.0)
+    assert wrong.count("e") >= before + 3
 
 
-def test_a_clock_is_put_back_a_little_while_much_is_to_be_caught_up(world: World) -> None:
+def test_a_clock_is_put_back_a_little_while_much_is_to_be_caught_up(wrong: World) -> None:
     """What is due still, and not sent yet, is not dropped with what was planned too late."""
-    world.add("e", interval(1.0), misfire="all")
-    world.clock.advance(450.5)
-    world.look()
-    world.clock.wall -= 5.0
-    world.clock.advance(0.1)
-    world.live(20.0)
-    anchor = world.expected["e"].anchor
-    assert sorted(world.sent()["e"]) == [anchor + each for each in range(1, 466)]
+    wrong.add("e", interval(1.0), misfire="all")
+    wrong.clock.advance(450.5)
+    wrong.look()
+    wrong.clock.wall -= 5.0
+    wrong.clock.advance(0.1)
+    wrong.live(20.0)
+    anchor = wrong.expected["e"].anchor
+    assert sorted(wrong.sent()["e"]) == [anchor + each for each in range(1, 466)]
 
 
-def test_an_entry_that_makes_no_sense_keeps_no_other_from_a_clock_put_back(world: World) -> None:
-    world.add("good", interval(10.0))
-    world.add("bad", interval(10.0))
-    world.live(25.0)
-    world.clock.wall += 86_400.0
-    world.live(25.0)
-    with world.file.write(durable=False) as connection:
+def test_an_entry_that_makes_no_sense_keeps_no_other_from_a_clock_put_back(wrong: World) -> None:
+    wrong.add("good", interval(10.0))
+    wrong.add("bad", interval(10.0))
+    wrong.live(25.0)
+    wrong.clock.wall += 86_400.0
+    wrong.live(25.0)
+    with wrong.file.write(durable=False) as connection:
         connection.execute("UPDATE litequeue_entry SET schedule = '?' WHERE name = 'bad'")
-    world.clock.wall -= 86_400.0
-    before = world.count("good")
-    world.live(61.0)
-    assert world.count("good") >= before + 3
+    wrong.clock.wall -= 86_400.0
+    before = wrong.count("good")
+    wrong.live(61.0)
+    assert wrong.count("good") >= before + 3

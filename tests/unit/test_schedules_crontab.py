@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from datetime import UTC, timedelta, timezone
-from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,13 @@ from hypothesis import strategies as st
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.schedules import ScheduleError, Tick, crontab, dump, load
 from litequeue.schedules.fields import LONGEST
+
+
+def too_many() -> Iterator[int]:
+    for _ in range(1_000):
+        yield 1
+    raise AssertionError("all of it was asked for")
+
 
 BAD_LINES = {
     "": "minute '' has an empty part; write values between the commas",
@@ -71,7 +78,7 @@ BAD_FIELDS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"minute": True}, "minute True is neither text nor a number nor several numbers"),
     ({"minute": b"5"}, "minute b'5' is neither text nor a number nor several numbers"),
     ({"day_of_week": []}, "day_of_week names no value, so nothing would ever be due"),
-    ({"day_of_week": count()}, "day_of_week has too many values"),
+    ({"day_of_week": too_many()}, "day_of_week has too many values"),
     ({"month_of_year": ["jan"]}, "month_of_year 'jan' is not a number from 1 to 12"),
     ({"hour": [1, None]}, "hour None is not a number from 0 to 23"),
     ({"hour": "1 2"}, "hour '1 2' has '1 2', which is not a number, a range as 1-5 or a step"),
@@ -129,7 +136,7 @@ LINES = st.lists(TEXTS.filter(bool), min_size=5, max_size=6).map(" ".join)
 
 
 @given(TEXTS | LINES)
-@settings(max_examples=400, deadline=timedelta(seconds=1))
+@settings(max_examples=250, deadline=timedelta(seconds=1))
 @example("0 0 29 2 mon#5")
 @example("9" * 200 + " * * * *")
 @example("*/999999999 * * * *")
@@ -147,7 +154,7 @@ def test_no_line_raises_anything_else(line: str) -> None:
         FIELDS,
     )
 )
-@settings(max_examples=400, deadline=timedelta(seconds=1))
+@settings(max_examples=250, deadline=timedelta(seconds=1))
 def test_no_field_raises_anything_else(fields: dict[str, Any]) -> None:
     try_out(**fields)
 
