@@ -199,8 +199,11 @@ def _changed(app: Any, entry: Entry, changes: dict[str, Any]) -> dict[str, Any]:
     given = dict(changes)
     fields: dict[str, Any] = {each: given.pop(each) for each in _AS_THEY_ARE if each in given}
     if "schedule" in given:
-        schedule = schedules.schedule_of(given.pop("schedule"))
-        fields["schedule"] = schedules.dump(schedule.in_zone(periodic.zone_name(app.zone)))
+        zone = getattr(schedules.load(entry.schedule), "zone", None)
+        schedule = schedules.schedule_of(
+            given.pop("schedule"), zone=zone or periodic.zone_name(app.zone)
+        )
+        fields["schedule"] = schedules.dump(schedule)
     if given.keys() & {"task", "args", "kwargs"}:
         fields |= _template(app, entry, given)
     if "expires" in given:

@@ -14,11 +14,11 @@ from litequeue.due import due, first
 from litequeue.entry import Entry, Firing
 from litequeue.exceptions import ImproperlyConfigured, QueueBusy
 from litequeue.job import Job, new_id
-from litequeue.schedules import Tick
+from litequeue.schedules import Tick, machine_zone
 from litequeue.store import Database, Keep, entries, ticks
 from litequeue.store.events import EventRow
 from litequeue.store.firing import Fired
-from litequeue.store.ticks import DueEntry
+from litequeue.store.ticks import DueEntry, Planned
 
 logger: Final = logging.getLogger("litequeue.beat")
 
@@ -65,6 +65,8 @@ class Beat:
         self._held = False
         self._held_at = 0.0
         self._replan = True
+        self._zone = ""
+        """The machine's own, as the entries in it were planned."""
         self._defined: tuple[str, Sequence[Entry]] | None = None
 
     def define(self, owner: str, defined: Sequence[Entry]) -> None:
@@ -128,6 +130,7 @@ class Beat:
         if self._replan and len(rows) < MOST_ENTRIES:  # what is due still was sent before
             self._plan_anew(now)
             self._replan = False
+        self._follow_machine(now)
         self._version = version
         self._look_at = self._clock.monotonic() + self._longest
         moment = ticks.next_due(self._database)
@@ -176,16 +179,26 @@ class Beat:
 
         Ticks that were sent stay sent, for their rows exist.
         """
+        changed = self._plan_again(ticks.behind(self._database, now), now)
+        if changed:
+            logger.warning("the clock was put back: %d entries are planned anew", changed)
+
+    def _follow_machine(self, now: float) -> None:
+        """Plan the entries in the machine's own zone anew, where that is another one by now."""
+        zone = machine_zone()
+        if zone != self._zone:
+            self._plan_again(ticks.local(self._database, now), now)
+            self._zone = zone
+
+    def _plan_again(self, rows: Sequence[Planned], now: float) -> int:
         plans = []
-        for row in ticks.behind(self._database, now):
+        for row in rows:
             try:
                 tick = first(row.entry, row.anchor, now)
                 plans.append((row, tick, None if tick is None else due(row.entry, tick)))
             except ImproperlyConfigured as error:
                 self._set_aside(row.entry.name, error, now)
-        changed = ticks.replan(self._database, plans, now)
-        if changed:
-            logger.warning("the clock was put back: %d entries are planned anew", changed)
+        return ticks.replan(self._database, plans, now)
 
     def _tell(self, fired: Fired) -> None:
         for name, key, id in fired.jobs:

@@ -13,6 +13,7 @@ from litequeue.schedules.every import interval, schedule
 from litequeue.schedules.once import clocked
 from litequeue.schedules.sun import solar
 from litequeue.schedules.text import dump, load, schedule_of
+from litequeue.schedules.zones import machine_zone
 
 __all__ = [
     "Schedule",
@@ -23,6 +24,7 @@ __all__ = [
     "dump",
     "interval",
     "load",
+    "machine_zone",
     "schedule",
     "schedule_of",
     "solar",

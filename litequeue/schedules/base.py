@@ -9,6 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from reprlib import Repr
 from typing import Any, Final, NamedTuple
 
 from litequeue.clock import SYSTEM
@@ -18,6 +19,10 @@ _EARLIEST: Final = -1.0  # so that 1970 begins with a tick
 LATEST: Final = (
     250_000_000_000.0  # in the year 9892: a search may go on for 50, dates end with 9999
 )
+
+
+_SHORT: Final = Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,14 @@ def instant_text(microseconds: int) -> str:
     """Return a moment in UTC as ISO text, with a fraction only where there is one."""
     moment = EPOCH + timedelta(microseconds=microseconds)
     return moment.replace(tzinfo=None).isoformat() + "Z"
+
+
+def shown(value: object) -> str:
+    """Return what a user gave for a sentence about it, in short."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return f"of {type(value).__name__}"
 
 
 def _seconds(moment: datetime) -> float:

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any, Final
 
 from litequeue.exceptions import ScheduleError
+from litequeue.schedules.base import shown
 
 LONGEST: Final = 256  # characters of an expression, or of one field
 
@@ -176,10 +177,9 @@ def _reason(field: Field, part: str) -> str:
         return "asks for a value by hash or by chance, which a crontab here has not; use jitter="
     if part == "?":
         return "is Quartz's word for any; write *"
-    shown = f"{part!r:.40}"
     words = f", a name as {field.words[0][:3]}" if field.words else ""
-    return f"has {shown}, which is not a number{words}, a range as 1-5 or a step as */2"
+    return f"has {shown(part)}, which is not a number{words}, a range as 1-5 or a step as */2"
 
 
 def _wrong(field: Field, value: object, why: str) -> ScheduleError:
-    return ScheduleError(f"{field.name} {value!r:.60} {why}")
+    return ScheduleError(f"{field.name} {shown(value)} {why}")

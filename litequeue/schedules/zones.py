@@ -18,6 +18,7 @@ from operator import attrgetter
 from typing import Final
 
 from litequeue.exceptions import ScheduleError
+from litequeue.schedules.base import shown
 
 LOCAL: Final = "local"
 _DAY: Final = 86_400
@@ -99,6 +100,11 @@ def _next_change(offset_at: Callable[[int], int], start: int, stop: int) -> int:
     return other
 
 
+def machine_zone() -> str:
+    """Return the name of the machine's own zone of today, another one where it has moved."""
+    return _machine_zone().name
+
+
 def zone_named(name: str) -> Zone:
     """Return the zone of this name, the machine's own of today for ``"local"``.
 
@@ -117,7 +123,7 @@ def zone_name(zone: object) -> str:
     if isinstance(zone, TZInfo) and isinstance(key, str):
         return zone_named(key).name
     raise ScheduleError(
-        f"tz {zone!r:.80} has no name that could be stored; name a zone, as tz='Europe/Berlin'"
+        f"tz {shown(zone)} has no name that could be stored; name a zone, as tz='Europe/Berlin'"
     )
 
 
@@ -131,7 +137,7 @@ def _iana_zone(name: str) -> Zone:
         return Zone(name, _by_rules(ZoneInfo(name)))
     except (KeyError, ValueError, OSError):  # unknown, malformed, the name of a directory
         raise ScheduleError(
-            f"tz {name!r:.80} is not a time zone that this machine knows; take an IANA name such "
+            f"tz {shown(name)} is not a time zone that this machine knows; take an IANA name such "
             "as 'Europe/Berlin', 'UTC', or 'local' for the machine's own"
         ) from None
 

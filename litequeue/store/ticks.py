@@ -242,6 +242,22 @@ def behind(database: Database, now: float) -> list[Planned]:
     return [Planned(entry_of(values), id, version, anchor) for id, version, anchor, *values in rows]
 
 
+LOCAL: Final = f"""
+SELECT entry.id, entry.version, entry.anchor, {COLUMNS} FROM litequeue_entry AS entry
+WHERE entry.schedule LIKE '%"tz":"local"%' AND entry.next_at > ? AND entry.paused IS NULL
+"""
+
+
+def local(database: Database, now: float) -> list[Planned]:
+    """Return the entries in the machine's own zone whose next tick is later than ``now``.
+
+    It reads all entries: for a start, and for when the machine has moved to another zone.
+    """
+    with database.read() as connection, lenient(connection):
+        rows = connection.execute(LOCAL, (now,)).fetchall()
+    return [Planned(entry_of(values), id, version, anchor) for id, version, anchor, *values in rows]
+
+
 REPLAN: Final = f"""
 UPDATE litequeue_entry
 SET version = version + 1, planned = ?1, next_key = ?2, next_at = ?3, next_due = ?4,

@@ -100,6 +100,13 @@ class TestEditing:
         assert after.next_run == datetime(2026, 3, 1, 13, tzinfo=UTC)
         assert (after.record.entry.queue, after.record.entry.expires) == ("mail", 5.0)
 
+    def test_the_zone_stays_unless_the_new_schedule_names_one(
+        self, app: LiteQueue, task: Task[..., Any]
+    ) -> None:
+        app.entries.add("e", crontab("0 3 * * *", tz="Asia/Tokyo"), task)
+        assert str(app.entries.edit("e", schedule="30 3 * * *").schedule).endswith("Asia/Tokyo")
+        assert str(app.entries.edit("e", schedule=crontab(tz="UTC")).schedule).endswith("UTC")
+
     def test_another_task(self, app: LiteQueue, task: Task[..., Any]) -> None:
         app.entries.add("e", 60, task, (1,))
         assert app.entries.edit("e", task="elsewhere").task == "elsewhere"

@@ -1,0 +1,447 @@
+"""Beat as a few lines of Python, and hypothesis comparing the file with it after every step.
+
+Two beats plan and fire when they like, one may die before any commit; the clock goes either way,
+people pause, edit and run by hand, code is deployed, runs begin and end.  Moments are whole
+seconds, so that a tick is known by its moment, as it is by its key.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from litequeue.entry import Firing
+from litequeue.job import Lease
+from litequeue.schedules import Tick
+from litequeue.store import Database, entries, firing, ticks
+from litequeue.store.firing import Fired
+from tests.store.beat_steps import every, line, new_id, planned, replan
+from tests.store.machine import _empty_queue
+from tests.store.steps import KEEP, NOW, claim, enlist, problems, rows, step, success
+
+PEOPLES, CODES = ("p0", "p1"), ("c0", "c1")
+OWNER = "tasks:app"
+KEPT, FORGET_EVERY = 3, 2
+"""As few as these are kept here, so that a walk forgets some."""
+OVERLAPS = st.sampled_from(["allow", "skip", "queue", "queue", "cancel", "cancel"])
+SECONDS = st.sampled_from([5, 7, 10])
+NAMES = st.sampled_from([*PEOPLES, *CODES])
+BEATS = st.sampled_from([0, 1])
+
+
+class Died(Exception):
+    """A process was killed before its commit."""
+
+
+class Mortal(Database):
+    """A file whose process may die before its commit number ``left``."""
+
+    left = 0
+
+    def commit(self, connection: Any, rows: int) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.rollback(connection)
+            raise Died
+        super().commit(connection, rows)
+
+
+@dataclass
+class Row:
+    """What the model believes of a tick."""
+
+    number: int
+    at: float
+    job: str | None
+    note: str | None
+
+
+@dataclass
+class Expected:
+    """What the model believes of an entry."""
+
+    seconds: int
+    overlap: str
+    owner: str | None
+    anchor: float
+    planned: float
+    next: float | None = None
+    version: int = 1
+    paused: bool = False
+    held: float | None = None
+    last: float | None = None
+    last_job: str | None = None
+    count: int = 0
+    forgotten: float | None = None
+    rows: list[Row] = field(default_factory=list)
+    full: bool = False
+
+    def first(self, moment: float) -> float:
+        """Return the first tick after a moment."""
+        return self.anchor + self.seconds * ((moment - self.anchor) // self.seconds + 1)
+
+    def begin_anew(self, now: float) -> None:
+        self.anchor = self.planned = now
+        self.next = self.first(now)
+
+    def tick(self, at: float) -> Row | None:
+        return next((row for row in self.rows if row.at == at and row.note != "manual"), None)
+
+    def visible(self) -> tuple[Any, ...]:
+        return (
+            self.owner, self.overlap, self.paused, self.anchor, self.planned, self.next, self.held,
+            self.last, self.last_job, self.count, self.forgotten,
+            [(row.at, row.job, row.note) for row in self.rows],
+        )  # fmt: skip
+
+
+@dataclass
+class Plan:
+    """What a beat is about to do, and what the model knows of the entry's version."""
+
+    name: str
+    version: int
+    firing: Firing
+
+
+class BeatMachine(RuleBasedStateMachine):
+    """Two beats, a worker, people, deploys, and a clock that anybody may set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="litequeue-beats-"))
+        self.path = self.directory / "jobs.sqlite"
+        self.path.write_bytes(_empty_queue())
+        few = {"PRUNE": firing.PRUNE, "PRUNE_ENDED": firing.PRUNE_ENDED}
+        few = {
+            name: text.replace(f"- {firing.KEPT_TICKS}", f"- {KEPT}") for name, text in few.items()
+        }
+        self.patch = mock.patch.multiple(firing, FORGET_EVERY=FORGET_EVERY, **few)
+        self.patch.start()
+        self.beats = [Mortal(self.path, create=True, durability="process") for _ in range(2)]
+        enlist(self.beats[0], 1)
+        self.now = NOW
+        self.entries: dict[str, Expected] = {}
+        self.plans: list[list[Plan]] = [[], []]
+        self.unfinished: dict[str, str] = {}
+        """Jobs that have not ended, and the entry of each."""
+        self.leases: dict[str, Lease] = {}
+
+    def teardown(self) -> None:
+        try:
+            for beat in self.beats:
+                beat.close()
+            assert problems(self.path) == []
+        finally:
+            self.patch.stop()
+            shutil.rmtree(self.directory)
+
+    # People and code
+
+    @initialize(overlap=OVERLAPS, seconds=SECONDS)
+    def begin(self, overlap: str, seconds: int) -> None:
+        self.add("p0", overlap, seconds)
+        self.deploy(["c0"], overlap, 5)
+
+    @precondition(lambda self: not set(PEOPLES) <= set(self.entries))
+    @rule(name=st.sampled_from(PEOPLES), overlap=OVERLAPS, seconds=SECONDS)
+    def add(self, name: str, overlap: str, seconds: int) -> None:
+        if name not in self.entries:
+            entries.add(self.beats[0], self._line(name, overlap, seconds), self.now)
+            self._expect(name, overlap, seconds, None)
+
+    @rule(names=st.sets(st.sampled_from(CODES)).map(sorted), overlap=OVERLAPS, seconds=SECONDS)
+    def deploy(self, names: list[str], overlap: str, seconds: int) -> None:
+        defined = [self._line(name, overlap, seconds) for name in names]
+        done = entries.reconcile(self.beats[1], OWNER, defined, self.now)
+        old = {name for name, entry in self.entries.items() if entry.owner == OWNER}
+        assert set(done.added) == set(names) - old
+        assert set(done.removed) == old - set(names)
+        changed = {name for name in old & set(names) if self._edit(name, overlap, seconds)}
+        assert set(done.changed) == changed
+        for name in done.removed:
+            self._remove(name)
+        for name in done.added:
+            self._expect(name, overlap, seconds, OWNER)
+
+    @rule(name=NAMES, overlap=OVERLAPS, seconds=st.one_of(st.none(), SECONDS))
+    def edit(self, name: str, overlap: str, seconds: int | None) -> None:
+        entry = self.entries.get(name)
+        if entry is not None and entry.owner is None:
+            seconds = entry.seconds if seconds is None else seconds
+            changes = {"overlap": overlap, "schedule": every(seconds)}
+            entries.change(self.beats[0], name, changes, self.now)
+            self._edit(name, overlap, seconds)
+
+    @precondition(lambda self: "p1" in self.entries)
+    @rule()
+    def remove(self) -> None:
+        entries.remove(self.beats[1], "p1")
+        self._remove("p1")
+
+    @rule(name=NAMES)
+    def pause(self, name: str) -> None:
+        if (entry := self.entries.get(name)) is None:
+            return
+        assert entries.pause(self.beats[0], name, self.now) is not entry.paused
+        if not entry.paused:
+            entry.paused, entry.version = True, entry.version + 1
+            if entry.held is not None:
+                self._note(entry, entry.held, "paused")
+                entry.held = None
+
+    @rule(name=NAMES)
+    def resume(self, name: str) -> None:
+        if (entry := self.entries.get(name)) is None:
+            return
+        assert entries.resume(self.beats[0], name, self.now) is entry.paused
+        if entry.paused:
+            entry.paused, entry.version = False, entry.version + 1
+            entry.planned, entry.next = self.now, entry.first(self.now)
+
+    @rule(name=NAMES)
+    def run_now(self, name: str) -> None:
+        if (entry := self.entries.get(name)) is not None:
+            id = new_id()
+            entries.run_now(self.beats[1], name, id, self.now)
+            self._send(name, entry, self.now, id)
+            self._add_row(entry, Row(0, self.now, id, "manual"))
+            self._forget(entry)
+
+    def _line(self, name: str, overlap: str, seconds: int) -> Any:
+        return line(name, seconds, overlap=overlap)
+
+    def _expect(self, name: str, overlap: str, seconds: int, owner: str | None) -> None:
+        new = Expected(seconds, overlap, owner, self.now, self.now)
+        new.begin_anew(self.now)
+        self.entries[name] = new
+
+    def _edit(self, name: str, overlap: str, seconds: int) -> bool:
+        entry = self.entries[name]
+        if (entry.overlap, entry.seconds) == (overlap, seconds):
+            return False
+        if seconds != entry.seconds:
+            entry.seconds = seconds
+            entry.begin_anew(self.now)
+        entry.overlap, entry.version = overlap, entry.version + 1
+        return True
+
+    def _remove(self, name: str) -> None:
+        del self.entries[name]
+        self.plans = [[plan for plan in some if plan.name != name] for some in self.plans]
+        self.unfinished = {id: whose for id, whose in self.unfinished.items() if whose != name}
+
+    # Beats
+
+    @rule(beat=BEATS, most=st.sampled_from([1, 9]))
+    def plan(self, beat: int, most: int) -> None:
+        found = ticks.due(self.beats[beat], self.now, 100)
+        due = {
+            name: entry.next
+            for name, entry in self.entries.items()
+            if not entry.paused and entry.next is not None and entry.next <= self.now
+        }
+        assert {row.entry.name: row.next_at for row in found} == due
+        self.plans[beat] = [
+            Plan(
+                row.entry.name,
+                self.entries[row.entry.name].version,
+                planned(row, self.now, pending=Tick(row.next_key, row.next_at), most=most),
+            )
+            for row in found
+        ]
+
+    @precondition(lambda self: any(self.plans))
+    @rule(beat=BEATS, death=st.sampled_from([0, 0, 0, 1, 2]))
+    def fire(self, beat: int, death: int) -> None:
+        """With a ``death`` before that commit, there being one."""
+        plans = self.plans[beat]
+        fired = self._mortally(
+            beat,
+            death,
+            lambda file: ticks.fire(file, [plan.firing for plan in plans], self.now, keep=KEEP),
+        )
+        self.plans[beat] = []
+        if fired is None:
+            return
+        wanted = Fired()
+        for plan in plans:
+            entry = self.entries[plan.name]
+            if entry.version == plan.version and not entry.paused:
+                for _, at, _, id in plan.firing.ticks:
+                    self._fire(plan.name, entry, at, id, wanted)
+                self._forget(entry)
+                entry.version, entry.planned = entry.version + 1, self.now
+                entry.next = plan.firing.next_at
+        assert [id for _, _, id in fired.jobs] == [id for _, _, id in wanted.jobs]
+        assert sorted(fired.revoked) == sorted(wanted.revoked)
+        assert sorted(fired.ended) == sorted(wanted.ended)
+
+    @rule(beat=BEATS, death=st.sampled_from([0, 0, 1]))
+    def release(self, beat: int, death: int) -> None:
+        free = {
+            name: entry
+            for name, entry in self.entries.items()
+            if entry.held is not None and not entry.paused and not self._runs(name)
+        }
+        assert ticks.held(self.beats[beat]) >= bool(free)
+        fired = self._mortally(beat, death, lambda file: ticks.release_held(file, self.now, new_id))
+        if fired is None:
+            return
+        assert {name for name, _, _ in fired.jobs} == set(free)
+        for name, _, id in fired.jobs:
+            entry = free[name]
+            assert entry.held is not None
+            if (row := entry.tick(entry.held)) is not None:
+                row.job = id
+            self._send(name, entry, entry.held, id)
+            entry.held = None
+
+    @rule(beat=BEATS)
+    def plan_anew(self, beat: int) -> None:
+        behind = [e for e in self.entries.values() if e.planned > self.now and not e.paused]
+        assert replan(self.beats[beat], self.now) == len(behind)
+        for entry in behind:
+            entry.version, entry.planned = entry.version + 1, self.now
+            entry.next = entry.first(self.now)
+
+    def _mortally(self, beat: int, death: int, action: Callable[[Database], Fired]) -> Fired | None:
+        file = self.beats[beat]
+        file.left = death
+        try:
+            return action(file)
+        except Died:
+            return None
+        finally:
+            file.left = 0
+
+    def _fire(self, name: str, entry: Expected, at: float, id: str, wanted: Fired) -> None:
+        if entry.forgotten is not None and at <= entry.forgotten:
+            return
+        if entry.tick(at) is not None:
+            return
+        row = Row(0, at, id, None)
+        self._add_row(entry, row)
+        row.note = self._stand_aside(name, entry, at, wanted)
+        if row.note is None:
+            self._send(name, entry, at, id)
+            wanted.jobs.append((name, "", id))
+        else:
+            row.job = None
+
+    def _stand_aside(self, name: str, entry: Expected, at: float, wanted: Fired) -> str | None:
+        if entry.overlap == "queue" and entry.held is not None:
+            return "overlap"
+        if entry.overlap == "cancel" and entry.held is not None:
+            self._note(entry, entry.held, "overlap")
+            entry.held = None
+        runs = self._runs(name) if entry.overlap != "allow" else []
+        if not runs:
+            return None
+        if entry.overlap == "skip":
+            return "overlap"
+        if entry.overlap == "cancel":
+            waiting = [id for id in runs if id not in self.leases]
+            wanted.revoked.extend(runs)
+            wanted.ended.extend(waiting)
+            for id in waiting:
+                del self.unfinished[id]
+            if waiting == runs:
+                return None
+        entry.held = at
+        return "held"
+
+    def _runs(self, name: str) -> list[str]:
+        known = {row.job for row in self.entries[name].rows}
+        return [id for id, whose in self.unfinished.items() if whose == name and id in known]
+
+    def _send(self, name: str, entry: Expected, at: float, id: str) -> None:
+        entry.last, entry.last_job, entry.count = at, id, entry.count + 1
+        self.unfinished[id] = name
+
+    def _add_row(self, entry: Expected, row: Row) -> None:
+        row.number = max((each.number for each in entry.rows), default=0) + 1
+        entry.rows.append(row)
+        entry.full |= row.number % FORGET_EVERY == 0
+
+    def _forget(self, entry: Expected) -> None:
+        if not entry.full:
+            return
+        entry.full = False
+        careful = entry.overlap != "allow" or entry.held is not None
+        gone = [
+            row
+            for row in entry.rows
+            if row.number <= entry.rows[-1].number - KEPT
+            and not (careful and (row.job in self.unfinished or self._waits(entry, row)))
+        ]
+        entry.rows = [row for row in entry.rows if row not in gone]
+        moments = [row.at for row in gone if row.note != "manual"]
+        if entry.forgotten is not None:
+            moments.append(entry.forgotten)
+        entry.forgotten = max(moments, default=None)
+
+    def _waits(self, entry: Expected, row: Row) -> bool:
+        return entry.held is not None and row.at == entry.held and row.note != "manual"
+
+    def _note(self, entry: Expected, at: float, note: str) -> None:
+        if (row := entry.tick(at)) is not None:
+            row.job, row.note = None, note
+
+    # Runs, and the clock
+
+    @precondition(lambda self: self.unfinished)
+    @rule(count=st.integers(1, 3))
+    def begin_runs(self, count: int) -> None:
+        for lease in claim(self.beats[0], count, now=self.now):
+            self.leases[lease.id] = lease
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def end_run(self, data: st.DataObject) -> None:
+        id = data.draw(st.sampled_from(sorted(self.leases)))
+        step(self.beats[0], success(self.leases.pop(id)), now=self.now)
+        self.unfinished.pop(id, None)
+
+    @rule(seconds=st.sampled_from([-40, -10, -1, 1, 5, 10, 10, 20, 35]))
+    def clock_steps(self, seconds: int) -> None:
+        self.now += seconds
+
+    # What must hold
+
+    @invariant()
+    def the_file_says_what_the_model_says(self) -> None:
+        found = {record.entry.name: record for record in entries.listed(self.beats[0])}
+        assert set(found) == set(self.entries)
+        for name, entry in self.entries.items():
+            record = found[name]
+            told = [
+                (row.at, row.job, row.note)
+                for row in reversed(entries.history(self.beats[0], name, 1_000))
+            ]
+            assert record.entry.schedule == every(entry.seconds)
+            assert (
+                record.owner, record.entry.overlap, record.paused is not None, record.anchor,
+                record.planned, record.next_at, record.held_at, record.last_at, record.last_job,
+                record.count, record.forgotten, told,
+            ) == entry.visible(), name  # fmt: skip
+
+    @invariant()
+    def a_job_is_of_one_tick(self) -> None:
+        jobs = [
+            job
+            for (job,) in rows(self.path, "SELECT job FROM litequeue_tick WHERE job IS NOT NULL")
+        ]
+        assert len(jobs) == len(set(jobs))
+        alive = {
+            id for (id,) in rows(self.path, "SELECT id FROM litequeue_job WHERE phase <> 'done'")
+        }
+        assert set(self.unfinished) <= alive
