@@ -104,7 +104,7 @@ def instant_text(microseconds: int) -> str:
     return moment.replace(tzinfo=None).isoformat() + "Z"
 
 
-def shown(value: object) -> str:
+def in_short(value: object) -> str:
     """Return what a user gave for a sentence about it, in short."""
     try:
         return _SHORT.repr(value)

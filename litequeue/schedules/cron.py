@@ -13,7 +13,7 @@ from math import floor
 from typing import Any, Final, Self, TypeAlias
 
 from litequeue.exceptions import ScheduleError
-from litequeue.schedules.base import EPOCH, Schedule, Tick, instant_tick, shown
+from litequeue.schedules.base import EPOCH, Schedule, Tick, in_short, instant_tick
 from litequeue.schedules.calendar import Days, Times, days_of, is_every
 from litequeue.schedules.fields import (
     DAY_OF_MONTH,
@@ -82,7 +82,7 @@ class crontab(Schedule):
         if isinstance(minute, str) and _is_line(minute):
             if any(other != "*" for other in others):
                 raise ScheduleError(
-                    f"crontab {shown(minute)} is a whole expression, so it takes no field beside it"
+                    f"crontab {in_short(minute)} is a whole line, so it takes no field beside it"
                 )
             texts, either = _fields_of_line(minute, second), True
         else:
@@ -239,11 +239,11 @@ def _fields_of_line(line: str, second: CronField = None) -> tuple[str, ...]:
         return ("0" if second is None else written(SECOND, second), *fields)
     if len(fields) != len(_FIELDS):
         raise ScheduleError(
-            f"crontab {shown(line)} has {len(fields)} fields; it takes five (minute, hour, "
+            f"crontab {in_short(line)} has {len(fields)} fields; it takes five (minute, hour, "
             "day_of_month, month_of_year, day_of_week), or six with the second first"
         )
     if second is not None:
-        raise ScheduleError(f"second is given twice: in crontab {shown(line)}, and beside it")
+        raise ScheduleError(f"second is given twice: in crontab {in_short(line)}, and beside it")
     return fields
 
 

@@ -8,7 +8,7 @@ from math import floor
 from typing import Any, Final
 
 from litequeue.exceptions import ScheduleError
-from litequeue.schedules.base import Schedule, Tick, instant_tick, shown
+from litequeue.schedules.base import Schedule, Tick, in_short, instant_tick
 
 _LEAST: Final = 0.01
 _MOST: Final = 36_525 * 86_400.0  # a century
@@ -66,9 +66,9 @@ def _seconds(every: object) -> float:
     elif isinstance(every, int | float) and not isinstance(every, bool):
         seconds = every if abs(every) < _MOST * 2 else _MOST * 2  # whatever a float can hold
     else:
-        raise ScheduleError(f"every {shown(every)} is neither seconds nor a timedelta")
+        raise ScheduleError(f"every {in_short(every)} is neither seconds nor a timedelta")
     if not _LEAST <= seconds <= _MOST:
         raise ScheduleError(
-            f"every {shown(every)} is not an interval from {_LEAST:g} seconds to a hundred years"
+            f"every {in_short(every)} is not an interval from {_LEAST:g} seconds to a hundred years"
         )
     return round(seconds * _MICRO) / _MICRO

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, Final
 
 from litequeue.exceptions import ScheduleError
-from litequeue.schedules.base import shown
+from litequeue.schedules.base import in_short
 
 LONGEST: Final = 256  # characters of an expression, or of one field
 
@@ -178,8 +178,8 @@ def _reason(field: Field, part: str) -> str:
     if part == "?":
         return "is Quartz's word for any; write *"
     words = f", a name as {field.words[0][:3]}" if field.words else ""
-    return f"has {shown(part)}, which is not a number{words}, a range as 1-5 or a step as */2"
+    return f"has {in_short(part)}, which is not a number{words}, a range as 1-5 or a step as */2"
 
 
 def _wrong(field: Field, value: object, why: str) -> ScheduleError:
-    return ScheduleError(f"{field.name} {shown(value)} {why}")
+    return ScheduleError(f"{field.name} {in_short(value)} {why}")

@@ -7,7 +7,14 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from litequeue.exceptions import ScheduleError
-from litequeue.schedules.base import EPOCH, LATEST, Schedule, Tick, instant_text, instant_tick, shown
+from litequeue.schedules.base import (
+    EPOCH,
+    LATEST,
+    Schedule,
+    Tick,
+    instant_text,
+    instant_tick,
+)
 from litequeue.schedules.zones import zone_named
 
 _MICRO: Final = 1_000_000
@@ -26,7 +33,7 @@ class clocked(Schedule):
     def __init__(self, moment: datetime | str | float) -> None:
         microseconds, resolved = _parsed(moment)
         if not 0 <= microseconds < LATEST * _MICRO:
-            raise ScheduleError(f"moment {shown(moment)} is not between the years 1970 and 9892")
+            raise ScheduleError(f"moment {in_short(moment)} is not between the years 1970 and 9892")
         object.__setattr__(self, "microseconds", microseconds)
         object.__setattr__(self, "resolved", resolved)
 
@@ -72,10 +79,10 @@ def _parsed(moment: object) -> tuple[int, bool]:
             moment = datetime.fromisoformat(moment.strip()[:64])
         except ValueError:
             raise ScheduleError(
-                f"moment {shown(moment)} is not ISO text, such as 2030-01-31T09:30+01:00"
+                f"moment {in_short(moment)} is not ISO text, such as 2030-01-31T09:30+01:00"
             ) from None
     if not isinstance(moment, datetime):
-        raise ScheduleError(f"moment {shown(moment)} is not a datetime, ISO text, or seconds")
+        raise ScheduleError(f"moment {in_short(moment)} is not a datetime, ISO text, or seconds")
     resolved = moment.utcoffset() is not None
     try:
         since = (moment if resolved else moment.replace(tzinfo=UTC)) - EPOCH

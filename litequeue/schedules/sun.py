@@ -13,7 +13,7 @@ from math import floor
 from typing import Any, Final
 
 from litequeue.exceptions import ScheduleError
-from litequeue.schedules.base import Schedule, Tick, instant_tick, shown
+from litequeue.schedules.base import Schedule, Tick, in_short, instant_tick
 
 _DAY: Final = 86_400
 _SEARCHED: Final = 400  # days: the sun comes back every year
@@ -49,7 +49,7 @@ class solar(Schedule):
 
     def __init__(self, event: str, lat: float, lon: float) -> None:
         if event not in tuple(_EVENTS):
-            raise ScheduleError(f"event {shown(event)} is none of {', '.join(_EVENTS)}")
+            raise ScheduleError(f"event {in_short(event)} is none of {', '.join(_EVENTS)}")
         object.__setattr__(self, "event", event)
         object.__setattr__(self, "lat", _degrees("lat", lat, 90))
         object.__setattr__(self, "lon", _degrees("lon", lon, 180))
@@ -105,7 +105,7 @@ def _hour_angle(lat: float, declination: float, zenith: float) -> float | None:
 def _degrees(name: str, value: object, most: int) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and -most <= value <= most:
         return value + 0.0  # one zero, not two
-    raise ScheduleError(f"{name} {shown(value)} is not a number of degrees from -{most} to {most}")
+    raise ScheduleError(f"{name} {in_short(value)} is not degrees from -{most} to {most}")
 
 
 def _require_astral() -> None:

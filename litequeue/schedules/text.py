@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from litequeue.exceptions import ScheduleError
-from litequeue.schedules.base import Schedule, shown
+from litequeue.schedules.base import Schedule, in_short
 from litequeue.schedules.cron import crontab
 from litequeue.schedules.every import interval
 from litequeue.schedules.once import clocked
@@ -29,7 +29,7 @@ def load(text: str) -> Schedule:
         made = None
     if made is None:
         raise ScheduleError(
-            f"schedule {shown(text)} in the file is not one that this version of litequeue knows; "
+            f"schedule {in_short(text)} in the file is none that this version of litequeue knows; "
             "edit the entry, or remove it"
         )
     return made
@@ -59,8 +59,8 @@ def schedule_of(value: object, *, zone: str | None = None, relative: bool = Fals
             "file, for it is code; use crontab, interval, clocked or solar of litequeue.schedules"
         )
     raise ScheduleError(
-        f"schedule {shown(value)} is neither a schedule, nor seconds, nor a timedelta, nor a line "
-        "of a crontab as '0 3 * * *'"
+        f"schedule {in_short(value)} is neither a schedule, nor seconds, nor a timedelta, nor a "
+        "line of a crontab as '0 3 * * *'"
     )
 
 

@@ -18,7 +18,7 @@ from operator import attrgetter
 from typing import Final
 
 from litequeue.exceptions import ScheduleError
-from litequeue.schedules.base import shown
+from litequeue.schedules.base import in_short
 
 LOCAL: Final = "local"
 _DAY: Final = 86_400
@@ -123,7 +123,7 @@ def zone_name(zone: object) -> str:
     if isinstance(zone, TZInfo) and isinstance(key, str):
         return zone_named(key).name
     raise ScheduleError(
-        f"tz {shown(zone)} has no name that could be stored; name a zone, as tz='Europe/Berlin'"
+        f"tz {in_short(zone)} has no name that could be stored; name a zone, as tz='Europe/Berlin'"
     )
 
 
@@ -137,8 +137,8 @@ def _iana_zone(name: str) -> Zone:
         return Zone(name, _by_rules(ZoneInfo(name)))
     except (KeyError, ValueError, OSError):  # unknown, malformed, the name of a directory
         raise ScheduleError(
-            f"tz {shown(name)} is not a time zone that this machine knows; take an IANA name such "
-            "as 'Europe/Berlin', 'UTC', or 'local' for the machine's own"
+            f"tz {in_short(name)} is not a time zone that this machine knows; take an IANA name "
+            "such as 'Europe/Berlin', 'UTC', or 'local' for the machine's own"
         ) from None
 
 

@@ -12,16 +12,12 @@ import select
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from litequeue.beat.sender import Beat
 from litequeue.clock import Clock
 from litequeue.config import Settings
-from litequeue.entry import Entry
-from litequeue.events.rows import sent
 from litequeue.exceptions import QueueBusy, QueueFileReplaced, QueueFull, StoreError
 from litequeue.facts import AppFacts, TaskFacts
 from litequeue.store import Database, Keep, registry, workers
 from litequeue.store.errors import IOFailure
-from litequeue.store.firing import Fired
 from litequeue.store.wakeup import NET, Ringer
 from litequeue.store.workers import Identity
 from litequeue.worker import link as messages
@@ -37,6 +33,7 @@ from litequeue.worker.liveness import Life, judge
 from litequeue.worker.neighbours import Neighbours
 from litequeue.worker.office import Office
 from litequeue.worker.orphaned import bury_supervisor
+from litequeue.worker.periodic import Periodic
 from litequeue.worker.queue_choice import QueueChoice
 from litequeue.worker.revoked import RevokedJobs
 from litequeue.worker.slots import Slots
@@ -128,8 +125,14 @@ class Consumer:
         )
         self._owner = 0
         self._manifest: Manifest | None = None
-        self._beat: Beat | None = None
-        self._entries: list[Entry] = []
+        self._periodic = Periodic(
+            self._database,
+            self._exchange,
+            self._ringer,
+            link,
+            clock,
+            wanted=options.beat,
+        )
         self._stopping = False
         self._leaving = False
         self._must_adopt = False
@@ -237,9 +240,7 @@ class Consumer:
                 exchange.hand_out()
             exchange.unstall(now)
             self._duties.run(now, self._ears.version)
-            if ended and self._beat is not None:
-                self._beat.look_again()
-            self._send_due()
+            self._periodic.run(self._ears.version, ended=ended)
             self._office.run(now)
             self._finish()
         except PASSING as error:
@@ -276,9 +277,8 @@ class Consumer:
             exchange.time_left(now),
             self._duties.time_left(now, self._ears.version),
             self._office.time_left(now),
+            self._periodic.time_left(self._ears.version),
         )
-        if self._beat is not None and not self._stopping:
-            wait = min(wait, self._beat.time_left(self._ears.version))
         return max(0.0, wait)
 
     def _gather(self, timeout: float) -> None:
@@ -324,7 +324,7 @@ class Consumer:
         elif kind == messages.APP:
             self._remember(*fields)
         elif kind == messages.ENTRIES:
-            self._collect(*fields)
+            self._periodic.collect(*fields)
         elif kind == messages.CHANGED:
             self._office.take_over(*fields)
         elif kind == messages.DIED:
@@ -335,6 +335,7 @@ class Consumer:
             self._channel.nudge(min(self._slots.count, MOST_NUDGES))
         elif kind == messages.STOP:
             self._stopping = True
+            self._periodic.stop()
         elif kind == messages.RELEASE:
             self._stopping = self._abandoned = True
         elif kind == messages.EXIT:
@@ -352,40 +353,8 @@ class Consumer:
         self._duties.set_manifest(manifest, keep)
         self._exchange.set_manifest(manifest, keep)
         self._office.set_manifest(manifest)
-        if self._options.beat:
-            self._beat = Beat(
-                self._database,
-                self._clock,
-                keep=keep,
-                sent=self._tell_sent,
-                longest=manifest.beat_sleep,
-                event_of=sent if manifest.sent_events else None,
-            )
+        self._periodic.set_manifest(manifest, keep)
         self._read_post()  # what was revoked before we came
-
-    def _tell_sent(self, fired: Fired) -> None:
-        """Have the jobs claimed that beat has sent, and those ended that it has called off."""
-        self._exchange.look_again()
-        if fired.revoked:
-            self._ringer.ring_workers(post=True)
-            self._ringer.ring_waiters(fired.ended)
-
-    def _collect(self, owner: str, part: list[dict[str, Any]], last: bool) -> None:
-        """Take in what the code of the app defines for beat; it comes in parts."""
-        self._entries += [Entry(**fields) for fields in part]
-        if last and self._beat is not None:
-            self._beat.define(owner, self._entries)
-            self._entries = []
-
-    def _send_due(self) -> None:
-        """Have beat do its part, and tell the supervisor once it has learnt the code's entries."""
-        beat = self._beat
-        if beat is None or self._stopping:
-            return
-        knew = beat.has_learnt
-        beat.run(self._ears.version)
-        if beat.has_learnt and not knew:
-            self._link.send(messages.RECONCILED)
 
     def _remember(self, name: str | None, root: str, tasks: list[tuple[Any, ...]]) -> None:
         """Note in the file which app this worker runs, for people and for the next command."""
