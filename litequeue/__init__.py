@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from litequeue.app import LiteQueue
+    from litequeue.canvas import signature
     from litequeue.exceptions import (
         ContentDisallowed,
         DuplicateJob,
@@ -93,6 +94,7 @@ __all__ = [
     "current_task",
     "freeze_support",
     "shared_task",
+    "signature",
 ]
 
 _HOMES: Final = {
@@ -105,6 +107,7 @@ _HOMES: Final = {
     "current_task": "shared",
     "freeze_support": "freezing",
     "shared_task": "shared",
+    "signature": "canvas",
 }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, Unpac
 
 from litequeue import loading, sending
 from litequeue.calling import CallOptions, Eagerly, ending, starting
+from litequeue.canvas import Signature, signature
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings, settings_from_environment
 from litequeue.configured import URL_VARIABLE, Configured, locate
@@ -46,7 +47,7 @@ R = TypeVar("R")
 T = TypeVar("T", bound=BaseTask[..., Any])
 
 _UNBUILT: Final = frozenset(
-    "GroupResult chain chord group signature start transaction".split()  # noqa: SIM905 - one line
+    "GroupResult chain chord group start transaction".split()  # noqa: SIM905 - one line
 )
 
 
@@ -404,6 +405,10 @@ class LiteQueue:
                 args, kwargs, task_id, countdown=countdown, **options
             )
         return result
+
+    def signature(self, varies: Any, *args: Any, **kwargs: Any) -> Signature[Any]:
+        """Return a signature of this app; as `litequeue.signature`."""
+        return signature(varies, *args, **{**kwargs, "app": self})
 
     def enqueue_many(
         self,

@@ -21,6 +21,7 @@ from litequeue.calling import (
     starting,
     take_stamps,
 )
+from litequeue.canvas import Signature
 from litequeue.context import DIRECT, current_app, current_request
 from litequeue.exceptions import ImproperlyConfigured, Retry
 from litequeue.exceptions import MaxRetriesExceededError as SpentError
@@ -347,12 +348,34 @@ class Task(Generic[P, R]):
         """
         self.app.send_event(type_, uuid=self.request.id, **fields)
 
-    def _signature(self, *args: Any, **kwargs: Any) -> Any:
-        """Make a signature: still to come, so this raises NotImplementedError."""
-        raise NotImplementedError("signatures: Task.s(), si(), map(), starmap(), chunks()")
+    # Calls to be made later: `litequeue.canvas`
+
+    def signature(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        **named: Any,
+    ) -> Signature[R]:
+        """Return a call with ``options`` and ``named`` of `apply_async`, or ``immutable``."""
+        return Signature(self, args, kwargs, options, **{"app": self.app, **named})
+
+    subtask = signature
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
+        """Return a call with these arguments, to which others may be added in front."""
+        return self.signature(args, kwargs)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature[R]:
+        """Return a call with these arguments, to which none are added."""
+        return self.signature(args, kwargs, immutable=True)
+
+    def _workflow(self, *args: Any, **kwargs: Any) -> Any:
+        """Make a workflow: still to come, so this raises NotImplementedError."""
+        raise NotImplementedError("Task.map(), starmap(), chunks(), replace(), add_to_chord()")
 
     if not TYPE_CHECKING:  # what is not built is an error to a type checker, too
-        s = si = signature = subtask = map = starmap = chunks = replace = add_to_chord = _signature
+        map = starmap = chunks = replace = add_to_chord = _workflow
 
     def bind(self, app: Any) -> None:
         """Become a task of ``app``."""

@@ -1,4 +1,4 @@
-"""Which app a worker runs: the one it was told, or the one that the file remembers, with care.
+"""Which app a worker or beat runs: the one it was told, or the one the file remembers, with care.
 
 The order: ``-A`` and ``LITEQUEUE_APP``, then pyproject.toml, then the file.  What the file says
 is a hint from whoever may write to it: a name to import by the usual rules, never a path.
@@ -35,55 +35,60 @@ _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The app to import; ``recorded`` says that only the file named it."""
+    """The app to import; ``recorded``: only the file named it; ``command`` is what runs it."""
 
     name: str
     recorded: bool = False
+    command: str = "worker"
+
+    def how(self, path: str, name: str, *, verbose: bool = False) -> str:
+        """Return what to type for the app ``name`` and the file at ``path``."""
+        return f"`litequeue {'-v ' if verbose else ''}{self.command} {path} -A {name}`"
 
 
-def choose(given: str | None, path: str) -> Wanted:
-    """Return the app for the file at ``path``.
+def choose(given: str | None, path: str, command: str = "worker") -> Wanted:
+    """Return the app for the file at ``path``, which ``command`` is to run.
 
     Raises `ImproperlyConfigured` where none can be told, `QueueNotFound` where the file that would
     name one is not there.
     """
     name = given or pyproject.read().app
     if name:
-        return Wanted(name)
+        return Wanted(name, command=command)
     if os.environ.get(TRUST_VARIABLE, "1").lower() in ("0", "false", "no", "off"):
-        raise ImproperlyConfigured(f"{TRUST_VARIABLE} is off, so {_say_which(path)}")
-    return _recorded(path)
+        raise ImproperlyConfigured(f"{TRUST_VARIABLE} is off, so {_say_which(path, command)}")
+    return _recorded(path, command)
 
 
-def _recorded(path: str) -> Wanted:
+def _recorded(path: str, command: str) -> Wanted:
     from litequeue.store import Database, registry
 
     if not os.path.exists(path):  # noqa: PTH110 - pathlib takes 5 ms to import
         raise QueueNotFound(
-            f"there is no queue file {path} that could name its app; {_say_which(path)}, "
-            "and the worker makes the file"
+            f"there is no queue file {path} that could name its app; {_say_which(path, command)}, "
+            f"and the {command} makes the file"
         )
     reason = next(unsafe(path), None)
     if reason is not None:
         raise ImproperlyConfigured(f"the app that {path} names is not trusted: {reason}; "
-                                   f"{_say_which(path)}")  # fmt: skip
+                                   f"{_say_which(path, command)}")  # fmt: skip
     database = Database(path, create=False)
     try:
         found = [app for app in registry.apps(database) if _APP.fullmatch(app.name)]
     finally:
         database.close()
     if not found:
-        raise ImproperlyConfigured(f"no app is recorded in {path} yet; {_say_which(path)}")
+        raise ImproperlyConfigured(f"no app is recorded in {path} yet; {_say_which(path, command)}")
     if len(found) > 1:
         names = ", ".join(app.name for app in found)
         raise ImproperlyConfigured(
             f"several apps use {path}: {names}; say which, as "
-            f"`litequeue worker {path} -A {found[0].name}`"
+            f"`litequeue {command} {path} -A {found[0].name}`"
         )
     (app,) = found
     date = (iso(app.recorded) or "an unknown day")[:10]
     note(f"using app {app.name} recorded in {path} on {date}; -A overrides")
-    return Wanted(app.name, recorded=True)
+    return Wanted(app.name, recorded=True, command=command)
 
 
 def unsafe(path: str) -> Iterator[str]:
@@ -104,8 +109,8 @@ def unsafe(path: str) -> Iterator[str]:
             yield f"other users may write to {each}"
 
 
-def _say_which(path: str) -> str:
-    return f"say which app to run: `litequeue worker {path} -A MODULE:APP`"
+def _say_which(path: str, command: str) -> str:
+    return f"say which app to run: `litequeue {command} {path} -A MODULE:APP`"
 
 
 # Importing it
@@ -121,16 +126,16 @@ def load(wanted: Wanted, path: str, *, rebind: bool = False) -> LiteQueue:
     from litequeue.os_signals import Stopped
 
     name = wanted.name
-    _refuse_a_file(name, path)
+    _refuse_a_file(wanted, path)
     try:
         with importing(name):
             app = find_app(name)
     except (EnqueuedAtImport, Stopped):
         raise
     except NotRegistered as error:
-        raise ImproperlyConfigured(f"{error}{_apps_in(name, path)}") from error
+        raise ImproperlyConfigured(f"{error}{_apps_in(wanted, path)}") from error
     except ImproperlyConfigured as error:
-        more = _apps_in(name, path) if "not a LiteQueue app" in str(error) else ""
+        more = _apps_in(wanted, path) if "not a LiteQueue app" in str(error) else ""
         raise ImproperlyConfigured(f"{error}{more}") from error
     except ModuleNotFoundError as error:
         raise ImproperlyConfigured(_missing(wanted, path, error)) from error
@@ -139,12 +144,12 @@ def load(wanted: Wanted, path: str, *, rebind: bool = False) -> LiteQueue:
     except (Exception, SystemExit) as error:
         raise ImproperlyConfigured(
             f"importing {name!r} failed: {_what(error)}; "
-            f"see it all with `litequeue -v worker {path} -A {name}`"
+            f"see it all with {wanted.how(path, name, verbose=True)}"
         ) from error
     if os.path.realpath(app.path) != os.path.realpath(path):
         if not rebind or wanted.recorded:
             raise ImproperlyConfigured(
-                f"{name} uses {app.path}, not {path}; run `litequeue worker {app.path} -A {name}`, "
+                f"{name} uses {app.path}, not {path}; run {wanted.how(app.path, name)}, "
                 f"or add {'-A and ' if wanted.recorded else ''}--rebind"
             )
         app.rebind(path)
@@ -168,31 +173,30 @@ def _missing(wanted: Wanted, path: str, error: ModuleNotFoundError) -> str:
     )
 
 
-def _refuse_a_file(name: str, path: str) -> None:
+def _refuse_a_file(wanted: Wanted, path: str) -> None:
     """Raise `ImproperlyConfigured` for a file where an app should be, before it is imported."""
     from litequeue.cli.parameters import as_app
 
+    name = wanted.name
     if name.endswith(".py"):
         module = as_app(name).partition(":")[0]
-        raise ImproperlyConfigured(
-            f"-A names a module, not a file: say `litequeue worker {path} -A {module}`"
-        )
+        raise ImproperlyConfigured(f"-A names a module, not a file: say {wanted.how(path, module)}")
     if os.sep in name or os.path.isfile(name):  # noqa: PTH113 - pathlib takes 5 ms to import
         raise ImproperlyConfigured(
-            f"-A names an app, and {name!r} is a file: say `litequeue worker {name} -A MODULE:APP`"
+            f"-A names an app, and {name!r} is a file: say {wanted.how(name, 'MODULE:APP')}"
         )
 
 
-def _apps_in(name: str, path: str) -> str:
+def _apps_in(wanted: Wanted, path: str) -> str:
     """Return how to name an app that is there."""
     from litequeue.app import LiteQueue
 
-    module = name.partition(":")[0]
+    module = wanted.name.partition(":")[0]
     there = vars(sys.modules.get(module, object)).items()
     found = sorted(key for key, value in there if issubclass(type(value), LiteQueue))
     if not found:
         return f"; no app is in {module}: make one with `app = LiteQueue(...)`"
-    return f"; say `litequeue worker {path} -A {module}:{found[0]}`"
+    return f"; say {wanted.how(path, f'{module}:{found[0]}')}"
 
 
 def _what(error: BaseException) -> str:

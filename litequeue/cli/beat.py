@@ -99,7 +99,7 @@ def beat(
 def _choose(app_name: str | None, path: str) -> Wanted | None:
     """Return the app, None where none can be told: what the file holds is sent in any case."""
     try:
-        return apps.choose(app_name, path)
+        return apps.choose(app_name, path, "beat")
     except ImproperlyConfigured as error:
         why = _ADVICE.sub("", str(error))
         note(f"litequeue: beat sends what {path} holds, and takes no entries from code ({why}); "

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from litequeue.cli import pyproject
-from litequeue.cli.failure import NO_SUCH_THING, NO_WORKER, Failure
+from litequeue.cli.calls import arguments, check_call, known_task
+from litequeue.cli.failure import NO_WORKER, Failure
 from litequeue.cli.output import clean, decoded, note, print_json, say
 from litequeue.cli.parameters import (
     Command,
@@ -18,7 +19,6 @@ from litequeue.cli.parameters import (
     Moment,
     Name,
     database_argument,
-    did_you_mean,
     json_option,
 )
 from litequeue.cli.queue_file import has_live_worker, nobody_works, opened
@@ -52,7 +52,7 @@ class Wait(Duration):
 )
 @database_argument
 @click.argument("task", type=Name())
-@click.argument("arguments", nargs=-1, type=Name(), metavar="[ARG]...")
+@click.argument("words", nargs=-1, type=Name(), metavar="[ARG]...")
 @click.option("--args", "args_text", metavar="JSON", help="The arguments as a JSON list.")
 @click.option("--kwargs", "kwargs_text", metavar="JSON",
               help="The keyword arguments as a JSON object.")  # fmt: skip
@@ -73,19 +73,17 @@ class Wait(Duration):
 )
 @json_option
 @click.pass_context
-def enqueue(
-    ctx: click.Context, /, db: str, task: str, arguments: tuple[str, ...], **given: Any
-) -> int:
+def enqueue(ctx: click.Context, /, db: str, task: str, words: tuple[str, ...], **given: Any) -> int:
     """Send a job from the shell.
 
     Each ARG is JSON ('"text"', 5, '[1, 2]'), or NAME=VALUE, where VALUE is JSON or else text.
     """
-    args, kwargs = _arguments(ctx, arguments, given["args_text"], given["kwargs_text"])
+    args, kwargs = arguments(ctx, words, given["args_text"], given["kwargs_text"])
     if given["countdown"] is not None and given["eta"] is not None:
         raise click.UsageError("say --countdown or --eta, not both", ctx)
     with opened(db) as database:
-        facts = _known_task(database, task, force=given["force"])
-        _check_call(ctx, facts, args, kwargs, force=given["force"])
+        facts = known_task(database, task, force=given["force"])
+        check_call(ctx, facts, args, kwargs, force=given["force"])
         somebody = has_live_worker(database)
         path = database.path
     from litequeue.store import Store
@@ -137,96 +135,6 @@ def make_job(
     queue = options.queue or (facts.queue if facts else None) or conf.task_default_queue
     priority = conf.task_default_priority if options.priority is None else options.priority
     return Job(str(options.id), task, body, queue, priority, eta, given["expires"])
-
-
-def _known_task(database: Any, task: str, *, force: bool) -> TaskFacts | None:
-    """Return what the file knows of a task; raises `Failure` for one that no app has."""
-    from litequeue.store import registry
-
-    known = {facts.name: facts for facts in registry.tasks(database)}
-    if task in known or force:
-        return known.get(task)
-    if not known:
-        raise Failure(
-            f"no app has used {database.path} yet, so its tasks are not known: start a worker "
-            f"with `litequeue worker {database.path} -A MODULE:APP`, or add --force",
-            code=NO_SUCH_THING,
-        )
-    raise Failure(
-        f"no task {task!r}{did_you_mean(task, [*known])}; "
-        f"see `litequeue tasks {database.path}`, or add --force",
-        code=NO_SUCH_THING,
-    )
-
-
-def _check_call(
-    ctx: click.Context,
-    facts: TaskFacts | None,
-    args: Sequence[Any],
-    kwargs: dict[str, Any],
-    *,
-    force: bool,
-) -> None:
-    if facts is None or force:
-        return
-    from litequeue.cli.signature import misfit
-
-    why = misfit(facts.signature, args, kwargs)
-    if why is not None:
-        raise click.UsageError(f"{facts.name}{facts.signature}: {why}, or add --force", ctx)
-
-
-# Arguments
-
-
-def _arguments(
-    ctx: click.Context, words: Iterable[str], args_text: str | None, kwargs_text: str | None
-) -> tuple[list[Any], dict[str, Any]]:
-    """Return what the task is to be called with."""
-    args: list[Any] = _given_json(ctx, "--args", args_text, list)
-    kwargs: dict[str, Any] = _given_json(ctx, "--kwargs", kwargs_text, dict)
-    for word in words:
-        name, equals, value = word.partition("=")
-        is_json, parsed = _parsed(word)
-        if is_json:
-            args.append(parsed)
-        elif equals and name.isidentifier():
-            if name in kwargs:
-                raise click.UsageError(f"the argument {name!r} is given twice", ctx)
-            is_json, parsed = _parsed(value)
-            kwargs[name] = parsed if is_json else value
-        else:
-            _refuse(ctx, word)
-    return args, kwargs
-
-
-def _given_json(ctx: click.Context, option: str, text: str | None, kind: type) -> Any:
-    if text is None:
-        return kind()
-    _, value = _parsed(text)
-    if not isinstance(value, kind):
-        what = "list, as '[1, 2]'" if kind is list else "object, as '{\"x\": 1}'"
-        raise click.UsageError(f"{option} is a JSON {what}, not {text!r}", ctx)
-    return value
-
-
-def _parsed(text: str) -> tuple[bool, Any]:
-    """Return whether the text is JSON, and its value."""
-    try:
-        return True, json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        return False, None
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _refuse(ctx: click.Context, word: str) -> NoReturn:
-    if word.startswith("-"):
-        raise click.UsageError(f"no such option: {word}", ctx)
-    quoted = json.dumps(word, ensure_ascii=False)
-    raise click.UsageError(f"the argument {word!r} is no JSON; write text as '{quoted}'", ctx)
 
 
 # What is printed

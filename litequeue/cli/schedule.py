@@ -96,9 +96,11 @@ def _verb(name: str, example: str, **options: Any) -> Callable[[Callable[..., An
 
 
 def _names(function: F) -> F:
-    """Add NAME..."""
-    argument = click.argument("names", nargs=-1, required=True, type=Name(), metavar="NAME...")
-    return argument(function)
+    """Add NAME..., each once."""
+    return click.argument(
+        "names", nargs=-1, required=True, type=Name(), metavar="NAME...",
+        callback=lambda ctx, param, names: tuple(dict.fromkeys(names)),
+    )(function)  # fmt: skip
 
 
 def _no_option(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

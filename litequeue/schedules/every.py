@@ -37,7 +37,8 @@ class interval(Schedule):
 
     def _after(self, moment: float, anchor: float) -> Tick:
         # In whole microseconds, and before the anchor too: whoever counts finds the same ticks.
-        start = 0 if self.aligned else round(anchor * _MICRO)
+        # Rounded down: an anchor that is now is no moment to come.
+        start = 0 if self.aligned else floor(anchor * _MICRO)
         step = round(self.every * _MICRO)
         at = start + ((floor(moment * _MICRO) - start) // step + 1) * step
         while at / _MICRO <= moment:

@@ -12,6 +12,7 @@ from litequeue.schedules.base import (
     LATEST,
     Schedule,
     Tick,
+    in_short,
     instant_text,
     instant_tick,
 )

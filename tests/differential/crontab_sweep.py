@@ -43,7 +43,7 @@ EXPRESSIONS: tuple[tuple[str, bool], ...] = (
     ("*/20 * * * sun", True),
     ("0 */1 1-7 * sun", False),
     ("45 * L * *", True),
-    ("*/30 * * * * *", True),
+    ("*/30 */10 * * * *", True),
     ("0,59 30 * * * *", True),
     # fixed hours: wall time
     ("0 0 * * *", True),

@@ -77,22 +77,34 @@ def commands() -> dict[str, click.Command]:
     return {name: command for name, command in found.items() if command is not None}
 
 
+def options_of(command: click.Command) -> list[click.Option]:
+    """Return the options of a command, and of its verbs where it has some."""
+    verbs = command.commands.values() if isinstance(command, click.Group) else ()
+    found = [parameter for each in (command, *verbs) for parameter in each.params]
+    return [parameter for parameter in found if isinstance(parameter, click.Option)]
+
+
 @pytest.mark.parametrize("name", commands())
 def test_every_command_has_a_section_with_all_its_options(name: str) -> None:
     section = reference("command-line").section(f"litequeue {name}")
-    for parameter in commands()[name].params:
-        if isinstance(parameter, click.Option):
-            told = re.search(
-                rf"^\| {', '.join(f'`{o}`' for o in parameter.opts)} \|", section, re.M
-            )
-            assert told, f"{name} {parameter.opts}"
+    for option in options_of(commands()[name]):
+        told = re.search(rf"^\| {', '.join(f'`{o}`' for o in option.opts)} \|", section, re.M)
+        assert told, f"{name} {option.opts}"
+
+
+def test_every_verb_is_told() -> None:
+    for name, command in commands().items():
+        if isinstance(command, click.Group):
+            section = reference("command-line").section(f"litequeue {name}")
+            told = re.findall(r"^\| `([a-z][a-z-]*)[ `]", section, re.MULTILINE)
+            assert told == list(command.commands)
 
 
 def test_no_command_or_option_is_invented() -> None:
     page = reference("command-line")
     assert set(re.findall(r"^## `litequeue (\w+)`$", page.text, re.M)) == commands().keys()
     for name, command in commands().items():
-        real = {option for parameter in command.params for option in parameter.opts}
+        real = {name for option in options_of(command) for name in option.opts}
         told = re.findall(r"^\| ((?:`-[^`]+`(?:, )?)+) \|", page.section(f"litequeue {name}"), re.M)
         assert {option for row in told for option in re.findall(r"`([^`]+)`", row)} <= real
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,14 +81,18 @@ def told_commands() -> list[str]:
 
 @pytest.mark.parametrize("line", told_commands())
 def test_a_command_in_the_pages_is_one(line: str) -> None:
-    program, *arguments = line.split()
+    program, *arguments = shlex.split(line)
     if program == "make":
         assert set(arguments) <= make_targets().keys()
     elif program == "litequeue":
         name, *rest = arguments
         command = root.get_command(click.Context(root), name)
         assert command is not None, f"no command {name}"
-        command.make_context(name, rest)  # parses, and runs nothing
+        context = command.make_context(name, rest)  # parses, and runs nothing
+        if isinstance(command, click.Group) and len(rest) > 1:
+            verb, *words = rest[1:]  # behind DB
+            assert verb in command.commands, f"{name} has no {verb}"
+            command.commands[verb].make_context(verb, words, parent=context)
     else:
         assert line == "pip install ." or program == "sqlite3"
 
@@ -95,5 +100,7 @@ def test_a_command_in_the_pages_is_one(line: str) -> None:
 def test_a_wrong_command_is_caught() -> None:
     with pytest.raises(click.UsageError):
         test_a_command_in_the_pages_is_one("litequeue worker jobs.sqlite -A tasks:app --fast")
+    with pytest.raises(click.UsageError):
+        test_a_command_in_the_pages_is_one("litequeue schedule jobs.sqlite add x t --every soon")
     with pytest.raises(AssertionError):
         test_a_command_in_the_pages_is_one("make coffee")

@@ -559,7 +559,7 @@ def test_an_entry_is_run_now(cli: Cli, database: Database) -> None:
 
 def test_entries_are_removed(cli: Cli, database: Database) -> None:
     added(cli, database, "tasks.add", "1", "--every", "1h")
-    done = cli("schedule", database.path, "remove", "mine", "hourly")
+    done = cli("schedule", database.path, "remove", "mine", "hourly", "mine")
     assert (done.code, done.out, done.err) == (0, "mine removed\nhourly removed\n", "")
     assert [each.entry.name for each in state(database)] == ["nightly"]
 

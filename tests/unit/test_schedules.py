@@ -30,6 +30,7 @@ from litequeue.schedules import (
     dump,
     interval,
     load,
+    machine_zone,
     schedule,
     schedule_of,
     solar,
@@ -304,6 +305,7 @@ def test_local_is_the_zone_behind_etc_localtime_and_follows_it(machine: Path) ->
         machine.unlink(missing_ok=True)
         machine.symlink_to(f"/usr/share/zoneinfo/{name}")
         assert local.after(NOON) == noon_at(name)
+        assert machine_zone() == name
     assert str(local) == "crontab 0 12 * * * local"
     assert local.in_zone("UTC") is local
 

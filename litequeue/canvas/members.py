@@ -1,0 +1,43 @@
+"""What a signature is made of: members that are items of a mapping, and a task to call."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Protocol, Self, TypeVar, overload
+
+from litequeue.result import AsyncResult
+from litequeue.result.async_result import R_co
+
+V = TypeVar("V")
+
+
+class Callee(Protocol[R_co]):
+    """A task, as far as a signature knows it."""
+
+    name: str
+
+    def AsyncResult(self, id: str) -> AsyncResult[R_co]:
+        """Return a handle on one of its jobs."""
+
+
+class Item(Generic[V]):
+    """A member of a signature that is an item of the mapping, or of the mapping ``within``."""
+
+    def __init__(self, key: str, within: str | None = None) -> None:
+        self._key = key
+        self._within = within
+
+    @overload
+    def __get__(self, sig: None, owner: object = None) -> Self: ...
+    @overload
+    def __get__(self, sig: dict[str, Any], owner: object = None) -> V: ...
+    def __get__(self, sig: dict[str, Any] | None, owner: object = None) -> Any:
+        """Return the item, None where it is missing."""
+        if sig is None:
+            return self
+        place = sig if self._within is None else sig.get(self._within) or {}
+        return place.get(self._key)
+
+    def __set__(self, sig: dict[str, Any], value: V) -> None:
+        """Set the item."""
+        place = sig if self._within is None else sig.setdefault(self._within, {})
+        place[self._key] = value

@@ -1,0 +1,354 @@
+"""`Signature`: one call as data, in Celery's form: a dict that JSON can hold.
+
+It names its task.  Which task that is, its app's registry says when the call is made; so a
+signature may travel as an argument, through a file, or to a Celery and back.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar, cast
+
+from litequeue.canvas.members import Callee, Item
+from litequeue.canvas.stamping import NAMES, StampingVisitor, names_in, stamps
+from litequeue.context import current_app
+from litequeue.exceptions import NotRegistered
+from litequeue.job import new_id
+from litequeue.result import AsyncResult, EagerResult
+from litequeue.result.async_result import R
+
+K = TypeVar("K", bound="type[Signature[Any]]")
+Kind: TypeAlias = "type[Signature[Any]]"
+
+_LATER: Final = frozenset(("chain", "chord", "chunks", "group", "xmap", "xstarmap"))
+_UNBUILT: Final = frozenset(
+    (
+        *("link", "link_error", "on_error", "flatten_links", "stamp_links"),
+        *("append_to_list_option", "extend_list_option"),
+    )
+)
+_OF_WORKFLOWS: Final = ("group_id", "group_index", "parent_id", "root_id")
+_KEPT: Final = frozenset(("group_id", NAMES))
+"""Options that no call changes once a signature has them; its stamps are such, too."""
+
+
+class Signature(dict[str, Any], Generic[R]):
+    """A call of ``task``, a task or the name of one, to be made later: Celery's `Signature`.
+
+    ``args`` and ``kwargs`` may be a part of the arguments; ``options`` and further keywords are
+    those of `Task.apply_async`.  To one that is ``immutable`` no arguments are added.  A mapping
+    as the first argument is taken as it is.  ``type`` changes nothing, as in Celery.
+    """
+
+    TYPES: ClassVar[dict[str, Kind]] = {}
+
+    task: Item[str] = Item("task")
+    args: Item[Sequence[Any]] = Item("args")
+    kwargs: Item[dict[str, Any]] = Item("kwargs")
+    options: Item[dict[str, Any]] = Item("options")
+    subtask_type: Item[str | None] = Item("subtask_type")
+    immutable: Item[bool] = Item("immutable")
+    id: Item[str | None] = Item("task_id", "options")
+    parent_id: Item[str | None] = Item("parent_id", "options")
+    root_id: Item[str | None] = Item("root_id", "options")
+
+    def __init__(
+        self,
+        task: Callee[R] | str | Mapping[str, Any],
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        type: Any = None,
+        subtask_type: str | None = None,
+        immutable: bool = False,
+        app: Any = None,
+        **ex: Any,
+    ) -> None:
+        self._app = app
+        self._type: Any = None
+        if isinstance(task, Mapping):
+            super().__init__(task)
+            return
+        if not isinstance(task, str):
+            self._type, task = task, task.name
+        super().__init__(
+            task=task,
+            args=tuple(args or ()),
+            kwargs=kwargs or {},
+            options={**(options or {}), **ex},
+            subtask_type=subtask_type,
+            immutable=immutable,
+        )
+
+    @classmethod
+    def register_type(cls, name: str | None = None) -> Callable[[K], K]:
+        """Return a decorator for the class of the signatures whose ``subtask_type`` is ``name``."""
+
+        def register(kind: K) -> K:
+            cls.TYPES[name or kind.__name__] = kind
+            return kind
+
+        return register
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any], app: Any = None) -> Signature[Any]:
+        """Return the signature that a mapping describes, as JSON gives it back.
+
+        Raises NotImplementedError for a workflow, KeyError for a type that nobody registered.
+        """
+        name = d.get("subtask_type")
+        if name:
+            if name in _LATER and name not in cls.TYPES:
+                raise NotImplementedError(f"{name}: workflows of several signatures")
+            kind = cls.TYPES[name]
+            if kind is not cls:
+                return kind.from_dict(d, app=app)
+        return Signature(d, app=app)
+
+    # Calling
+
+    def __call__(self, *partial_args: Any, **partial_kwargs: Any) -> R:
+        """Run the task in this process, without the queue."""
+        args, kwargs, _ = self._merge(partial_args, partial_kwargs)
+        return cast(R, self.type(*args, **kwargs))
+
+    def delay(self, *partial_args: Any, **partial_kwargs: Any) -> AsyncResult[R]:
+        """Enqueue the call, with further arguments; raises as `Task.delay` does."""
+        return self.apply_async(partial_args, partial_kwargs)
+
+    def apply_async(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        route_name: str | None = None,
+        **options: Any,
+    ) -> AsyncResult[R]:
+        """Enqueue the call: ``args`` come before its own, ``kwargs`` and ``options`` count more.
+
+        Options that are None leave the signature's.  A task that this app does not know is sent
+        by its name.  ``route_name`` changes nothing, as in Celery.  Raises as `Task.apply_async`
+        does, and NotImplementedError for options of workflows.
+        """
+        given, named, how = self._merge(args, kwargs, _said(options))
+        how = _sendable(how)
+        try:
+            task = self.type
+        except NotRegistered:
+            sent = self.app.send_task(self.task, given, named, **how)
+        else:
+            sent = task.apply_async(given, named, **how)
+        return cast("AsyncResult[R]", sent)
+
+    def apply(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> EagerResult[R]:
+        """Run the call here and now as a worker would; arguments and options as `apply_async`."""
+        given, named, how = self._merge(args, kwargs, _said(options))
+        return cast("EagerResult[R]", self.type.apply(given, named, **_sendable(how)))
+
+    def __invert__(self) -> R:
+        """Enqueue the call, and wait for its result."""
+        return self.apply_async().get()
+
+    # Other signatures
+
+    def clone(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **opts: Any,
+    ) -> Signature[R]:
+        """Return a copy with ``args`` before its own, and with ``kwargs`` and options merged."""
+        given, named, how = self._merge(args, kwargs, opts)
+        made: Signature[R] = Signature.from_dict(
+            {
+                "task": self.task,
+                "args": tuple(given),
+                "kwargs": dict(named),
+                "options": copy.deepcopy(how),
+                "subtask_type": self.subtask_type,
+                "immutable": self.immutable,
+            },
+            app=self._app,
+        )
+        made._type = self._type
+        return made
+
+    partial = clone
+
+    def replace(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> Signature[R]:
+        """Return a copy with these arguments and options instead of its own, where given."""
+        made = self.clone()
+        for name, value in (("args", args), ("kwargs", kwargs), ("options", options)):
+            if value is not None:
+                made[name] = value
+        return made
+
+    def set(self, immutable: bool | None = None, **options: Any) -> Self:
+        """Set options, in place; return the signature itself."""
+        if immutable is not None:
+            self.set_immutable(immutable)
+        self.options.update(options)
+        return self
+
+    def set_immutable(self, immutable: bool) -> None:
+        """Decide whether arguments may be added."""
+        self.immutable = immutable
+
+    def freeze(
+        self,
+        _id: str | None = None,
+        group_id: str | None = None,
+        chord: Signature[Any] | None = None,
+        root_id: str | None = None,
+        parent_id: str | None = None,
+        group_index: int | None = None,
+    ) -> AsyncResult[R]:
+        """Decide the job's id, ``_id`` or a new one, before it is sent; return its handle.
+
+        One that it has stays.  The other arguments are for workflows.
+        """
+        options = self.options
+        chosen = options.setdefault("task_id", _id or new_id(self.app.clock.now()))
+        for name, value in (("root_id", root_id), ("parent_id", parent_id), ("chord", chord)):
+            if value:
+                options[name] = value
+        if group_id:
+            options.setdefault("group_id", group_id)
+        if group_index is not None:
+            options["group_index"] = group_index
+        return self.AsyncResult(chosen)
+
+    _freeze = freeze
+
+    def stamp(
+        self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any
+    ) -> Self:
+        """Add ``headers``, and what ``visitor`` says, as stamps, in place; return the signature.
+
+        With ``append_stamps`` a stamp that is there already becomes a list of both.
+        """
+        visited = None if visitor is None else visitor.on_signature(self, **headers) or {}
+        return self.set(**stamps(headers, visited, self.options, append=append_stamps))
+
+    def _merge(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        force: bool = False,
+    ) -> tuple[Sequence[Any], dict[str, Any], dict[str, Any]]:
+        """Return the arguments and options of a call with these ones added.
+
+        ``force`` adds arguments to an immutable one, too.
+        """
+        own, added = self.options or {}, options or {}
+        kept = _KEPT.union(names_in(own)) & own.keys()
+        how = {**own, **{name: added[name] for name in added.keys() - kept}}
+        given, named = self.args or (), self.kwargs or {}
+        if self.immutable and not force:
+            return given, named, how
+        return (*(args or ()), *given), {**named, **(kwargs or {})}, how
+
+    # What it is
+
+    @property
+    def name(self) -> str:
+        """The name of the task."""
+        return self.task
+
+    @property
+    def app(self) -> Any:
+        """The app that it belongs to, else the current one."""
+        return current_app() if self._app is None else self._app
+
+    @property
+    def type(self) -> Any:
+        """The task; raises `NotRegistered` where its app has none of this name."""
+        if self._type is not None:
+            return self._type
+        name: object = self.task
+        if not isinstance(name, str):
+            raise TypeError(f"a signature names its task, and {name!r:.80} is no name")
+        return self.app.tasks[name]
+
+    def AsyncResult(self, id: str) -> AsyncResult[R]:
+        """Return a handle on a job of this task."""
+        try:
+            task = self.type
+        except NotRegistered:
+            task = self.app
+        return cast("AsyncResult[R]", task.AsyncResult(id))
+
+    def reprcall(self, *args: Any, **kwargs: Any) -> str:
+        """Return the call as text, with further arguments: "tasks.add(1, y=2)"."""
+        given, named, _ = self._merge(args, kwargs, force=True)
+        words = [*map(_shown, given), *(f"{key}={_shown(value)}" for key, value in named.items())]
+        return f"{self.task}({', '.join(words)})"
+
+    def __repr__(self) -> str:
+        """Show the call."""
+        return self.reprcall()
+
+    def __json__(self) -> dict[str, Any]:
+        """Return what stands for it in JSON: arguments are a list there, as in Celery."""
+        return {**self, "args": [*(self.args or ())]}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as data: the other process has the task."""
+        return Signature.from_dict, (dict(self),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Signature[R]:
+        """Copy the options all the way down; arguments are shared, as in Celery."""
+        made = memo[id(self)] = self.clone()
+        return made
+
+    def __or__(self, other: Any) -> Any:
+        """Make a chain: still to come, so this raises NotImplementedError."""
+        if isinstance(other, Signature):
+            raise NotImplementedError("sig | other: chains of signatures")
+        return NotImplemented
+
+    __ior__ = __or__
+
+    if not TYPE_CHECKING:  # what is not built is an error to a type checker, too
+
+        def __getattr__(self, name: str) -> Any:
+            """Name what Celery has and we have not yet."""
+            if name in _UNBUILT:
+                raise NotImplementedError(f"Signature.{name}(): workflows of several signatures")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _said(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that ask for something."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _sendable(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a call; raises NotImplementedError for those of workflows."""
+    for name in _OF_WORKFLOWS:
+        if options.get(name) is not None:
+            raise NotImplementedError(f"the option {name!r} of a signature: workflows")
+    # Where Celery's rpc:// has a result sent; here whoever has the id finds it in the file.
+    ours = ("reply_to", *_OF_WORKFLOWS)
+    return {name: value for name, value in options.items() if name not in ours}
+
+
+def _shown(value: object) -> str:
+    """Return the value as text; one that cannot be shown stops no log line."""
+    try:
+        return repr(value)
+    except Exception:  # the user's own __repr__, which may raise anything
+        return f"<{type(value).__name__}>"

@@ -1,0 +1,209 @@
+"""Mistakes planted into beat and its verbs, each of which a history must show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from litequeue import due
+from litequeue.beat import plan, sender, steps
+from litequeue.entry import Firing
+from litequeue.schedules import interval
+from litequeue.store import Database, firing, ticks
+from tests.store.beat_world import World
+from tests.store.test_beat_simulation import FAST, History
+from tests.store.test_mutants import Plant, source, statement
+
+# What happens
+
+
+def chance(world: World) -> None:
+    for seed in range(3):
+        for name in world.expected:
+            world.pause(name)
+        world.expected.clear()
+        with world.file.write(durable=False) as connection:
+            for table in ("entry", "tick", "payload", "job"):
+                connection.execute(f"DELETE FROM litequeue_{table}")
+        History(world, Random(seed), FAST).run(120)
+
+
+def kills(world: World) -> None:
+    world.add("a", interval(10), misfire="all")
+    for fuse in range(12):
+        world.clock.advance(10.0)
+        world.databases[0].fuse = fuse
+        world.look(0)
+        world.databases[0].fuse = None
+        world.settle(1)
+    world.check_all()
+
+
+def clock_put_back(world: World) -> None:
+    world.is_judged = False
+    world.add("a", interval(10), misfire="all")
+    world.live(200.0)
+    world.clock.wall -= 150.0
+    world.live(160.0)
+    world.check_once()
+    before = world.count("a")
+    world.clock.wall -= 100 * 86_400.0
+    world.live(41.0)
+    assert world.count("a") > before, "it is silent"
+
+
+def clock_put_right_after_a_start(world: World) -> None:
+    world.is_judged = False
+    world.add("a", interval(10))
+    world.clock.wall += 100 * 86_400.0
+    world.live(25.0)
+    before = world.count("a")
+    world.clock.wall -= 100 * 86_400.0
+    world.start(0)
+    world.live(41.0)
+    assert world.count("a") > before, "it is silent"
+
+
+def sleep(world: World) -> None:
+    world.add("a", interval(3600))
+    world.live(100.0)
+
+
+def long_ago(world: World) -> None:
+    world.add("a", interval(7), misfire="all", catch_up=300)
+    world.add("b", interval(1800))
+    world.clock.advance(40_000.0)
+    world.settle()
+    world.check_all()
+
+
+# What is wrong
+
+
+def skips_the_rest(patch: pytest.MonkeyPatch) -> None:
+    """More than fit in one transaction are due, and the rest is forgotten."""
+    source(plan, "plan", "following: Tick | None = sent[MOST_AT_ONCE]",
+           "following = waiting or first(entry, anchor, now)")(patch)  # fmt: skip
+    patch.setattr(sender, "plan", plan.plan)
+
+
+def counts_from_now(patch: pytest.MonkeyPatch) -> None:
+    """The next tick is one period after this one was sent, as in Celery."""
+    genuine = plan.plan
+
+    def late(entry: Any, *, anchor: float, now: float, **more: Any) -> Firing:
+        return genuine(entry, anchor=now, now=now, **more)
+
+    patch.setattr(sender, "plan", late)
+
+
+def moves_on_first(patch: pytest.MonkeyPatch) -> None:
+    """The entry's next moment is committed before the job is stored."""
+    source(ticks, "fire", "line = Line(*found)", """line = Line(*found)
+                connection.execute(MOVE_ON, (now, each.next_key, each.next_at, each.next_due, line.id))
+                connection.execute("COMMIT")
+                connection.execute("BEGIN IMMEDIATE")""")(patch)  # fmt: skip
+
+
+def moves_on_later(patch: pytest.MonkeyPatch) -> None:
+    """The job is committed before the tick's row and the entry's next moment."""
+    genuine = firing.Sending.send
+
+    def send(self: Any, *given: Any) -> Any:
+        job = genuine(self, *given)
+        self.connection.execute("ROLLBACK TO tick" if False else "SELECT 1")
+        return job
+
+    patch.setattr(firing.Sending, "send", send)
+
+
+PLANTS: dict[str, tuple[Plant, Callable[[World], None]]] = {
+    "a tick is no key": (
+        statement(firing, "ADD_TICK", "ON CONFLICT (entry, key) DO NOTHING",
+                  "ON CONFLICT (entry, key) DO UPDATE SET fired = excluded.fired"),
+        clock_put_back,
+    ),
+    "an entry has no version": (
+        statement(ticks, "AS_PLANNED", "version = ?", "? IS NOT NULL"), chance,
+    ),
+    "the next tick is not moved": (
+        statement(ticks, "MOVE_ON", "next_at = ?, next_due = ?", "next_at = ?, next_due = ? * 0"),
+        chance,
+    ),
+    "what is paused is sent": (
+        statement(ticks, "DUE", "entry.paused IS NULL AND", ""), chance,
+    ),
+    "the rest is skipped": (skips_the_rest, long_ago),
+    "intervals count from when they are sent": (counts_from_now, chance),
+    "the entry moves on before its job is stored": (moves_on_first, kills),
+    "the look back is not doubled": (
+        source(plan, "_newest", "elif len(ticks) >= enough or is_whole:", "else:"), long_ago,
+    ),
+    "the newest is what came first": (
+        source(plan, "plan", "missed[-wanted:]", "missed[:wanted]"), chance,
+    ),
+    "one moment too late": (source(plan, "plan", "> now else None", ">= now else None"), chance),
+    "grace is not looked at": (source(plan, "plan", "if grace is None or", "if True or"), chance),
+    "what is skipped has no grace": (
+        source(plan, "plan", 'entry.misfire == "skip"', 'entry.misfire == "never"'), chance,
+    ),
+    "jitter reaches beyond the next tick": (
+        source(due, "due", "min(entry.jitter, following.at - tick.at)", "entry.jitter"), chance,
+    ),
+    "nothing comes after a start": (
+        source(due, "first", "math.nextafter(entry.start, -math.inf)", "entry.end or 0"), chance,
+    ),
+    "a clock that was put back is not noticed": (
+        source(steps.Steps, "went_back", "step < -STEP", "False"), clock_put_back,
+    ),
+    "a start does not look at the clock": (
+        source(sender.Beat, "__init__", "self._replan = True", "self._replan = False"),
+        clock_put_right_after_a_start,
+    ),
+    "it sleeps until something is due": (
+        source(sender.Beat, "time_left", ", self._look_at - now", ", math.inf"), sleep,
+    ),
+}  # fmt: skip
+CASES: dict[str, Callable[[World], None]] = {
+    each.__name__: each
+    for each in (
+        chance, kills, clock_put_back, clock_put_right_after_a_start, sleep, long_ago
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_beat_passes(tmp_path: Path, case: str) -> None:
+    play(tmp_path, CASES[case])
+
+
+def play(folder: Path, case: Callable[[World], None]) -> None:
+    world = World(folder / "jobs.sqlite", beats=5)
+    try:
+        case(world)
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_a_mistake_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    plant, case = PLANTS[name]
+    plant(monkeypatch)
+    for module in (sender,):  # what was imported by name
+        for function, home in (("plan", plan), ("due", due), ("first", due)):
+            if getattr(module, function) is not getattr(home, function) and name != (
+                "intervals count from when they are sent"
+            ):
+                monkeypatch.setattr(module, function, getattr(home, function))
+    monkeypatch.setattr(plan, "due", due.due)
+    monkeypatch.setattr(plan, "first", due.first)
+    with pytest.raises((AssertionError, TypeError)):
+        play(tmp_path, case)
+
+
+assert math and Database and moves_on_later  # noqa: B018
