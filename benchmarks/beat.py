@@ -114,7 +114,9 @@ def at(ordered: list[float], share: float) -> float:
 
 
 def figures(ordered: list[float]) -> tuple[str, ...]:
-    return tuple(f"{value * 1e3:,.1f}" for value in (at(ordered, 0.5), at(ordered, 0.99), ordered[-1]))
+    return tuple(
+        f"{value * 1e3:,.1f}" for value in (at(ordered, 0.5), at(ordered, 0.99), ordered[-1])
+    )
 
 
 # Idle
@@ -172,7 +174,10 @@ def start(folder: Path, count: int) -> list[tuple[float, float]]:
     found = []
     for number in range(2):
         lines = [
-            entry(each, crontab(each % 60, each % 24, tz="Europe/Berlin") if each % 2 else interval(60))
+            entry(
+                each,
+                crontab(each % 60, each % 24, tz="Europe/Berlin") if each % 2 else interval(60),
+            )
             for each in range(count)
         ]
         with closing(Timed(folder / "start.sqlite", create=True)) as database:

@@ -64,9 +64,7 @@ def plan(
     )
 
 
-def _newest(
-    entry: Entry, anchor: float, pending: Tick, now: float, enough: int
-) -> list[Tick]:
+def _newest(entry: Entry, anchor: float, pending: Tick, now: float, enough: int) -> list[Tick]:
     """Return the ticks until ``now``, from the pending one on or only the newest: then ``enough``.
 
     The look back is doubled until it holds enough, and halved again where it holds far too many:

@@ -255,7 +255,7 @@ class Signature(dict[str, Any], Generic[R]):
         """
         own, added = self.options or {}, options or {}
         kept = _KEPT.union(names_in(own)) & own.keys()
-        how = {**own, **{name: added[name] for name in added.keys() - kept}}
+        how = {**own, **{name: value for name, value in added.items() if name not in kept}}
         given, named = self.args or (), self.kwargs or {}
         if self.immutable and not force:
             return given, named, how

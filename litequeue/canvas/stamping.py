@@ -56,7 +56,7 @@ def _with_names(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _merged(first: Mapping[str, Any], second: Mapping[str, Any], *, append: bool) -> dict[str, Any]:
     """Return both; what they share is joined, and dicts are so all the way down."""
-    both = {**second, **first}
+    both = {**first, **second}
     for name in first.keys() & second.keys():
         both[name] = _joined(first[name], second[name], append=append)
     return both

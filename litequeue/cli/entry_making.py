@@ -96,6 +96,17 @@ def moved(ctx: click.Context, entry: Entry, zone: str) -> Schedule:
         return crontab.of_texts(found.texts, zone, found.either)
 
 
+def zone_of(entry: Entry) -> str | None:
+    """Return the zone of an entry's schedule, None where it names none or cannot be read."""
+    from litequeue.schedules import ScheduleError, load
+
+    try:
+        zone: str | None = getattr(load(entry.schedule), "zone", None)
+    except ScheduleError:
+        return None
+    return zone
+
+
 def check_due(ctx: click.Context, entry: Entry, now: float) -> None:
     """Raise `click.UsageError` for an entry that would never be sent again."""
     from litequeue.due import first

@@ -113,8 +113,13 @@ def as_usage(ctx: click.Context) -> Iterator[None]:
         raise click.UsageError(str(error), ctx) from None
 
 
-def given_schedule(ctx: click.Context, given: Mapping[str, Any]) -> Schedule | None:
-    """Return the schedule that is said, None where none is; raises `click.UsageError`."""
+def given_schedule(
+    ctx: click.Context, given: Mapping[str, Any], *, zone: str | None = None
+) -> Schedule | None:
+    """Return the schedule that is said, None where none is; raises `click.UsageError`.
+
+    It is in ``zone`` where --tz is not said, else in that of the settings, else in UTC.
+    """
     ways = [way for way in _WAYS if given[way] is not None]
     options = " and ".join(f"--{way}" for way in ways)
     if len(ways) > 1:
@@ -127,16 +132,15 @@ def given_schedule(ctx: click.Context, given: Mapping[str, Any]) -> Schedule | N
     if not ways:
         return None
     with as_usage(ctx):
-        return _MAKERS[ways[0]](ctx, given).in_zone(_zone(given))
+        return _MAKERS[ways[0]](ctx, given).in_zone(given["tz"] or zone or _default_zone())
 
 
-def _zone(given: Mapping[str, Any]) -> str:
-    """Return the zone of a crontab: that of --tz or the settings, else UTC."""
+def _default_zone() -> str:
     from litequeue.configured import Configured
     from litequeue.periodic import zone_name
     from litequeue.serialization import Types
 
-    return given["tz"] or zone_name(Configured(pyproject.settings(), Types()).zone())
+    return zone_name(Configured(pyproject.settings(), Types()).zone())
 
 
 def given_fields(ctx: click.Context, given: Mapping[str, Any]) -> dict[str, Any]:

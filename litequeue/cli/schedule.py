@@ -225,7 +225,7 @@ def edit(
     from litequeue.schedules import dump
     from litequeue.store import entries
 
-    made = given_schedule(ctx, given)
+    given_schedule(ctx, given)  # what is wrong with it needs no file
     changes = given_fields(ctx, given)
     if task is not None and is_argument(task):
         words, task = (task, *words), None
@@ -236,6 +236,7 @@ def edit(
         (record,) = find_entries(database, [name])
         check_ours(database, [record])
         entry = record.entry
+        made = given_schedule(ctx, given, zone=entry_making.zone_of(entry))
         if made is None and given["tz"] is not None and not {"start", "end"} & changes.keys():
             made = entry_making.moved(ctx, entry, given["tz"])
         if made is not None:

@@ -120,9 +120,7 @@ class Campaign:
 
     def _beat(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "litequeue", "beat", str(self.site.path), "-A", APP]
-        return self.site.start(
-            [*command, "-l", "WARNING"], log=self.site.folder / "beats.log"
-        )
+        return self.site.start([*command, "-l", "WARNING"], log=self.site.folder / "beats.log")
 
     def _storm(self, until: float) -> None:
         """Kill at random moments until the last tick is due."""

@@ -139,17 +139,15 @@ def ticks_of(rule: Rule, zone: str, minutes: Iterable[Minute]) -> Iterator[Tick]
     """Yield the ticks within ``minutes``, the first of which belongs to no transition."""
     highest: int | None = None
     for real, shown in minutes:
-        highest = shown - 1 if highest is None else highest
-        seconds: set[int] = set()
-        if not rule.fixed:
-            seconds = set(rule.seconds) if rule.shows(shown) else set()
-        elif shown > highest:  # else the clocks have shown it before
-            if any(rule.shows(skipped) for skipped in range(highest + 1, shown)):
-                seconds.add(0)
-            if rule.shows(shown):
-                seconds.update(rule.seconds)
+        seconds: Iterable[int] = rule.seconds if rule.shows(shown) else ()
+        if rule.fixed:
+            if highest is not None and shown <= highest:
+                continue  # the clocks have shown it before
+            gap = range(shown if highest is None else highest + 1, shown)
+            if gap and any(rule.shows(skipped) for skipped in gap):
+                seconds = {0, *seconds}
             highest = shown
-        for second in sorted(seconds):
+        for second in sorted(seconds) if seconds else ():
             yield Tick(key_of(rule, zone, real * 60 + second), real * 60 + second)
 
 

@@ -501,6 +501,14 @@ def test_another_zone(cli: Cli, database: Database) -> None:
     assert (done.code, record(database, "mine").entry) == (2, made)
 
 
+def test_the_zone_stays_with_another_schedule(cli: Cli, database: Database) -> None:
+    added(cli, database, "tasks.add", "1", "--cron", "0 3 * * *", "--tz", "Asia/Tokyo")
+    made = edited(cli, database, "--cron", "30 3 * * *", name="mine")
+    assert schedules.load(made.schedule) == schedules.crontab("30 3 * * *", tz="Asia/Tokyo")
+    made = edited(cli, database, "--cron", "@daily", "--tz", "UTC", name="mine")
+    assert schedules.load(made.schedule) == schedules.crontab("@daily", tz="UTC")
+
+
 def test_what_was_so_already_is_said(cli: Cli, database: Database) -> None:
     before = record(database, "hourly")
     done = cli("schedule", database.path, "edit", "hourly", "--every", "1h")

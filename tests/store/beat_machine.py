@@ -8,6 +8,7 @@ seconds, so that a tick is known by its moment, as it is by its key.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,16 +26,31 @@ from litequeue.store import Database, entries, firing, ticks
 from litequeue.store.firing import Fired
 from tests.store.beat_steps import every, line, new_id, planned, replan
 from tests.store.machine import _empty_queue
-from tests.store.steps import KEEP, NOW, claim, enlist, problems, rows, step, success
+from tests.store.steps import KEEP, NOW, claim, enlist, problems, step, success
 
 PEOPLES, CODES = ("p0", "p1"), ("c0", "c1")
 OWNER = "tasks:app"
 KEPT, FORGET_EVERY = 3, 2
 """As few as these are kept here, so that a walk forgets some."""
+DEATHS = st.sampled_from([0, 0, 0, 1, 2])
+"""Before which commit a beat dies, 0 for none."""
 OVERLAPS = st.sampled_from(["allow", "skip", "queue", "queue", "cancel", "cancel"])
 SECONDS = st.sampled_from([5, 7, 10])
 NAMES = st.sampled_from([*PEOPLES, *CODES])
 BEATS = st.sampled_from([0, 1])
+
+
+ENTRIES = """
+SELECT name, owner, overlap, paused IS NOT NULL, anchor, planned, next_at, held_at, last_at,
+       last_job, count, forgotten
+FROM litequeue_entry
+"""
+TICKS = """
+SELECT entry.name, tick.at, tick.job, tick.note
+FROM litequeue_tick AS tick LEFT JOIN litequeue_entry AS entry ON entry.id = tick.entry
+ORDER BY tick.entry, tick.number
+"""
+ALIVE = "SELECT id FROM litequeue_job WHERE phase <> 'done'"
 
 
 class Died(Exception):
@@ -120,14 +136,15 @@ class BeatMachine(RuleBasedStateMachine):
         self.directory = Path(tempfile.mkdtemp(prefix="litequeue-beats-"))
         self.path = self.directory / "jobs.sqlite"
         self.path.write_bytes(_empty_queue())
-        few = {"PRUNE": firing.PRUNE, "PRUNE_ENDED": firing.PRUNE_ENDED}
-        few = {
-            name: text.replace(f"- {firing.KEPT_TICKS}", f"- {KEPT}") for name, text in few.items()
+        few: dict[str, Any] = {
+            name: getattr(firing, name).replace(f"- {firing.KEPT_TICKS}", f"- {KEPT}")
+            for name in ("PRUNE", "PRUNE_ENDED")
         }
-        self.patch = mock.patch.multiple(firing, FORGET_EVERY=FORGET_EVERY, **few)
+        self.patch = mock.patch.multiple(firing, **few, FORGET_EVERY=FORGET_EVERY)
         self.patch.start()
         self.beats = [Mortal(self.path, create=True, durability="process") for _ in range(2)]
         enlist(self.beats[0], 1)
+        self.eyes = sqlite3.connect(self.path, isolation_level=None)
         self.now = NOW
         self.entries: dict[str, Expected] = {}
         self.plans: list[list[Plan]] = [[], []]
@@ -137,6 +154,7 @@ class BeatMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
+            self.eyes.close()
             for beat in self.beats:
                 beat.close()
             assert problems(self.path) == []
@@ -187,34 +205,31 @@ class BeatMachine(RuleBasedStateMachine):
         entries.remove(self.beats[1], "p1")
         self._remove("p1")
 
-    @rule(name=NAMES)
-    def pause(self, name: str) -> None:
-        if (entry := self.entries.get(name)) is None:
-            return
-        assert entries.pause(self.beats[0], name, self.now) is not entry.paused
-        if not entry.paused:
-            entry.paused, entry.version = True, entry.version + 1
+    @rule(data=st.data())
+    def pause_or_resume(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.entries)))
+        entry, file = self.entries[name], self.beats[0]
+        entry.version += 1
+        if entry.paused:
+            assert not entries.pause(file, name, self.now)
+            assert entries.resume(file, name, self.now)
+            entry.planned, entry.next = self.now, entry.first(self.now)
+        else:
+            assert not entries.resume(file, name, self.now)
+            assert entries.pause(file, name, self.now)
             if entry.held is not None:
                 self._note(entry, entry.held, "paused")
                 entry.held = None
+        entry.paused = not entry.paused
 
-    @rule(name=NAMES)
-    def resume(self, name: str) -> None:
-        if (entry := self.entries.get(name)) is None:
-            return
-        assert entries.resume(self.beats[0], name, self.now) is entry.paused
-        if entry.paused:
-            entry.paused, entry.version = False, entry.version + 1
-            entry.planned, entry.next = self.now, entry.first(self.now)
-
-    @rule(name=NAMES)
-    def run_now(self, name: str) -> None:
-        if (entry := self.entries.get(name)) is not None:
-            id = new_id()
-            entries.run_now(self.beats[1], name, id, self.now)
-            self._send(name, entry, self.now, id)
-            self._add_row(entry, Row(0, self.now, id, "manual"))
-            self._forget(entry)
+    @rule(data=st.data())
+    def run_now(self, data: st.DataObject) -> None:
+        name, id = data.draw(st.sampled_from(sorted(self.entries))), new_id()
+        entries.run_now(self.beats[1], name, id, self.now)
+        entry = self.entries[name]
+        self._send(name, entry, self.now, id)
+        self._add_row(entry, Row(0, self.now, id, "manual"))
+        self._forget(entry)
 
     def _line(self, name: str, overlap: str, seconds: int) -> Any:
         return line(name, seconds, overlap=overlap)
@@ -259,8 +274,15 @@ class BeatMachine(RuleBasedStateMachine):
             for row in found
         ]
 
+    @rule(beat=BEATS, seconds=st.sampled_from([5, 10, 10, 20]), death=DEATHS)
+    def beats_once(self, beat: int, seconds: int, death: int) -> None:
+        """What is the rule: time goes by, and what is due then is sent."""
+        self.now += seconds
+        self.plan(beat, 9)
+        self.fire(beat, death)
+
     @precondition(lambda self: any(self.plans))
-    @rule(beat=BEATS, death=st.sampled_from([0, 0, 0, 1, 2]))
+    @rule(beat=BEATS, death=DEATHS)
     def fire(self, beat: int, death: int) -> None:
         """With a ``death`` before that commit, there being one."""
         plans = self.plans[beat]
@@ -285,7 +307,7 @@ class BeatMachine(RuleBasedStateMachine):
         assert sorted(fired.revoked) == sorted(wanted.revoked)
         assert sorted(fired.ended) == sorted(wanted.ended)
 
-    @rule(beat=BEATS, death=st.sampled_from([0, 0, 1]))
+    @rule(beat=BEATS, death=DEATHS)
     def release(self, beat: int, death: int) -> None:
         free = {
             name: entry
@@ -419,29 +441,16 @@ class BeatMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_file_says_what_the_model_says(self) -> None:
-        found = {record.entry.name: record for record in entries.listed(self.beats[0])}
-        assert set(found) == set(self.entries)
-        for name, entry in self.entries.items():
-            record = found[name]
-            told = [
-                (row.at, row.job, row.note)
-                for row in reversed(entries.history(self.beats[0], name, 1_000))
-            ]
-            assert record.entry.schedule == every(entry.seconds)
-            assert (
-                record.owner, record.entry.overlap, record.paused is not None, record.anchor,
-                record.planned, record.next_at, record.held_at, record.last_at, record.last_job,
-                record.count, record.forgotten, told,
-            ) == entry.visible(), name  # fmt: skip
+        found: dict[str, list[Any]] = {}
+        for name, *seen in self.eyes.execute(ENTRIES):
+            found[name] = [*seen, []]
+        for name, *row in self.eyes.execute(TICKS):
+            found[name][-1].append(tuple(row))
+        assert found == {name: list(entry.visible()) for name, entry in self.entries.items()}
 
     @invariant()
-    def a_job_is_of_one_tick(self) -> None:
-        jobs = [
-            job
-            for (job,) in rows(self.path, "SELECT job FROM litequeue_tick WHERE job IS NOT NULL")
-        ]
-        assert len(jobs) == len(set(jobs))
-        alive = {
-            id for (id,) in rows(self.path, "SELECT id FROM litequeue_job WHERE phase <> 'done'")
-        }
+    def a_job_is_of_one_tick_and_none_is_lost(self) -> None:
+        told = [job for entry in self.entries.values() for row in entry.rows if (job := row.job)]
+        assert len(told) == len(set(told))
+        alive = {id for (id,) in self.eyes.execute(ALIVE)}
         assert set(self.unfinished) <= alive

@@ -52,9 +52,7 @@ def test_a_clock_that_is_kept_right_is_left_alone(
     assert caplog.messages == []
 
 
-def test_sleep_is_no_step(
-    clock: Laptop, steps: Steps, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_sleep_is_no_step(clock: Laptop, steps: Steps, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     clock.suspend(28_800.0)
     assert not steps.went_back()
