@@ -42,6 +42,9 @@ soak: $(VENV)/.test  ## a million jobs in one worker: nothing lost, nothing grow
 hostile: $(VENV)/.test  ## hostile rows and arguments, the whole lot of them
 	HOSTILE_ARGUMENTS=10000 $(BIN)/python -m pytest tests/hostile $(ARGS)
 
+sweep: $(VENV)/.test  ## every change of clocks in ten years, against a walk over each minute
+	$(BIN)/python -m tests.differential.crontab_sweep $(ARGS)
+
 desktop: $(VENV)/.desktop  ## windows on a screen that nobody sees, and frozen by PyInstaller
 	@$(BIN)/python -m tests.desktop.missing || { $(INSTALL_SCREEN); } || { echo "$(NO_SCREEN)" >&2; exit 1; }
 	$(BIN)/python -m pytest tests/desktop $(ARGS)

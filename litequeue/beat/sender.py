@@ -29,8 +29,10 @@ MOST_ENTRIES: Final = 100
 WAIT: Final = 0.25
 """Seconds to wait for other writers before trying again."""
 TRY_AGAIN: Final = 0.05
+LOOK_EVERY: Final = 0.5
+"""Seconds between two looks at a file to which others write: perhaps they changed an entry."""
 LOOK_AT_HELD: Final = 0.05
-"""Seconds between two looks whether a run has ended that the next one waits for."""
+"""The same while a tick waits for a run to end."""
 
 
 class Beat:
@@ -57,13 +59,12 @@ class Beat:
         self._longest = min(longest or LONGEST_SLEEP, LONGEST_SLEEP)
         self._event_of = event_of
         self._steps = Steps(clock)
-        self._version: int | None = None
+        self._version = -1
         self._due = -math.inf
-        """Epoch seconds of what is due first, as of `_version`."""
-        self._look_at = 0.0
-        """When to look in any case (monotonic)."""
+        """Epoch seconds of what is due first, as the file said at the last look."""
+        self._looked = self._look_at = 0.0
+        """When that was, and when to look again whatever is due (monotonic)."""
         self._held = False
-        self._held_at = 0.0
         self._replan = True
         self._zone = ""
         """The machine's own, as the entries in it were planned."""
@@ -75,7 +76,7 @@ class Beat:
         What people added stays.
         """
         self._defined = (owner, defined)
-        self._version = None
+        self._look_at = 0.0
 
     @property
     def has_learnt(self) -> bool:
@@ -96,29 +97,33 @@ class Beat:
     def look_again(self) -> None:
         """Take note that this process has ended jobs: a tick may have waited for one of them."""
         if self._held:
-            self._version = None
+            self._look_at = min(self._look_at, self._looked + LOOK_AT_HELD)
 
     def time_left(self, version: int) -> float:
-        """Return the seconds until something is due; ``version`` grows as others commit."""
-        now = self._clock.monotonic()
-        if version != self._version:
-            return max(0.0, self._held_at - now) if self._held else 0.0
-        return max(0.0, min(self._due - self._clock.now(), self._look_at - now))
+        """Return the seconds until something is due; ``version`` changes as others commit."""
+        self._notice(version)
+        wait = min(self._due - self._clock.now(), self._look_at - self._clock.monotonic())
+        return max(0.0, wait)
 
     def run(self, version: int) -> None:
         """Send what is due.  Raises `StoreError`; then nothing has happened, or all of it."""
-        mono = self._clock.monotonic()
-        if version == self._version and self._clock.now() < self._due and mono < self._look_at:
-            return
-        if version != self._version and self._held and mono < self._held_at:
+        if self.time_left(version) > 0:
             return
         try:
-            self._run(version)
+            self._run()
         except QueueBusy:
             logger.debug("beat waits for the write lock")
-            self._version, self._due = version, self._clock.now() + TRY_AGAIN
+            self._due = self._clock.now() + TRY_AGAIN
+            self._look_at = self._clock.monotonic() + TRY_AGAIN
 
-    def _run(self, version: int) -> None:
+    def _notice(self, version: int) -> None:
+        if version != self._version:
+            self._version = version
+            pause = LOOK_AT_HELD if self._held else LOOK_EVERY
+            self._look_at = min(self._look_at, self._looked + pause)
+
+    def _run(self) -> None:
+        looked = self._clock.monotonic()
         if self._defined is not None:
             self._reconcile(*self._defined)
         now = self._clock.now()
@@ -131,10 +136,9 @@ class Beat:
             self._plan_anew(now)
             self._replan = False
         self._follow_machine(now)
-        self._version = version
-        self._look_at = self._clock.monotonic() + self._longest
         moment = ticks.next_due(self._database)
         self._due = math.inf if moment is None else moment
+        self._looked, self._look_at = looked, looked + self._longest
 
     def _fire(self, rows: Sequence[DueEntry], now: float) -> None:
         firings = [firing for row in rows if (firing := self._planned(row, now)) is not None]
@@ -167,10 +171,9 @@ class Beat:
         """Send the ticks that have waited for an unfinished run which has ended now."""
         self._held = ticks.held(self._database)
         if self._held:
-            self._held_at = self._clock.monotonic() + LOOK_AT_HELD
             self._tell(
                 ticks.release_held(
-                    self._database, now, lambda: new_id(now), event_of=self._event_of
+                    self._database, now, lambda: new_id(now), wait=WAIT, event_of=self._event_of
                 )
             )
 

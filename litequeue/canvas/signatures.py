@@ -172,7 +172,7 @@ class Signature(dict[str, Any], Generic[R]):
                 "kwargs": dict(named),
                 "options": copy.deepcopy(how),
                 "subtask_type": self.subtask_type,
-                "immutable": self.immutable,
+                "immutable": bool(self.immutable),
             },
             app=self._app,
         )
@@ -320,7 +320,9 @@ class Signature(dict[str, Any], Generic[R]):
             raise NotImplementedError("sig | other: chains of signatures")
         return NotImplemented
 
-    __ior__ = __or__
+    def __ior__(self, other: Any) -> Any:
+        """Do as ``|`` does: to merge dicts in place is not meant here."""
+        return self.__or__(other)
 
     if not TYPE_CHECKING:  # what is not built is an error to a type checker, too
 

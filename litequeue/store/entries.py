@@ -299,7 +299,7 @@ def run_now(
         key = f"{MANUAL} {job_id}"
         job = sending.send(line, (key, now, now), job_id)
         add_tick(sending, line, (key, now, now), job_id, MANUAL)
-        forget(connection, line)
+        forget(connection, line, now)
         line.write(connection)
         sending.write_events()
     sending.done()

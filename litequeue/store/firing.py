@@ -59,7 +59,7 @@ class Fired:
 LINE: Final = """
     id, name, task, queue, priority, expires, overlap, options, body, held_key, held_at,
     held_due, last_at, last_due, last_fired, last_job, count, forgotten, version, planned, next_key,
-    next_at, next_due"""
+    next_at, next_due, jitter"""
 """The columns of a `Line`, in the order of its fields."""
 REMEMBER: Final = """
 UPDATE litequeue_entry
@@ -97,6 +97,7 @@ class Line:
     next_key: str | None
     next_at: float | None
     next_due: float | None
+    jitter: float
     has_many_ticks: bool = False
 
     def held(self) -> Moment | None:
@@ -234,27 +235,30 @@ PRUNE: Final = f"""
 DELETE FROM litequeue_tick AS tick
 WHERE entry = ?1
   AND number <= (SELECT max(number) FROM litequeue_tick WHERE entry = ?1) - {KEPT_TICKS}
+  AND at <= ?2
 RETURNING at, note
 """
 # A run may take longer than a hundred ticks, and is to be seen as long as it takes.
 PRUNE_ENDED: Final = PRUNE.replace(
     "RETURNING",
     """
-  AND key IS NOT ?2
+  AND key IS NOT ?3
   AND NOT EXISTS (
       SELECT 1 FROM litequeue_job AS job WHERE job.id = tick.job AND job.phase <> 'done')
 RETURNING""",
 )
 
 
-def forget(connection: sqlite3.Connection, line: Line) -> None:
+def forget(connection: sqlite3.Connection, line: Line, now: float) -> None:
     """Delete the oldest ticks of an entry; remember up to when all have been dealt with."""
     if not line.has_many_ticks:
         return
+    # Jitter mixes the order of ticks: a younger one than this may have been sent before its elder.
+    until = now - line.jitter
     if line.overlap == "allow" and line.held_key is None:
-        gone = connection.execute(PRUNE, (line.id,)).fetchall()
+        gone = connection.execute(PRUNE, (line.id, until)).fetchall()
     else:
-        gone = connection.execute(PRUNE_ENDED, (line.id, line.held_key)).fetchall()
+        gone = connection.execute(PRUNE_ENDED, (line.id, until, line.held_key)).fetchall()
     moments = [at for at, note in gone if note != MANUAL]
     if line.forgotten is not None:
         moments.append(line.forgotten)

@@ -153,7 +153,7 @@ def _fire(sending: Sending, firing: Firing, keep: Keep) -> None:
     line.check_clock(now)
     for key, at, due, id in firing.ticks:
         fire_tick(sending, line, (key, at, due), id, keep)
-    forget(connection, line)
+    forget(connection, line, now)
     line.follow(firing.next_key, firing.next_at, firing.next_due, now)
     line.write(connection)
 

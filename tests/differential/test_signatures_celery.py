@@ -6,7 +6,7 @@ The differences that are meant, each removed by `same_form` or not drawn:
 - `freeze` makes an id of version 7 where none is given: the programs give one.
 - Names of stamps have an order here; Celery makes a list of a set.
 - `copy.deepcopy` of Celery makes a plain dict that shares kwargs; here a signature of its own.
-- What is joined to others (``link``, ``|``, groups) is not built.
+- What is joined to others (``link``, ``|``, groups) is not built: such options are not sent.
 - A mapping without args, kwargs or options is a call without them; Celery fails at its first use.
 """
 
@@ -45,6 +45,7 @@ STAMPS: dict[str, tuple[Any, ...]] = {
     "size": (1, 2.5, None),
     "where": ({"a": 1}, {"a": 2, "b": [3]}),
 }
+OF_WORKFLOWS = {"group_id", "group_index", "parent_id", "root_id"}
 
 Place = tuple[Any, Any, Any]
 Call = Callable[[Any, Place], Any]
@@ -62,10 +63,9 @@ def in_order(options: dict[str, Any]) -> dict[str, Any]:
     return options if names is None else {**options, "stamped_headers": sorted(names)}
 
 
-def call_of(made: tuple[Any, ...]) -> Any:
-    """Return what was sent, as `same_form`."""
-    args, kwargs, options = made
-    return json.loads(json.dumps([list(args), kwargs, in_order(dict(options))]))
+def call_of(args: Any, kwargs: Any, options: Any) -> Any:
+    """Return what was sent, in the same form, as it is at that moment."""
+    return json.loads(json.dumps([list(args), kwargs, in_order(options)]))
 
 
 class Visitor:
@@ -87,22 +87,21 @@ def places(tmp_path: Path) -> tuple[Place, Place, list[Any], list[Any]]:
     ours, theirs = list[Any](), list[Any]()
 
     class Recorded(Task):
-        def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
-            ours.append((args, kwargs, options))
+        def apply_async(self, args: Any = None, kwargs: Any = None, *_: Any, **options: Any) -> Any:
+            ours.append(call_of(args, kwargs, options))
 
-    class CelerysRecorded(celery.Task):
+    class CelerysRecorded(celery.Task):  # type: ignore[misc]  # it has no types
         def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
-            theirs.append((args, kwargs, options))
+            theirs.append(call_of(args, kwargs, options))
 
     app = LiteQueue(tmp_path / "jobs.sqlite", set_as_current=True)
     other = celery.Celery("shop", set_as_current=True)
-    other.set_default()
 
     def add(*args: Any, **kwargs: Any) -> Any:
         return [list(args), kwargs]
 
     task = app.task(name=NAME, base=Recorded)(add)
-    celerys_task = other.task(name=NAME, base=CelerysRecorded)(add)
+    celerys_task = other.task(name=NAME, base=CelerysRecorded, shared=False)(add)
     app.send_task = lambda name, *a, **o: task.apply_async(*a, **o)  # type: ignore[method-assign]  # so that nothing is stored
     other.send_task = lambda name, *a, **o: celerys_task.apply_async(*a, **o)
     return (canvas, app, task), (celerys, other, celerys_task), ours, theirs
@@ -125,7 +124,7 @@ def beginning(draw: random.Random) -> Call:
     chosen = options(draw)
     fixed = draw.random() < 0.3
     name = draw.choice((NAME, UNKNOWN))
-    form = {"task": name, "args": args, "kwargs": kwargs, "options": chosen}
+    form: dict[str, Any] = {"task": name, "args": args, "kwargs": kwargs, "options": chosen}
     form |= {"subtask_type": None, "immutable": fixed}
     ways: list[Callable[[Any, Any, Any], Any]] = [
         lambda module, app, task: task.s(*args, **kwargs),
@@ -177,7 +176,7 @@ def step(draw: random.Random) -> Call:
         lambda sig, place: place[0].signature(json.loads(json.dumps(sig))),
         lambda sig, place: pickle.loads(pickle.dumps(sig)),
         lambda sig, place: copy.copy(sig),
-        lambda sig, place: json.loads(json.dumps(copy.deepcopy(sig))),
+        lambda sig, place: same_form(copy.deepcopy(sig)),
         lambda sig, place: sig.kwargs.update(n=number),
         lambda sig, place: sig.options.update(m=number),
         lambda sig, place: [sig.task, sig.name, sig.id, sig.root_id, sig.parent_id, sig.immutable],
@@ -199,8 +198,12 @@ def test_random_programs(places: tuple[Place, Place, list[Any], list[Any]], firs
             what = beginning if not mine or draw.random() < 0.1 else step
             same, at = draw.random(), draw.randrange(max(1, len(mine)))
             # Each side draws its own data: what is shared by mistake is seen as a difference.
-            here = what(random.Random(same))(mine[at] if mine else None, ours)
             there = what(random.Random(same))(other[at] if other else None, theirs)
+            try:
+                here = what(random.Random(same))(mine[at] if mine else None, ours)
+            except NotImplementedError:
+                assert OF_WORKFLOWS & celerys_sent.pop()[2].keys(), number
+                here = there
             assert isinstance(here, canvas.Signature) == isinstance(there, celerys.Signature)
             if isinstance(here, canvas.Signature):
                 mine.append(here)
@@ -208,4 +211,4 @@ def test_random_programs(places: tuple[Place, Place, list[Any], list[Any]], firs
             else:
                 assert json.loads(json.dumps(here)) == json.loads(json.dumps(there)), number
             assert [*map(same_form, mine)] == [*map(same_form, other)], number
-        assert [*map(call_of, sent)] == [*map(call_of, celerys_sent)], number
+        assert sent == celerys_sent, number

@@ -403,6 +403,7 @@ class BeatMachine(RuleBasedStateMachine):
             row
             for row in entry.rows
             if row.number <= entry.rows[-1].number - KEPT
+            and row.at <= self.now
             and not (careful and (row.job in self.unfinished or self._waits(entry, row)))
         ]
         entry.rows = [row for row in entry.rows if row not in gone]
@@ -429,13 +430,37 @@ class BeatMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
     def end_run(self, data: st.DataObject) -> None:
-        id = data.draw(st.sampled_from(sorted(self.leases)))
+        self._end(data.draw(st.sampled_from(sorted(self.leases))))
+
+    def _end(self, id: str) -> None:
         step(self.beats[0], success(self.leases.pop(id)), now=self.now)
         self.unfinished.pop(id, None)
 
     @rule(seconds=st.sampled_from([-40, -10, -1, 1, 5, 10, 10, 20, 35]))
     def clock_steps(self, seconds: int) -> None:
         self.now += seconds
+
+    @rule(beat=BEATS)
+    def runs_last_into_the_next_tick(self, beat: int) -> None:
+        self.begin_runs(3)
+        self.beats_once(beat, 10, 0)
+        for id in sorted(self.leases):
+            self._end(id)
+        self.release(1 - beat, 0)
+
+    @rule(beat=BEATS)
+    def beat_is_late(self, beat: int) -> None:
+        """What it has planned, and more, has been done when it comes to it."""
+        self.now += 10
+        self.plan(beat, 1)
+        self.beats_once(1 - beat, 10, 0)
+        self.fire(beat, 0)
+
+    @rule(beat=BEATS)
+    def clock_is_put_back(self, beat: int) -> None:
+        self.now -= 40
+        self.plan_anew(beat)
+        self.beats_once(beat, 10, 0)
 
     # What must hold
 

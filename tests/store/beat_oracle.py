@@ -39,6 +39,8 @@ class Expected:
     anchor: float
     since: float
     is_paused: bool = False
+    version: int = 0
+    """Grows with everything that happens to it."""
     sent: list[float] = field(default_factory=list)
 
     def missed(self, now: float) -> list[Tick]:
@@ -58,17 +60,21 @@ class Expected:
         grace = 60.0 if entry.grace is None and entry.misfire == "skip" else entry.grace
         newest = missed[-entry.catch_up :] if entry.misfire == "all" else missed[-1:]
         wanted = [tick for tick in newest if grace is None or now - due_at(entry, tick) <= grace]
+        self.version += 1
         self.sent += [tick.at for tick in wanted[:AT_ONCE]]
         self.since = wanted[AT_ONCE - 1].at if len(wanted) > AT_ONCE else missed[-1].at
 
     def edit(self, changes: dict[str, Any], now: float) -> None:
+        self.version += 1
         old, self.entry = self.entry, replace(self.entry, **changes)
         if old.schedule != self.entry.schedule:
             self.anchor = self.since = now
 
     def pause(self) -> None:
         self.is_paused = True
+        self.version += 1
 
     def resume(self, now: float) -> None:
         if self.is_paused:
             self.is_paused, self.since = False, now
+            self.version += 1

@@ -112,7 +112,10 @@ class History:
 
     def _overtake(self, other: int) -> None:
         self.world.clock.advance(self.random.choice((0.0, 0.2, 5.0)))
-        self.world.look(other)
+        if self.random.random() < 0.5:
+            self.world.look(other)
+        else:
+            self._meddle()
 
     def the_file_is_busy(self) -> None:
         number = self.somebody()
@@ -122,8 +125,10 @@ class History:
                 self.world.clock.advance(self.random.random())
 
     def people_meddle(self) -> None:
-        if self.random.random() < 0.7:
-            return
+        if self.random.random() < 0.3:
+            self._meddle()
+
+    def _meddle(self) -> None:
         name, kind = self.random.choice(self.names), self.random.randrange(4)
         if kind == 0:
             self.world.pause(name)

@@ -45,6 +45,7 @@ FIRST_OF_ITS_INDEX = {"claim.NEXT_DUE", "maintenance.NEXT_PRUNE"}  # one step, c
 ALL_ENTRIES = {
     "entries.DEFINED",  # once at a start: what code defines, against what is there
     "entries.RECORDS",  # for people who ask for all of them
+    "ticks.LOCAL",  # once at a start, and after the machine has moved to another zone
     "ticks.BEHIND",  # once at a start, and after the clock was put back
 }
 NOT_HOT = {

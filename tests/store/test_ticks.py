@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from litequeue.entry import Firing
 from litequeue.exceptions import DuplicateJob, QueueNotFound
 from litequeue.job import Job
 from litequeue.store import Database, entries, jobs, ticks
@@ -143,6 +146,24 @@ def test_of_two_beats_with_the_same_plan_one_fires(database: Database) -> None:
     assert len(sent(database)) == 1
 
 
+def test_five_beats_at_once_send_each_tick_once(database: Database) -> None:
+    add(database, "a", "b", "c", seconds=1, misfire="all")
+    barrier = threading.Barrier(5)
+
+    def one_of_them(_: int) -> int:
+        file = Database(database.path, durability="process", busy_timeout=30.0)
+        barrier.wait(10)
+        done = sum(len(beat(file, NOW + 1 + second, most=99).jobs) for second in range(30))
+        file.close()
+        return done
+
+    with ThreadPoolExecutor(5) as threads:
+        assert sum(threads.map(one_of_them, range(5))) == 90
+    for name in ("a", "b", "c"):
+        assert notes(database, name) == [(second, "sent") for second in range(1, 31)]
+    assert len(sent(database)) == 90
+
+
 def test_what_was_planned_before_a_change_is_not_done(database: Database) -> None:
     add(database, "edited", "paused", "removed", "resumed", "fired")
     old = plan_all(database, NOW + 10)
@@ -249,6 +270,19 @@ def test_a_clock_far_ahead_does_not_count_even_unplanned(database: Database) -> 
     assert len(fire(database, [firing], NOW + 10).jobs) == 1
     fire_often(database, NOW + 10, KEPT_TICKS + FORGET_EVERY)
     assert entries.get(database, "nightly").forgotten == NOW + 100
+
+
+def test_a_tick_that_jitter_has_put_off_is_not_taken_for_an_old_one(database: Database) -> None:
+    """A hundred and more younger ones are sent before it."""
+    database.set_durability("process")
+    add(database, "nightly", jitter=5_000.0)
+    (row,) = ticks.due(database, NOW + 10_000, 1)
+    younger = [(f"k{n}", NOW + 20 + n, NOW + 300, f"id-{n}") for n in range(KEPT_TICKS + 50)]
+    old = (row.next_key, row.next_at, row.next_due)
+    fire(database, [Firing(row.id, row.version, tuple(younger), *old)], NOW + 300)
+    (row,) = ticks.due(database, NOW + 10_000, 1)
+    ((_, key, _),) = beat(database, row.next_due).jobs
+    assert key == old[0]
 
 
 def test_manual_runs_forget_no_tick(database: Database) -> None:

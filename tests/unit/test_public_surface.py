@@ -26,6 +26,7 @@ MODULES = [
     "litequeue.log",
     "litequeue.result",
     "litequeue.routing",
+    "litequeue.schedules",
     "litequeue.serialization",
     "litequeue.signals",
     "litequeue.states",

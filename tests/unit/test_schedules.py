@@ -57,6 +57,13 @@ def test_an_anchor_in_the_future_does_not_silence_it() -> None:
     )
 
 
+@pytest.mark.parametrize("now", [1.5234375, NOON + 0.0000007, NOON + 0.4999997])
+def test_an_anchor_that_is_now_is_no_moment_to_come(now: float) -> None:
+    tick = interval(60).after(now, anchor=now)
+    assert tick is not None
+    assert now + 59.999 < tick.at <= now + 60
+
+
 def test_an_aligned_interval_counts_from_1970() -> None:
     aligned = interval(timedelta(minutes=15), aligned=True)
     assert aligned.after(NOON + 1, anchor=NOON + 77) == Tick("2026-11-21T12:15:00Z", NOON + 900)
@@ -73,7 +80,7 @@ def test_ticks_are_in_order_distinct_and_never_off_the_grid(
     every: float, anchor: float, moment: float
 ) -> None:
     counted = interval(every)
-    step, start = round(every * 1e6), round(anchor * 1e6)
+    step, start = round(every * 1e6), math.floor(anchor * 1e6)
     keys, at = set(), moment
     for _ in range(5):
         tick = counted.after(at, anchor=anchor)
