@@ -42,8 +42,9 @@ class CallOptions:
     """How one call of a task becomes a job; None is "as the task, the route or the app says".
 
     ``eta`` and ``expires`` are epoch seconds, ``patience`` the seconds to wait for other
-    writers, the time limits seconds; ``entry`` is the line of beat that this is a template of.  Raises `ImproperlyConfigured` for what the file would not take,
-    ValueError for a soft limit above the hard one.
+    writers, the time limits seconds; ``entry`` is the line of beat that this is a template of.
+    Raises `ImproperlyConfigured` for what the file would not take, ValueError for a soft limit
+    above the hard one.
     """
 
     id: str | None = None

@@ -65,6 +65,8 @@ class Beat:
         self._looked = self._look_at = 0.0
         """When that was, and when to look again whatever is due (monotonic)."""
         self._held = False
+        self._unreadable: dict[int, int] = {}
+        """Entries that this beat cannot plan: id to version."""
         self._replan = True
         self._zone = ""
         """The machine's own, as the entries in it were planned."""
@@ -129,14 +131,14 @@ class Beat:
         now = self._clock.now()
         self._replan = self._steps.went_back() or self._replan  # still, if the file is busy now
         self._release(now)
-        rows = ticks.due(self._database, now, MOST_ENTRIES)
+        rows = ticks.due(self._database, now, MOST_ENTRIES + len(self._unreadable))
         if rows:
             self._fire(rows, now)
         if self._replan and len(rows) < MOST_ENTRIES:  # what is due still was sent before
             self._plan_anew(now)
             self._replan = False
         self._follow_machine(now)
-        moment = ticks.next_due(self._database)
+        moment = ticks.next_due(self._database, self._unreadable)
         self._due = math.inf if moment is None else moment
         self._looked, self._look_at = looked, looked + self._longest
 
@@ -148,7 +150,9 @@ class Beat:
         self._tell(fired)
 
     def _planned(self, row: DueEntry, now: float) -> Firing | None:
-        """Decide about one entry; one that cannot be read is paused, and keeps nobody waiting."""
+        """Decide about one entry; one that cannot be read here keeps nobody waiting."""
+        if self._unreadable.get(row.id) == row.version:
+            return None
         try:
             return plan(
                 row.entry,
@@ -160,12 +164,10 @@ class Beat:
                 new_id=lambda: new_id(now),
             )
         except ImproperlyConfigured as error:
-            self._set_aside(row.entry.name, error, now)
+            # It is left as it is: another beat may know what this one does not.
+            logger.error("this beat cannot send the entry %s: %s", row.entry.name, error)
+            self._unreadable[row.id] = row.version
             return None
-
-    def _set_aside(self, name: str, error: ImproperlyConfigured, now: float) -> None:
-        logger.error("the entry %s is paused, for it makes no sense: %s", name, error)
-        entries.pause(self._database, name, now)
 
     def _release(self, now: float) -> None:
         """Send the ticks that have waited for an unfinished run which has ended now."""
@@ -199,8 +201,8 @@ class Beat:
             try:
                 tick = first(row.entry, row.anchor, now)
                 plans.append((row, tick, None if tick is None else due(row.entry, tick)))
-            except ImproperlyConfigured as error:
-                self._set_aside(row.entry.name, error, now)
+            except ImproperlyConfigured:
+                continue  # what that means is said when it is due
         return ticks.replan(self._database, plans, now)
 
     def _tell(self, fired: Fired) -> None:

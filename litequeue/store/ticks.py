@@ -7,7 +7,7 @@ Beat plans outside of the write lock, and says which version of an entry it has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -80,17 +80,21 @@ class DueEntry(Planned):
 
 # What is due
 
+_NONE: Final[Mapping[int, int]] = {}
 NEXT_DUE: Final = """
-SELECT next_due FROM litequeue_entry
-WHERE next_due IS NOT NULL AND paused IS NULL ORDER BY next_due LIMIT 1
+SELECT id, version, next_due FROM litequeue_entry
+WHERE next_due IS NOT NULL AND paused IS NULL ORDER BY next_due LIMIT ?
 """
 
 
-def next_due(database: Database) -> float | None:
-    """Return when the next entry is due (epoch seconds), None without one."""
+def next_due(database: Database, ignoring: Mapping[int, int] = _NONE) -> float | None:
+    """Return when the next entry is due (epoch seconds), None without one.
+
+    ``ignoring`` are entries (id to version) that do not count.
+    """
     with database.read() as connection:
-        row = connection.execute(NEXT_DUE).fetchone()
-    return None if row is None else float(row[0])
+        rows = connection.execute(NEXT_DUE, (1 + len(ignoring),)).fetchall()
+    return next((due for id, version, due in rows if ignoring.get(id) != version), None)
 
 
 DUE: Final = f"""
