@@ -98,7 +98,7 @@ def lag(folder: Path, count: int) -> tuple[list[float], list[float], float]:
 def report_lag(folder: Path, count: int, *, judged: bool) -> bool:
     sent, started, cpu = lag(folder, count)
     table = new_table(
-        f"{count:,} entries, {len(sent):,} ticks in {SECONDS:g} s; milliseconds after they were due",
+        f"{count:,} entries, {len(sent):,} ticks in {SECONDS:g} s; ms after they were due",
         ("p50", "p99", "longest", "required\np99", "verdict"),
     )
     passed = at(sent, 0.99) <= LATE
@@ -172,7 +172,7 @@ class Timed(Database):
 def start(folder: Path, count: int) -> list[tuple[float, float]]:
     """Return (seconds, of these under the write lock) for the first start and for the second."""
     found = []
-    for number in range(2):
+    for _ in range(2):
         lines = [
             entry(
                 each,

@@ -306,7 +306,7 @@ class LiteQueue:
         name: str | None = None,
         **options: Unpack[EntryOptions],
     ) -> str:
-        """Have ``sig``, a task, sent whenever ``schedule`` is due; return the entry's name.
+        """Have a signature or task sent whenever ``schedule`` is due; return the name of the entry.
 
         ``schedule`` is a crontab or another of `litequeue.schedules`, or a number of seconds.  A
         worker or a beat that runs this code writes the entry into the file when it starts, and

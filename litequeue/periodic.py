@@ -20,6 +20,7 @@ from litequeue.calling import (
     refuse_options,
     take_stamps,
 )
+from litequeue.canvas import signature
 from litequeue.config import Settings
 from litequeue.entry import Entry
 from litequeue.exceptions import ImproperlyConfigured, LiteQueueError
@@ -131,15 +132,14 @@ def declared(
     options: Mapping[str, Any],
     relative: bool = False,
 ) -> Periodic:
-    """Return what was said as a `Periodic`; ``task`` may be a signature, as a mapping.
+    """Return what was said as a `Periodic`; ``task`` may be a signature, or its mapping.
 
     Raises as `Periodic` does.
     """
-    if isinstance(task, Mapping):  # as Celery's signatures are
-        args = (*(args or ()), *(task.get("args") or ()))
-        kwargs = {**(task.get("kwargs") or {}), **(kwargs or {})}
-        options = {**(task.get("options") or {}), **options}
-        task = task.get("task")
+    if isinstance(task, Mapping):
+        call = signature(task).clone(args, kwargs)
+        args, kwargs, task = call.args, call.kwargs, call.task
+        options = {**call.options, **options}
     if not isinstance(task, Task | str):
         raise TypeError(f"an entry sends a task, or the name of one, not {task!r:.80}")
     given, named = arguments_given(args or (), kwargs or {})

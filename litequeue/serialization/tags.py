@@ -147,6 +147,8 @@ def _other(value: Any, types: Types | None, depth: int) -> Any:
     encode = encoder_of(kind)
     if encode is not None:
         return encode(value)
+    if issubclass(kind, dict) and hasattr(kind, "__json__"):  # kombu's word; signatures have it
+        return _dict(value.__json__(), types, depth)
     return _instance(value, types, depth)
 
 

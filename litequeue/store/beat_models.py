@@ -54,7 +54,7 @@ class Entry(Model):
     last_fired: Final = FloatField(null=True)
     last_job: Final = TextField(null=True)
     count: Final = IntegerField(constraints=[SQL("DEFAULT 0")])
-    forgotten: Final = FloatField(null=True)
+    forgotten: Final = TextField(null=True)
     schedule: Final = TextField()
     task: Final = TextField()
     queue: Final = TextField()

@@ -65,7 +65,7 @@ class EntryRecord:
     last_fired: float | None
     last_job: str | None
     count: int
-    forgotten: float | None
+    forgotten: str | None
     last_state: str | None
 
 

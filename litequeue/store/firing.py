@@ -15,7 +15,7 @@ from litequeue import states
 from litequeue.exceptions import DuplicateJob
 from litequeue.job import Job
 from litequeue.store import events as happenings
-from litequeue.store import revocations
+from litequeue.store import revocations, stretches
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
 from litequeue.store.events import EventRow
@@ -26,8 +26,6 @@ KEPT_TICKS: Final = 100
 """Ticks that are kept of every entry: the newest, and those whose runs others wait for."""
 FORGET_EVERY: Final = 10
 """Ticks between two looks for those that are too many: a tick costs a third less."""
-WRONG_CLOCK: Final = 86_400.0
-"""Seconds.  Ticks this far ahead are of a wrong clock, and silence none of the right one."""
 SIGNAL: Final = "SIGTERM"
 """Ends the run that a tick is not to overlap with, under "cancel"."""
 
@@ -91,7 +89,7 @@ class Line:
     last_fired: float | None
     last_job: str | None
     count: int
-    forgotten: float | None
+    forgotten: str | None
     version: int
     planned: float
     next_key: str | None
@@ -110,14 +108,9 @@ class Line:
         """Have a tick wait, or none."""
         self.held_key, self.held_at, self.held_due = tick or (None, None, None)
 
-    def check_clock(self, now: float) -> None:
-        """Take back what was forgotten by a clock that was wrong: it would silence the entry."""
-        if self.forgotten is not None and self.forgotten > now + WRONG_CLOCK:
-            self.forgotten = None
-
     def has_forgotten(self, at: float) -> bool:
-        """Tell whether a tick is as old as one whose row is gone: it may have been sent."""
-        return self.forgotten is not None and at <= self.forgotten
+        """Tell whether a tick is of a time whose rows are gone: it may have been sent."""
+        return stretches.holds(self.forgotten, at)
 
     def follow(self, key: str | None, at: float | None, due: float | None, now: float) -> None:
         """Have the entry wait for its next tick, as planned at ``now``; None for none."""
@@ -146,10 +139,10 @@ class Sending:
         now: float,
         event_of: EventOf | None,
     ) -> None:
-        self.connection = connection
-        self.now = now
-        self.fired = Fired()
-        self.held = 0
+        self.connection: sqlite3.Connection = connection
+        self.now: float = now
+        self.fired: Fired = Fired()
+        self.held: int = 0
         self._known = database.known_queues
         self._event_of = event_of
         self._queues: set[str] = set()
@@ -250,7 +243,7 @@ RETURNING""",
 
 
 def forget(connection: sqlite3.Connection, line: Line, now: float) -> None:
-    """Delete the oldest ticks of an entry; remember up to when all have been dealt with."""
+    """Delete the oldest ticks of an entry; remember when all have been dealt with."""
     if not line.has_many_ticks:
         return
     # Jitter mixes the order of ticks: a younger one than this may have been sent before its elder.
@@ -259,10 +252,7 @@ def forget(connection: sqlite3.Connection, line: Line, now: float) -> None:
         gone = connection.execute(PRUNE, (line.id, until)).fetchall()
     else:
         gone = connection.execute(PRUNE_ENDED, (line.id, until, line.held_key)).fetchall()
-    moments = [at for at, note in gone if note != MANUAL]
-    if line.forgotten is not None:
-        moments.append(line.forgotten)
-    line.forgotten = max(moments, default=None)
+    line.forgotten = stretches.extended(line.forgotten, [at for at, note in gone if note != MANUAL])
 
 
 # Overlap

@@ -17,7 +17,6 @@ from litequeue.store.connection import Database
 from litequeue.store.driver import lenient
 from litequeue.store.firing import (
     LINE,
-    WRONG_CLOCK,
     EventOf,
     Fired,
     Line,
@@ -154,7 +153,6 @@ def _fire(sending: Sending, firing: Firing, keep: Keep) -> None:
     if row is None:
         return
     line = Line(*row)
-    line.check_clock(now)
     for key, at, due, id in firing.ticks:
         fire_tick(sending, line, (key, at, due), id, keep)
     forget(connection, line, now)
@@ -262,10 +260,9 @@ def local(database: Database, now: float) -> list[Planned]:
     return [Planned(entry_of(values), id, version, anchor) for id, version, anchor, *values in rows]
 
 
-REPLAN: Final = f"""
+REPLAN: Final = """
 UPDATE litequeue_entry
-SET version = version + 1, planned = ?1, next_key = ?2, next_at = ?3, next_due = ?4,
-    forgotten = CASE WHEN forgotten > ?1 + {WRONG_CLOCK} THEN ?1 ELSE forgotten END
+SET version = version + 1, planned = ?1, next_key = ?2, next_at = ?3, next_due = ?4
 WHERE id = ?5 AND version = ?6 AND paused IS NULL
 """
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -238,6 +237,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
 def main() -> int:
     chosen = vars(parse())
     folder: Path | None = chosen.pop("dir")
@@ -246,10 +249,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="beats-") as temporary:
         if folder is not None:
             folder.mkdir(parents=True)
-        campaign = Campaign(
-            plan, folder or Path(temporary), lambda text: os.write(2, f"{text}\n".encode())
-        )
-        findings = campaign.run()
+        findings = Campaign(plan, folder or Path(temporary), say).run()
     show(f"beats, seed {plan.seed}, {time.monotonic() - began:.0f} s", findings)
     return 1 if findings.broken else 0
 

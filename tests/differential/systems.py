@@ -30,6 +30,7 @@ WITH_A_WORKER: Final = (
     "routing",
     "signals",
     "limits",
+    "signatures",
 )
 WITHOUT: Final = ("configuration", "eager")
 """Topics that make apps of their own, in a process of their own."""
@@ -37,6 +38,7 @@ WITHOUT: Final = ("configuration", "eager")
 IMPORTS: Final = {
     "from celery import Celery": "from litequeue import LiteQueue as Celery",
     "from celery import": "from litequeue import",
+    "from celery.canvas import": "from litequeue.canvas import",
     "from celery.exceptions import": "from litequeue.exceptions import",
     "from celery.result import": "from litequeue.result import",
     "from celery.signals import": "from litequeue.signals import",

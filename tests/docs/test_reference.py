@@ -15,6 +15,7 @@ import pytest
 import litequeue
 from litequeue import AsyncResult, EagerResult, LiteQueue, ResultSet, Task, exceptions, states
 from litequeue.calling import UNBUILT_CALL_OPTIONS
+from litequeue.canvas import Signature
 from litequeue.cli import exit_code, root
 from litequeue.config import Settings
 from litequeue.declaring import TASK_OPTIONS, UNBUILT_TASK_OPTIONS
@@ -26,6 +27,7 @@ from litequeue.store.views import (
     JOBS_VIEW,
     LOGS_VIEW,
     QUEUES_VIEW,
+    SCHEDULE_VIEW,
     WORKERS_VIEW,
 )
 from litequeue.worker import link
@@ -145,6 +147,10 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert set(litequeue.__all__) - {"__version__"} <= told
 
 
+def test_every_member_of_a_signature_is_told() -> None:
+    assert public_members(Signature) - code_words(reference("canvas").text) == set()
+
+
 INNER = {
     LiteQueue: {"apply", "codec", "facts", "introduced", "router", "send", "store", "update_state"},
     Task: {"abstract", "bind", "find_hooks", "hooks"},
@@ -254,6 +260,7 @@ def test_every_state_and_phase_is_told() -> None:
         (EVENTS_VIEW, "litequeue_events"),
         (QUEUES_VIEW, "litequeue_queues"),
         (WORKERS_VIEW, "litequeue_workers"),
+        (SCHEDULE_VIEW, "litequeue_schedule"),
     ],
 )
 def test_every_column_of_a_view_is_told(view: str, title: str) -> None:

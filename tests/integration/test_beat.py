@@ -266,7 +266,7 @@ class TestEmbedded:
         with app.worker():
             sent(app, "often", 2)
             wait_until(lambda: len(ran) >= 3)
-        assert app.entries.get("often").owner == f"({os.getcwd()})"
+        assert app.entries.get("often").owner == f"({Path.cwd()})"
         app.close()
 
     def test_what_makes_no_sense_is_said_by_start(self, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from litequeue.entry import Firing
 from litequeue.job import Lease
 from litequeue.schedules import Tick
-from litequeue.store import Database, entries, firing, ticks
+from litequeue.store import Database, entries, firing, stretches, ticks
 from litequeue.store.firing import Fired
 from tests.store.beat_steps import every, line, new_id, planned, replan
 from tests.store.machine import _empty_queue
@@ -96,7 +96,7 @@ class Expected:
     last: float | None = None
     last_job: str | None = None
     count: int = 0
-    forgotten: float | None = None
+    forgotten: str | None = None
     rows: list[Row] = field(default_factory=list)
     full: bool = False
 
@@ -346,7 +346,7 @@ class BeatMachine(RuleBasedStateMachine):
             file.left = 0
 
     def _fire(self, name: str, entry: Expected, at: float, id: str, wanted: Fired) -> None:
-        if entry.forgotten is not None and at <= entry.forgotten:
+        if stretches.holds(entry.forgotten, at):
             return
         if entry.tick(at) is not None:
             return
@@ -408,9 +408,7 @@ class BeatMachine(RuleBasedStateMachine):
         ]
         entry.rows = [row for row in entry.rows if row not in gone]
         moments = [row.at for row in gone if row.note != "manual"]
-        if entry.forgotten is not None:
-            moments.append(entry.forgotten)
-        entry.forgotten = max(moments, default=None)
+        entry.forgotten = stretches.extended(entry.forgotten, moments)
 
     def _waits(self, entry: Expected, row: Row) -> bool:
         return entry.held is not None and row.at == entry.held and row.note != "manual"

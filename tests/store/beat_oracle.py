@@ -44,7 +44,7 @@ class Expected:
     sent: list[float] = field(default_factory=list)
 
     def missed(self, now: float) -> list[Tick]:
-        found = []
+        found: list[Tick] = []
         for tick in ticks_of(self.entry, self.anchor, self.since):
             if due_at(self.entry, tick) > now:
                 return found

@@ -54,7 +54,7 @@ class Fragile(Database):
     fuse: int | None = None
     """So many statements later the beat is killed."""
     is_busy = False
-    meanwhile: Callable[[], None] | None = None
+    meanwhile: Callable[[], object] | None = None
     """What others do before the next transaction begins."""
     commits = 0
     statements = 0
@@ -95,7 +95,7 @@ class World:
         self.file = Database(path, create=True, durability="process", clock=self.clock)
         self.expected: dict[str, Expected] = {}
         self.is_judged = True
-        """Whether what should be sent is followed, which a clock that is put back makes no sense of."""
+        """Whether what should be sent is followed: not when a clock is put back."""
         with self.file.write(durable=False):
             pass  # makes the file
         self.databases: list[Fragile] = []

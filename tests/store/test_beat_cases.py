@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -53,7 +55,7 @@ def test_a_job_of_every_minute_goes_on_when_clocks_are_put_back(world: World) ->
     world.add("e", crontab(tz=PARIS), misfire="all")
     world.live(2.5 * 3600)
     sent = world.sent()["e"]
-    assert [b - a for a, b in zip(sent, sent[1:], strict=False)] == [60.0] * 149
+    assert [b - a for a, b in pairwise(sent)] == [60.0] * 149
 
 
 def test_an_interval_goes_on_through_the_hour_that_comes_twice(world: World) -> None:
@@ -120,7 +122,7 @@ def test_five_beats_send_what_one_would(world: World) -> None:
     for _ in range(200):
         world.clock.advance(3.7)
         for number in range(5):
-            world.databases[number].meanwhile = lambda other=(number + 2) % 5: world.look(other)
+            world.databases[number].meanwhile = partial(world.look, (number + 2) % 5)
             world.look(number)
     assert world.count("e") == 74
 

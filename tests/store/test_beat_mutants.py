@@ -172,7 +172,8 @@ PLANTS: dict[str, tuple[Plant, Callable[[World], None]]] = {
         clock_put_right_after_a_start,
     ),
     "it sleeps until something is due": (
-        rule(sender.Beat, "time_left", "self._look_at - self._clock.monotonic()", "math.inf"), sleep,
+        rule(sender.Beat, "time_left", "self._look_at - self._clock.monotonic()", "math.inf"),
+        sleep,
     ),
 }  # fmt: skip
 CASES: dict[str, Callable[[World], None]] = {

@@ -140,12 +140,29 @@ class TestSending:
         assert ~add.s(1, 2) == 3
         assert bench.outbox.jobs == []
 
+    def test_a_tilde_sends_and_waits(self, bench: Bench) -> None:
+        calls: list[Any] = []
+
+        class Noted(Task):
+            def apply_async(self, args: Any = None, *_: Any, **options: Any) -> Any:
+                calls.append((args, options))
+                return self.apply(args)
+
+        assert ~bench.task(lambda x: x + 1, base=Noted).s(1).set(priority=5) == 2
+        assert calls == [((1,), {"priority": 5})]
+
+    def test_the_task_it_was_made_of_is_called(self, bench: Bench, add: Task[..., Any]) -> None:
+        sig = add.s(1)
+        bench.app.tasks.pop("t")
+        bench.task(lambda x: "another of this name")
+        assert (sig(2), sig.clone()(2), signature("t")(1)) == (3, 3, "another of this name")
+
     def test_the_app_is_the_tasks_own(self, bench: Bench, add: Task[..., Any]) -> None:
         sig, named = add.s(1), bench.app.signature("t", (1,))
         other = LiteQueue("other.sqlite")
         other.task(name="t")(lambda: "of another")
         assert (sig.app, named.app, signature("t").app) == (bench.app, bench.app, other)
-        assert sig.clone().type is named.type is add
+        assert sig.clone().type is named.type is signature(ADD, app=bench.app).type is add
         assert signature("t")() == "of another"
 
     def test_a_shared_task(self, bench: Bench) -> None:
@@ -271,16 +288,18 @@ class TestStamping:
         both = sig.clone().stamp(append_stamps=True, tenant="bob")
         assert both.options == {"tenant": ["bob", "ann"], "stamped_headers": ["tenant"]}
         assert sig.options["tenant"] == "ann"
+        both.stamp(append_stamps=True, tenant="cid")
+        assert both.options["tenant"] == ["cid", "bob", "ann"]
 
     def test_a_call_does_not_change_them(self, bench: Bench, add: Task[..., Any]) -> None:
         add.s(1).stamp(tenant="ann").apply_async(tenant="bob", stamped_headers=["size"])
         assert json.loads(bench.outbox.job.options or "")["stamps"] == {"tenant": "ann"}
 
     def test_what_is_given_stays_as_it_was(self, add: Task[..., Any]) -> None:
-        names, sizes = ["size"], [1]
-        sig = add.s().stamp(size=sizes, stamped_headers=names).stamp(size=[2], where={"a": 1})
+        names, sizes = ["size"], [2]
+        sig = add.s().stamp(size=[1], stamped_headers=names).stamp(size=sizes)
         assert sig.options["size"] == [2, 1]
-        assert (names, sizes) == (["size"], [1])
+        assert (names, sizes) == (["size"], [2])
 
     def test_a_visitor_decides(self, add: Task[..., Any]) -> None:
         seen: list[Any] = []
@@ -399,7 +418,7 @@ class TestStillToCome:
         with pytest.raises(NotImplementedError, match=name):
             getattr(canvas, name)
         with pytest.raises(NotImplementedError, match=name):
-            signature({**ADD, "subtask_type": name})
+            signature(MappingProxyType({**ADD, "subtask_type": name}))
         assert not hasattr(canvas, "abstract")
 
     @pytest.mark.parametrize("name", ["link", "link_error", "chain", "group"])

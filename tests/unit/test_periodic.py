@@ -210,8 +210,8 @@ class TestAtOnce:
         assert bench.app.periodics == []
 
     def test_the_decorator_stands_above_the_task(self, bench: Bench) -> None:
-        with pytest.raises(TypeError, match="stands above @app.task"):
-            bench.app.periodic(30)(lambda: None)  # type: ignore[type-var]
+        with pytest.raises(TypeError, match=r"stands above @app\.task"):
+            bench.app.periodic(30)(lambda: None)  # type: ignore[type-var]  # on purpose
 
 
 class TestSignatures:

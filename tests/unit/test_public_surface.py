@@ -21,6 +21,7 @@ import litequeue
 
 MODULES = [
     "litequeue",
+    "litequeue.canvas",
     "litequeue.config",
     "litequeue.exceptions",
     "litequeue.log",

@@ -12,7 +12,7 @@ from kombu import Exchange, Queue
 
 TOPICS = [
     *("tasks", "calling", "results", "retries", "states", "classes", "routing", "signals"),
-    "limits",
+    *("limits", "signatures"),
 ]
 
 app = Celery(

@@ -151,7 +151,7 @@ SCHEDULES: tuple[Schedule, ...] = (
 @pytest.mark.parametrize("misfire", ["skip", "one", "all"])
 def test_it_agrees_with_a_list_of_all_ticks(schedule: Schedule, misfire: str) -> None:
     random = Random(f"{schedule} {misfire}")
-    scale = {interval(0.25): 40.0, interval(7): 2_000.0}.get(schedule, 40_000.0)
+    scale = {str(interval(0.25)): 40.0, str(interval(7)): 2_000.0}.get(str(schedule), 40_000.0)
     for _ in range(30):
         line = entry(
             schedule,
