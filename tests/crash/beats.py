@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from math import floor
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Final
@@ -104,7 +105,7 @@ class Campaign:
         return Entry(
             name=f"entry-{number}", schedule=schedules.dump(schedule), task="tick",
             body="[[],{}]", queue="default", misfire="all",
-            start=start, end=start + every * PER_ENTRY - 0.001,
+            start=start, end=start + every * PER_ENTRY - 2e-6,
         )  # fmt: skip
 
     def _start_all(self) -> None:
@@ -212,7 +213,7 @@ def moments(entry: Entry, anchor: float) -> list[float]:
     """Return when an entry of the campaign is due, by arithmetic in whole microseconds."""
     form = json.loads(entry.schedule)
     step = round(form.get("interval", 1.0) * _MICRO)
-    origin = round(anchor * _MICRO) if "interval" in form and not form.get("aligned") else 0
+    origin = floor(anchor * _MICRO) if "interval" in form and not form.get("aligned") else 0
     assert entry.start is not None
     assert entry.end is not None
     first = -((origin - round(entry.start * _MICRO)) // step)

@@ -293,7 +293,7 @@ def test_schedules_are_values() -> None:
     assert pickle.loads(pickle.dumps(schedule)) == schedule
     assert len({schedule, crontab("0 3 * * 1", tz="Asia/Tokyo"), crontab("0 3 * * 1")}) == 2
     with pytest.raises(AttributeError):
-        schedule.zone = "UTC"  # type: ignore[misc]
+        schedule.zone = "UTC"  # type: ignore[misc]  # on purpose
 
 
 def test_a_field_may_be_as_long_as_a_line() -> None:
