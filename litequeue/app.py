@@ -1,4 +1,4 @@
-"""`LiteQueue`: the app.  It holds the settings, the registry of tasks and the file."""
+"""`LiteQueue`: the app.  It holds the settings, its declarations and the file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
-from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final
 
 from litequeue import loading, sending
 from litequeue.calling import CallOptions, Eagerly, ending, starting
@@ -17,16 +17,10 @@ from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings, settings_from_environment
 from litequeue.configured import URL_VARIABLE, Configured, locate
 from litequeue.context import current_request, refuse_at_import, set_current_app
-from litequeue.declaring import (
-    AnyTaskDecorator,
-    BoundTaskDecorator,
-    TaskDecorator,
-)
+from litequeue.declarations import Declarations
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.facts import AppFacts, TaskFacts
 from litequeue.job import new_id, new_ids, result_of
-from litequeue.periodic import EntryOptions, Periodic, declared
-from litequeue.registry import Registry, Tasks
 from litequeue.result import AsyncResult as Result
 from litequeue.result import EagerResult
 from litequeue.result import ResultSet as Results
@@ -34,7 +28,6 @@ from litequeue.routing import Queue, Router
 from litequeue.serialization import Codec, Types
 from litequeue.signals import Signal
 from litequeue.store import Store
-from litequeue.task import AsyncTask
 from litequeue.task import Task as BaseTask
 
 if TYPE_CHECKING:
@@ -42,16 +35,13 @@ if TYPE_CHECKING:
     from litequeue.entries import Entries
     from litequeue.events import Events
 
-P = ParamSpec("P")
-R = TypeVar("R")
-T = TypeVar("T", bound=BaseTask[..., Any])
 
 _UNBUILT: Final = frozenset(
     "GroupResult chain chord group start transaction".split()  # noqa: SIM905 - one line
 )
 
 
-class LiteQueue:
+class LiteQueue(Declarations):
     """A queue in one SQLite file.
 
     ``path`` is the file (default: the environment's ``LITEQUEUE_URL``).  As Celery is called, with
@@ -61,9 +51,6 @@ class LiteQueue:
     `litequeue.config.Settings`).  Nothing is opened before the first use.  Raises
     `ImproperlyConfigured` for a path or a setting that makes no sense.
     """
-
-    task_cls: type[BaseTask[..., Any]] | str = BaseTask
-    """The class of tasks that name no other, or where it is to be found."""
 
     def __init__(
         self,
@@ -78,11 +65,12 @@ class LiteQueue:
         clock: Clock = SYSTEM,
         **settings: Any,
     ) -> None:
+        super().__init__()
         self.main: str | None = None if broker is None or path is None else os.fspath(path)
         self.clock: Clock = clock
         self.conf: Settings = settings_from_environment(**settings)
         self.types: Types = Types(loading.type_name)
-        self.task_cls = task_cls or type(self).task_cls
+        self.task_cls: type[BaseTask[..., Any]] | str = task_cls or type(self).task_cls
         self.on_configure: Signal = Signal("on_configure", ())
         self.on_after_configure: Signal = Signal("on_after_configure", ("source",))
         self.on_after_finalize: Signal = Signal("on_after_finalize", ())
@@ -91,9 +79,6 @@ class LiteQueue:
         self._given = path if broker is None else broker
         self._cwd = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
         self._module: str = _caller()
-        self._registry = Registry(self)
-        self.periodics: list[Periodic] = []
-        """What `add_periodic_task` and `periodic` have said so far."""
         self._control: Control | None = None
         self._store: Store | None = None
         self._lock = threading.Lock()
@@ -181,163 +166,11 @@ class LiteQueue:
             if not silent or not error.name or not f"{name}.".startswith(f"{error.name}."):
                 raise
 
-    # Tasks
-
-    @property
-    def tasks(self) -> Tasks:
-        """The registered tasks by name."""
-        self._registry.finalize()
-        return self._registry.tasks
-
-    @property
-    def Task(self) -> type[BaseTask[..., Any]]:
-        """The base class of this app's tasks."""
-        kind = self.task_cls
-        if isinstance(kind, str):
-            module, _, name = kind.replace(":", ".").rpartition(".")
-            found: type[BaseTask[..., Any]] = getattr(importlib.import_module(module), name)
-            self.task_cls = kind = found
-        return kind
-
-    @Task.setter
-    def Task(self, kind: type[BaseTask[..., Any]]) -> None:
-        self.task_cls = kind
-
     def set_current(self) -> None:
         """Make this app the one that is meant where none is named."""
         set_current_app(self)
 
     set_default = set_current
-
-    @overload
-    def task(
-        self,
-        function: Callable[P, Coroutine[Any, Any, R]],
-        /,
-        *,
-        bind: Literal[False] = False,
-        **options: Any,
-    ) -> AsyncTask[P, R]: ...
-    @overload
-    def task(
-        self, function: Callable[P, R], /, *, bind: Literal[False] = False, **options: Any
-    ) -> BaseTask[P, R]: ...
-    @overload
-    def task(
-        self, function: Callable[..., Any], /, *, bind: bool, **options: Any
-    ) -> BaseTask[..., Any]: ...
-    @overload
-    def task(
-        self, function: None = None, /, *, bind: Literal[False] = False, **options: Any
-    ) -> TaskDecorator: ...
-    @overload
-    def task(
-        self, function: None = None, /, *, bind: Literal[True], base: type[T], **options: Any
-    ) -> BoundTaskDecorator[T]: ...
-    @overload
-    def task(
-        self, function: None = None, /, *, bind: Literal[True], base: None = None, **options: Any
-    ) -> BoundTaskDecorator[BaseTask[..., Any]]: ...
-    @overload
-    def task(self, function: None = None, /, *, bind: bool, **options: Any) -> AnyTaskDecorator: ...
-    def task(self, function: Any = None, /, **options: Any) -> Any:
-        """Register a function as a task: ``@app.task`` or ``@app.task(max_retries=5, ...)``.
-
-        Options are the attributes of `Task`, and ``bind`` (the task itself comes as the first
-        argument), ``base`` (its class).  ``async def`` functions are awaited by the worker.
-        Raises TypeError for an unknown option and NotImplementedError for one still to come.
-        """
-        if function is None:
-            return lambda function: self.task(function, **options)
-        if not callable(function):
-            raise TypeError(f"@app.task() takes a function, not {function!r}")
-        return self._registry.declare(function, options)
-
-    @overload
-    def register_task(self, task: type[T], **options: Any) -> T: ...
-    @overload
-    def register_task(self, task: T, **options: Any) -> T: ...
-    def register_task(self, task: Any, **options: Any) -> Any:
-        """Register an instance, or the class, of a class-based task.
-
-        Its name is its ``name``, or "module.Class".  Raises as `task` does.
-        """
-        return self._registry.adopt(task, options)
-
-    def gen_task_name(self, name: str, module: str) -> str:
-        """Return the name of a task that was given none; may be overridden."""
-        return f"{loading.importable(module)}.{name}"
-
-    def finalize(self, auto: bool = False) -> None:
-        """Give shared tasks, settings and annotations to the tasks; done by itself at first use."""
-        self._registry.finalize()
-
-    def autodiscover_tasks(
-        self,
-        packages: Iterable[str] | Callable[[], Iterable[str]] | None = None,
-        related_name: str | None = "tasks",
-        force: bool = False,
-    ) -> None:
-        """Import ``related_name`` of each package when a worker starts; now with ``force``.
-
-        Raises ImproperlyConfigured without packages: there is no framework to ask for them.
-        """
-        discovery = self._registry.discover(packages, related_name)
-        if force:
-            discovery()
-        else:
-            self._registry.discover_later(discovery)
-
-    def import_modules(self) -> None:
-        """Import what ``include``, ``imports`` and `autodiscover_tasks` name, as a worker does.
-
-        Raises what the modules raise, or what a receiver of the signal ``import_modules`` does.
-        """
-        self._registry.import_modules((*self.conf.imports, *self.conf.include))
-
-    # Periodic jobs
-
-    def add_periodic_task(
-        self,
-        schedule: Any,
-        sig: BaseTask[..., Any] | str | Mapping[str, Any],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        **options: Unpack[EntryOptions],
-    ) -> str:
-        """Have a signature or task sent whenever ``schedule`` is due; return the name of the entry.
-
-        ``schedule`` is a crontab or another of `litequeue.schedules`, or a number of seconds.  A
-        worker or a beat that runs this code writes the entry into the file when it starts, and
-        removes what the code does not say any more.  Raises `ImproperlyConfigured` and TypeError
-        for what makes no sense.
-        """
-        said = declared(schedule, sig, args, kwargs, name=name, options={**options})
-        self.periodics.append(said)
-        return said.name
-
-    def periodic(
-        self,
-        schedule: Any,
-        *,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        name: str | None = None,
-        **options: Unpack[EntryOptions],
-    ) -> Callable[[T], T]:
-        """Have a task sent whenever ``schedule`` is due; stands above ``@app.task``.
-
-        As `add_periodic_task`; the entry's name is the task's unless one is given.
-        """
-
-        def add(task: T) -> T:
-            if not isinstance(task, BaseTask):
-                raise TypeError(f"@app.periodic() stands above @app.task, and {task!r} is no task")
-            self.add_periodic_task(schedule, task, args, kwargs, name or task.name, **options)
-            return task
-
-        return add
 
     @property
     def entries(self) -> Entries:

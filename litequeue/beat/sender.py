@@ -131,10 +131,11 @@ class Beat:
         now = self._clock.now()
         self._replan = self._steps.went_back() or self._replan  # still, if the file is busy now
         self._release(now)
-        rows = ticks.due(self._database, now, MOST_ENTRIES + len(self._unreadable))
+        most = MOST_ENTRIES + len(self._unreadable)
+        rows = ticks.due(self._database, now, most)
         if rows:
             self._fire(rows, now)
-        if self._replan and len(rows) < MOST_ENTRIES:  # what is due still was sent before
+        if self._replan and len(rows) < most:  # what is due still was sent before
             self._plan_anew(now)
             self._replan = False
         self._follow_machine(now)

@@ -285,14 +285,22 @@ def test_a_clock_is_put_back_a_little_while_much_is_to_be_caught_up(wrong: World
     assert sorted(wrong.sent()["e"]) == [anchor + each for each in range(1, 466)]
 
 
-def test_an_entry_that_makes_no_sense_keeps_no_other_from_a_clock_put_back(wrong: World) -> None:
+@pytest.mark.parametrize("bad", [1, 120])
+def test_entries_that_make_no_sense_keep_no_other_from_a_clock_put_back(
+    wrong: World, bad: int
+) -> None:
+    """They are due for ever, and more of them than a beat takes at once."""
     wrong.add("good", interval(10.0))
-    wrong.add("bad", interval(10.0))
+    for number in range(bad):
+        wrong.add(f"bad-{number}", interval(10.0))
     wrong.live(25.0)
     wrong.clock.wall += 86_400.0
     wrong.live(25.0)
     with wrong.file.write(durable=False) as connection:
-        connection.execute("UPDATE litequeue_entry SET schedule = '?' WHERE name = 'bad'")
+        connection.execute(
+            "UPDATE litequeue_entry SET schedule = '?', next_at = 0, next_due = 0 "
+            "WHERE name <> 'good'"
+        )
     wrong.clock.wall -= 86_400.0
     before = wrong.count("good")
     wrong.live(61.0)
