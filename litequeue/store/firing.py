@@ -7,6 +7,7 @@ that begin and end such a transaction are in `ticks` and `entries`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,7 +16,7 @@ from litequeue import states
 from litequeue.exceptions import DuplicateJob
 from litequeue.job import Job
 from litequeue.store import events as happenings
-from litequeue.store import revocations, stretches
+from litequeue.store import gaps, revocations
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
 from litequeue.store.events import EventRow
@@ -57,7 +58,7 @@ class Fired:
 LINE: Final = """
     id, name, task, queue, priority, expires, overlap, options, body, held_key, held_at,
     held_due, last_at, last_due, last_fired, last_job, count, forgotten, version, planned, next_key,
-    next_at, next_due, jitter"""
+    next_at, next_due, jitter, created"""
 """The columns of a `Line`, in the order of its fields."""
 REMEMBER: Final = """
 UPDATE litequeue_entry
@@ -96,6 +97,7 @@ class Line:
     next_at: float | None
     next_due: float | None
     jitter: float
+    created: float
     has_many_ticks: bool = False
 
     def held(self) -> Moment | None:
@@ -109,8 +111,8 @@ class Line:
         self.held_key, self.held_at, self.held_due = tick or (None, None, None)
 
     def has_forgotten(self, at: float) -> bool:
-        """Tell whether a tick is of a time whose rows are gone: it may have been sent."""
-        return stretches.holds(self.forgotten, at)
+        """Tell whether a tick was dealt with, and its row is gone."""
+        return gaps.holds(self.forgotten, self.created, at)
 
     def follow(self, key: str | None, at: float | None, due: float | None, now: float) -> None:
         """Have the entry wait for its next tick, as planned at ``now``; None for none."""
@@ -210,6 +212,21 @@ def add_tick(sending: Sending, line: Line, tick: Moment, id: str, note: str | No
     return bool(added)
 
 
+HIGHEST: Final = "SELECT max(at) FROM litequeue_tick WHERE entry = ? AND note IS NOT 'manual'"
+
+
+def skip(sending: Sending, line: Line, until: float) -> None:
+    """Take note that the next tick of an entry and those before ``until`` are not sent."""
+    if line.next_at is None or until <= line.next_at:
+        return
+    # Up to the highest that was dealt with the gaps are known: the clock may have been put back.
+    row = sending.connection.execute(HIGHEST, (line.id,)).fetchone()
+    known, _ = gaps.read(line.forgotten, line.created)
+    start = max(line.next_at, math.nextafter(max(row[0] or 0.0, known), math.inf))
+    if start < until:
+        line.forgotten = gaps.opened(line.forgotten, line.created, (start, until), sending.now)
+
+
 def fire_tick(sending: Sending, line: Line, tick: Moment, id: str, keep: Keep) -> None:
     """Deal with a tick as its entry's overlap says, unless that was done before."""
     key, at, _ = tick
@@ -217,6 +234,7 @@ def fire_tick(sending: Sending, line: Line, tick: Moment, id: str, keep: Keep) -
         return
     if not add_tick(sending, line, tick, id):
         return  # it was, and then the clock was put back
+    line.forgotten = gaps.closed(line.forgotten, line.created, at)
     note = None if line.overlap == "allow" else _stand_aside(sending, line, tick, keep)
     if note is None:
         sending.send(line, tick, id)
@@ -252,7 +270,9 @@ def forget(connection: sqlite3.Connection, line: Line, now: float) -> None:
         gone = connection.execute(PRUNE, (line.id, until)).fetchall()
     else:
         gone = connection.execute(PRUNE_ENDED, (line.id, until, line.held_key)).fetchall()
-    line.forgotten = stretches.extended(line.forgotten, [at for at, note in gone if note != MANUAL])
+    line.forgotten = gaps.extended(
+        line.forgotten, line.created, [at for at, note in gone if note != MANUAL]
+    )
 
 
 # Overlap

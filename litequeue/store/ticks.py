@@ -23,6 +23,7 @@ from litequeue.store.firing import (
     Sending,
     fire_tick,
     forget,
+    skip,
     unfinished,
 )
 from litequeue.store.settle import Keep
@@ -153,6 +154,8 @@ def _fire(sending: Sending, firing: Firing, keep: Keep) -> None:
     if row is None:
         return
     line = Line(*row)
+    sent = [tick[1] for tick in firing.ticks]
+    skip(sending, line, (sent or [firing.next_at or now])[0])
     for key, at, due, id in firing.ticks:
         fire_tick(sending, line, (key, at, due), id, keep)
     forget(connection, line, now)

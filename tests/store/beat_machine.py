@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from litequeue.entry import Firing
 from litequeue.job import Lease
 from litequeue.schedules import Tick
-from litequeue.store import Database, entries, firing, stretches, ticks
+from litequeue.store import Database, entries, firing, gaps, ticks
 from litequeue.store.firing import Fired
 from tests.store.beat_steps import every, line, new_id, planned, replan
 from tests.store.machine import _empty_queue
@@ -42,7 +42,7 @@ BEATS = st.sampled_from([0, 1])
 
 ENTRIES = """
 SELECT name, owner, overlap, paused IS NOT NULL, anchor, planned, next_at, held_at, last_at,
-       last_job, count, forgotten
+       last_job, count
 FROM litequeue_entry
 """
 TICKS = """
@@ -97,6 +97,7 @@ class Expected:
     last_job: str | None = None
     count: int = 0
     forgotten: str | None = None
+    created: float = 0.0
     rows: list[Row] = field(default_factory=list)
     full: bool = False
 
@@ -114,7 +115,7 @@ class Expected:
     def visible(self) -> tuple[Any, ...]:
         return (
             self.owner, self.overlap, self.paused, self.anchor, self.planned, self.next, self.held,
-            self.last, self.last_job, self.count, self.forgotten,
+            self.last, self.last_job, self.count,
             [(row.at, row.job, row.note) for row in self.rows],
         )  # fmt: skip
 
@@ -237,6 +238,7 @@ class BeatMachine(RuleBasedStateMachine):
     def _expect(self, name: str, overlap: str, seconds: int, owner: str | None) -> None:
         new = Expected(seconds, overlap, owner, self.now, self.now)
         new.begin_anew(self.now)
+        new.created = self.now
         self.entries[name] = new
 
     def _edit(self, name: str, overlap: str, seconds: int) -> bool:
@@ -298,6 +300,8 @@ class BeatMachine(RuleBasedStateMachine):
         for plan in plans:
             entry = self.entries[plan.name]
             if entry.version == plan.version and not entry.paused:
+                told = [tick[1] for tick in plan.firing.ticks]
+                self._skip(entry, (told or [plan.firing.next_at or self.now])[0])
                 for _, at, _, id in plan.firing.ticks:
                     self._fire(plan.name, entry, at, id, wanted)
                 self._forget(entry)
@@ -345,13 +349,23 @@ class BeatMachine(RuleBasedStateMachine):
         finally:
             file.left = 0
 
+    def _skip(self, entry: Expected, until: float) -> None:
+        """Ticks are whole seconds: nothing is between one and the next second."""
+        sent = [row.at for row in entry.rows if row.note != "manual"]
+        known, _ = gaps.read(entry.forgotten, entry.created)
+        start = max(entry.next or until, max(sent, default=0.0) + 1, known + 1)
+        if start < until:
+            gap = (start, until)
+            entry.forgotten = gaps.opened(entry.forgotten, entry.created, gap, self.now)
+
     def _fire(self, name: str, entry: Expected, at: float, id: str, wanted: Fired) -> None:
-        if stretches.holds(entry.forgotten, at):
+        if gaps.holds(entry.forgotten, entry.created, at):
             return
         if entry.tick(at) is not None:
             return
         row = Row(0, at, id, None)
         self._add_row(entry, row)
+        entry.forgotten = gaps.closed(entry.forgotten, entry.created, at)
         row.note = self._stand_aside(name, entry, at, wanted)
         if row.note is None:
             self._send(name, entry, at, id)
@@ -408,7 +422,7 @@ class BeatMachine(RuleBasedStateMachine):
         ]
         entry.rows = [row for row in entry.rows if row not in gone]
         moments = [row.at for row in gone if row.note != "manual"]
-        entry.forgotten = stretches.extended(entry.forgotten, moments)
+        entry.forgotten = gaps.extended(entry.forgotten, entry.created, moments)
 
     def _waits(self, entry: Expected, row: Row) -> bool:
         return entry.held is not None and row.at == entry.held and row.note != "manual"

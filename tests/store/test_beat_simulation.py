@@ -305,3 +305,17 @@ def test_entries_that_make_no_sense_keep_no_other_from_a_clock_put_back(
     before = wrong.count("good")
     wrong.live(61.0)
     assert wrong.count("good") >= before + 3
+
+
+def test_nights_do_not_hide_that_a_clock_was_ahead(wrong: World) -> None:
+    """What is not sent by night is no gap; what a clock that was ahead has left out is one."""
+    wrong.add("office", crontab("*", "9-17", tz="UTC"))
+    wrong.clock.advance(-wrong.now % 86_400.0)
+    wrong.live(5 * 86_400.0 + 9.5 * 3600.0)
+    wrong.clock.wall += 6 * 3600.0
+    wrong.live(2 * 3600.0)
+    wrong.clock.wall -= 6 * 3600.0
+    before = wrong.count("office")
+    wrong.live(600.0)
+    assert wrong.count("office") >= before + 9
+    wrong.check_once()
