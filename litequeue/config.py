@@ -245,7 +245,7 @@ def checked(name: str, value: object) -> Any:
     if value is None and name in _NO_END:  # Celery's None: never
         return float(_A_CENTURY)
     if kind == "Any" or (value is None and kind.endswith("| None")):
-        return value
+        return _as_it_is(name, value)
     if isinstance(value, timedelta) and kind.startswith("float"):
         value = value.total_seconds()
     try:
@@ -266,6 +266,23 @@ def checked(name: str, value: object) -> Any:
     if name in _NO_END and not converted:  # Celery's 0: never
         return float(_A_CENTURY)
     return converted
+
+
+def _as_it_is(name: str, value: object) -> object:
+    """Return a value that is kept as it was given; a time zone must exist."""
+    if name != "timezone" or not isinstance(value, str):
+        return value
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        more = '; a schedule may say tz="local"' if value == "local" else ""
+        raise ImproperlyConfigured(
+            f"timezone {value!r} is not in this machine's time zone database; say it as "
+            f'"Europe/Berlin", or None for where this machine is{more}'
+        ) from error
+    return value
 
 
 def _to_int(value: Any) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Literal, ParamSpec, TypeVar, Unpack, overload
+from typing import Any, Final, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from litequeue import loading
 from litequeue.config import Settings
@@ -13,6 +14,8 @@ from litequeue.periodic import EntryOptions, Periodic, declared
 from litequeue.registry import Registry, Tasks
 from litequeue.task import AsyncTask
 from litequeue.task import Task as BaseTask
+
+logger: Final = logging.getLogger("litequeue.beat")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -139,6 +142,12 @@ class Declarations:
         """
         self._registry.import_modules((*self.conf.imports, *self.conf.include))
 
+    @property
+    def failures(self) -> Sequence[tuple[Callable[..., Any], Exception]]:
+        """The receivers of `on_after_configure` and `on_after_finalize` that raised, and what."""
+        self.finalize()
+        return self._registry.failures
+
     # Periodic jobs
 
     def add_periodic_task(
@@ -158,6 +167,10 @@ class Declarations:
         for what makes no sense.
         """
         said = declared(schedule, sig, args, kwargs, name=name, options={**options})
+        if name is None and any(each.name == said.name for each in self.periodics):
+            logger.warning(
+                "the entry %s replaces another one of this call: give each a name", said.name
+            )
         self.periodics.append(said)
         return said.name
 
@@ -174,6 +187,9 @@ class Declarations:
 
         As `add_periodic_task`; the entry's name is the task's unless one is given.
         """
+
+        if isinstance(schedule, BaseTask):
+            raise TypeError("@app.periodic takes a schedule, as in @app.periodic(60)")
 
         def add(task: T) -> T:
             if not isinstance(task, BaseTask):

@@ -14,14 +14,15 @@ from typing import Any, Final, Unpack
 
 from litequeue import periodic, schedules
 from litequeue.calling import arguments_given
-from litequeue.due import upcoming
+from litequeue.due import first, upcoming
 from litequeue.entry import Entry
+from litequeue.exceptions import ScheduleError
 from litequeue.job import bound_to, new_id
 from litequeue.periodic import EntryOptions
 from litequeue.result import AsyncResult
 from litequeue.schedules import Schedule
 from litequeue.store import entries as stored
-from litequeue.store.entries import EntryRecord, TickRow
+from litequeue.store.entries import EntryRecord
 
 _AS_THEY_ARE: Final = ("queue", "priority", "misfire", "catch_up", "overlap")
 
@@ -100,11 +101,37 @@ class EntryInfo:
         """How many jobs it has sent."""
         return self.record.count
 
+    def __repr__(self) -> str:
+        """Say what it sends, and when next."""
+        return f"<EntryInfo {self.name}: {self.task}, {self._when()}>"
+
+    def _when(self) -> str:
+        if self.paused is not None:
+            return "paused"
+        return f"next {self.next_run:%Y-%m-%d %H:%M:%S} UTC" if self.next_run else "never again"
+
     def next_runs(self, count: int = 5) -> list[datetime]:
         """Return when it is due next, without jitter, as if it were not paused."""
         now = self.app.clock.now()
         moments = upcoming(self.record.entry, self.record.anchor, now)
         return [datetime.fromtimestamp(at, UTC) for at in itertools.islice(moments, count)]
+
+
+@dataclass(frozen=True, slots=True)
+class TickInfo:
+    """A tick that was dealt with: when it was due, and when it was sent, in UTC.
+
+    ``due`` is ``at`` and the entry's jitter.  ``note`` says why no ``job`` (an id) was sent, or
+    why one was that no schedule made; ``state`` is the job's, None when it is not kept any more.
+    """
+
+    key: str
+    at: datetime
+    due: datetime
+    fired: datetime
+    job: str | None
+    note: str | None
+    state: str | None
 
 
 class Entries:
@@ -129,9 +156,25 @@ class Entries:
         """Return one entry."""
         return EntryInfo(self._app, stored.get(self._database, name))
 
-    def history(self, name: str, limit: int = 20) -> Sequence[TickRow]:
-        """Return the last ticks of an entry, the newest first, each with its job and its state."""
-        return stored.history(self._database, name, limit)
+    def __contains__(self, name: object) -> bool:
+        """Tell whether there is an entry of this name."""
+        return any(each.entry.name == name for each in stored.listed(self._database))
+
+    def history(self, name: str, limit: int = 20) -> Sequence[TickInfo]:
+        """Return the last ticks of an entry, the newest first."""
+        rows = stored.history(self._database, name, limit)
+        return [
+            TickInfo(
+                row.key,
+                datetime.fromtimestamp(row.at, UTC),
+                datetime.fromtimestamp(row.due, UTC),
+                datetime.fromtimestamp(row.fired, UTC),
+                row.job,
+                row.note,
+                row.state,
+            )
+            for row in rows
+        ]
 
     def add(
         self,
@@ -150,8 +193,10 @@ class Entries:
         """
         said = periodic.declared(schedule, task, args, kwargs, name=name, options={**options})
         entry = said.entry(self._app)
-        store = self._app.store
-        stored.add(store.database, entry, self._app.clock.now(), paused=paused)
+        now = self._app.clock.now()
+        if first(entry, now, now) is None:
+            raise ScheduleError(f"the entry {name!r} would never be sent: {said.schedule} is over")
+        stored.add(self._database, entry, now, paused=paused)
         return self.get(name)
 
     def edit(self, name: str, **changes: Any) -> EntryInfo:
@@ -185,9 +230,12 @@ class Entries:
         self._app.store.ring()
         return AsyncResult(job.id, app=self._app)
 
-    def remove(self, name: str) -> None:
-        """Delete an entry that was added to the file, with its history; its jobs stay."""
-        stored.remove(self._database, name)
+    def remove(self, name: str, *, force: bool = False) -> None:
+        """Delete an entry that was added to the file, with its history; its jobs stay.
+
+        ``force``: also one of code, for an app that is gone: a worker of it would bring it back.
+        """
+        stored.remove(self._database, name, force=force)
 
     @property
     def _database(self) -> Any:

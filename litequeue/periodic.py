@@ -6,7 +6,8 @@ worker or a beat starts: only then are the tasks, the routes and the time zone k
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final, TypedDict
@@ -27,6 +28,8 @@ from litequeue.exceptions import ImproperlyConfigured, LiteQueueError
 from litequeue.facts import AppFacts
 from litequeue.routing import Queue
 from litequeue.task import Task
+
+logger: Final = logging.getLogger("litequeue.beat")
 
 MOST_ARGUMENTS: Final = 128 << 10
 """Bytes of an entry's arguments and headers: they are copied at every tick."""
@@ -95,7 +98,9 @@ class Periodic:
         task = self.task
         if isinstance(task, str):
             name, task = task, app.tasks.get(task)
-            task = sending.stranger(app, name) if task is None else task
+            if task is None:
+                logger.warning("the entry %s sends %s%s", self.name, name, _hint(name, app.tasks))
+                task = sending.stranger(app, name)
         if task.typing:
             task.check_arguments(self.args, self.kwargs)
         given = dict(self.options)
@@ -141,19 +146,39 @@ def declared(
         args, kwargs, task = call.args, call.kwargs, call.task
         options = {**call.options, **options}
     if not isinstance(task, Task | str):
-        raise TypeError(f"an entry sends a task, or the name of one, not {task!r:.80}")
+        raise TypeError(
+            f"an entry sends a signature, a task or the name of one, not {task!r:.80}; "
+            "say add.s(1, 2), not add(1, 2)"
+        )
     given, named = arguments_given(args or (), kwargs or {})
-    known = {each: value for each, value in options.items() if each not in POLICIES}
-    _call_options(dict(known), name)
     text = task if isinstance(task, str) else task.name
+    name = _shown(text, given, named) if name is None else name
+    _check_options(name, options)
     return Periodic(
-        name=name or _shown(text, given, named),
+        name=name,
         schedule=schedules.schedule_of(schedule, relative=relative),
         task=task,
         args=given,
         kwargs=named,
         options=dict(options),
     )
+
+
+def _check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse what makes no sense whatever the app turns out to be."""
+    rest = dict(options)
+    policies: dict[str, Any] = {each: rest.pop(each) for each in POLICIES if each in rest}
+    unknown = rest.keys() - EntryOptions.__annotations__.keys() - UNBUILT_CALL_OPTIONS
+    unknown -= {*_POINTLESS, *(rest.get("stamped_headers") or ())}
+    for option in sorted(unknown):
+        import difflib
+
+        close = difflib.get_close_matches(option, EntryOptions.__annotations__, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise TypeError(f"an entry has no option {option!r}{hint}")
+    _call_options(rest, name)
+    checked = checked_policies(policies, None, None)
+    Entry(name=name, schedule="", task="any", body="", queue="any", **checked)
 
 
 def _shown(task: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
@@ -179,7 +204,7 @@ def _call_options(given: dict[str, Any], name: str | None) -> CallOptions:
 
 def checked_policies(
     given: Mapping[str, Any],
-    conf: Settings,
+    conf: Settings | None,
     zone: tzinfo | None,
     *,
     schedule: schedules.Schedule | None = None,
@@ -195,7 +220,7 @@ def checked_policies(
     for name in ("start", "end"):
         if name in policies:
             policies[name] = moment(policies[name], zone)
-    if isinstance(schedule, schedules.crontab):
+    if conf is not None and isinstance(schedule, schedules.crontab):
         policies.setdefault("grace", conf.beat_cron_starting_deadline)
     return policies
 
@@ -207,6 +232,15 @@ def seconds_of(name: str, value: Any) -> float | None:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
     raise ImproperlyConfigured(f"{name} is a number of seconds or a timedelta, not {value!r:.80}")
+
+
+def _hint(name: str, tasks: Iterable[str]) -> str:
+    """Return what to say of a task that this app does not have."""
+    import difflib
+
+    close = difflib.get_close_matches(name, list(tasks), n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f", which this app does not have{hint}; it waits for a worker that has"
 
 
 def zone_name(zone: tzinfo | None) -> str:
@@ -255,8 +289,15 @@ def _from_line(name: Any, line: Any) -> Periodic:
 def entries_of(app: Any) -> list[Entry]:
     """Return all entries that the code of ``app`` defines; the last of a name counts, as in Celery.
 
-    Raises `ImproperlyConfigured` that names the entry which makes no sense.
+    Raises `ImproperlyConfigured` that names the entry which makes no sense, or the receiver that
+    failed: with a part of the entries, those that the file has would seem to be no more wanted.
     """
+    for receiver, error in app.failures:
+        name = getattr(receiver, "__qualname__", repr(receiver))
+        raise ImproperlyConfigured(
+            f"the receiver {name} raised {type(error).__name__} while the app was configured, so "
+            f"not all periodic jobs are known: {error}"
+        ) from error
     said = {each.name: each for each in (*from_setting(app.conf), *app.periodics)}
     entries = []
     for each in said.values():
@@ -282,4 +323,8 @@ class _naming:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Name the entry; what is not built yet stays what it is."""
         if isinstance(error, TypeError | ValueError | LiteQueueError):
-            raise ImproperlyConfigured(f"the entry {self._name!r}: {error}") from error
+            whose, text = f"entry {self._name!r}", str(error)
+            if text.startswith(f"the {whose}"):  # it says so itself
+                raise ImproperlyConfigured(text) from error
+            text = text.removeprefix(f"{whose}: ")
+            raise ImproperlyConfigured(f"the {whose}: {text}") from error

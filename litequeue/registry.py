@@ -36,6 +36,8 @@ class Registry:
 
     def __init__(self, app: Any) -> None:
         self.tasks: Tasks = Tasks()
+        self.failures: list[tuple[Callable[..., Any], Exception]] = []
+        """Receivers of the app's own signals that raised, and what."""
         self._app = app
         self._lock = threading.RLock()
         self._final: set[str] = set()
@@ -97,7 +99,7 @@ class Registry:
             if not self._configured:
                 self._configured = True
                 app.on_configure.send(sender=app)
-                app.on_after_configure.send(sender=app, source=app.conf)
+                self._note_failures(app.on_after_configure.send(sender=app, source=app.conf))
             while self._made < len(shared):  # one that fails is tried again at the next use
                 shared[self._made](app)
                 self._made += 1
@@ -108,7 +110,11 @@ class Registry:
                     self._final.add(name)
             first, self._announced = not self._announced, True
         if first:
-            app.on_after_finalize.send(sender=app)
+            self._note_failures(app.on_after_finalize.send(sender=app))
+
+    def _note_failures(self, responses: Iterable[tuple[Callable[..., Any], Any]]) -> None:
+        """Remember which receivers raised: what they were to declare is not all there."""
+        self.failures += [each for each in responses if isinstance(each[1], Exception)]
 
     def discover(
         self,

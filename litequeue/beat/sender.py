@@ -88,6 +88,11 @@ class Beat:
     def _reconcile(self, owner: str, defined: Sequence[Entry]) -> None:
         done = entries.reconcile(self._database, owner, defined, self._clock.now())
         self._defined = None
+        for name, whose in done.taken.items():
+            logger.warning(
+                "the entry %s was of %s, and is of %s now; give one of them another name",
+                name, whose, owner,
+            )  # fmt: skip
         for name, why in done.refused.items():
             logger.warning("the entry %s of the code is not used: %s", name, why)
         if done.added or done.changed or done.removed:
@@ -144,10 +149,21 @@ class Beat:
         self._looked, self._look_at = looked, looked + self._longest
 
     def _fire(self, rows: Sequence[DueEntry], now: float) -> None:
-        firings = [firing for row in rows if (firing := self._planned(row, now)) is not None]
+        planned = [(row, firing) for row in rows if (firing := self._planned(row, now)) is not None]
         fired = ticks.fire(
-            self._database, firings, now, wait=WAIT, keep=self._keep, event_of=self._event_of
+            self._database,
+            [firing for _, firing in planned],
+            now,
+            wait=WAIT,
+            keep=self._keep,
+            event_of=self._event_of,
         )
+        for row, firing in planned:
+            if not firing.ticks or firing.ticks[0][0] != row.next_key:
+                logger.info(
+                    "%s has missed ticks since %s; of these %d sent",
+                    row.entry.name, row.next_key, len(firing.ticks),
+                )  # fmt: skip
         self._tell(fired)
 
     def _planned(self, row: DueEntry, now: float) -> Firing | None:

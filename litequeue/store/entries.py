@@ -227,14 +227,14 @@ REMOVE: Final = "DELETE FROM litequeue_entry WHERE id = ? AND owner IS ?"
 REMOVE_TICKS: Final = "DELETE FROM litequeue_tick WHERE entry = ?"
 
 
-def remove(database: Database, name: str) -> None:
+def remove(database: Database, name: str, *, force: bool = False) -> None:
     """Delete an entry of people's and its history; the jobs it has sent stay.
 
-    Raises `EntryNotFound` and `EntryOwned`.
+    ``force``: also one that code defines.  Raises `EntryNotFound` and `EntryOwned`.
     """
     with database.write(durable=True, rows=2) as connection:
-        record = _own(connection, name)
-        connection.execute(REMOVE, (record.id, None))
+        record = _get(connection, name) if force else _own(connection, name)
+        connection.execute(REMOVE, (record.id, record.owner))
         connection.execute(REMOVE_TICKS, (record.id,))
 
 

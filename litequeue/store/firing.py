@@ -277,9 +277,12 @@ def forget(connection: sqlite3.Connection, line: Line, now: float) -> None:
 
 # Overlap
 
+# Of a task that it does not send any more an entry has no runs: nobody may know it any more.
 UNFINISHED: Final = """
 SELECT job.id FROM litequeue_tick AS tick CROSS JOIN litequeue_job AS job ON job.id = tick.job
-WHERE tick.entry = ? AND job.phase <> 'done' ORDER BY tick.number DESC LIMIT ?
+WHERE tick.entry = ?1 AND job.phase <> 'done'
+  AND job.task = (SELECT task FROM litequeue_entry WHERE id = ?1)
+ORDER BY tick.number DESC LIMIT ?2
 """
 
 

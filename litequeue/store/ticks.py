@@ -182,10 +182,11 @@ FREE: Final = """
 SELECT entry.id FROM litequeue_entry AS entry
 WHERE entry.held_due IS NOT NULL AND entry.paused IS NULL
   AND NOT EXISTS (
-      SELECT 1 FROM litequeue_job AS job WHERE job.id = entry.last_job AND job.phase <> 'done')
+      SELECT 1 FROM litequeue_job AS job
+      WHERE job.id = entry.last_job AND job.phase <> 'done' AND job.task = entry.task)
   AND NOT EXISTS (
       SELECT 1 FROM litequeue_tick AS tick CROSS JOIN litequeue_job AS job ON job.id = tick.job
-      WHERE tick.entry = entry.id AND job.phase <> 'done')
+      WHERE tick.entry = entry.id AND job.phase <> 'done' AND job.task = entry.task)
 ORDER BY entry.held_due LIMIT ?
 """
 AS_HELD: Final = (

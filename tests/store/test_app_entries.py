@@ -19,7 +19,7 @@ from litequeue import (
     Task,
 )
 from litequeue.periodic import entries_of
-from litequeue.schedules import crontab
+from litequeue.schedules import clocked, crontab
 from litequeue.store import entries as stored
 from tests.conftest import FakeClock
 
@@ -157,6 +157,19 @@ class TestTheRest:
         assert job.args == [1]
         (row,) = app.entries.history("e")
         assert (row.note, row.job, row.state) == ("manual", job.id, "PENDING")
+        assert row.at == row.due == row.fired == NOW
+
+    def test_what_is_over_is_not_added(self, app: LiteQueue, task: Task[..., Any]) -> None:
+        with pytest.raises(ScheduleError, match="would never be sent"):
+            app.entries.add("e", clocked("2020-01-01T00:00Z"), task)
+        assert "e" not in app.entries
+
+    def test_a_prompt_shows_a_line(self, app: LiteQueue, task: Task[..., Any]) -> None:
+        made = app.entries.add("e", crontab("0 3 * * *", tz="UTC"), task)
+        assert repr(made) == "<EntryInfo e: t, next 2026-03-02 03:00:00 UTC>"
+        app.entries.pause("e")
+        assert repr(app.entries.get("e")) == "<EntryInfo e: t, paused>"
+        assert "e" in app.entries
 
     def test_remove(self, app: LiteQueue, task: Task[..., Any]) -> None:
         app.entries.add("e", 60, task)
@@ -178,6 +191,14 @@ class TestTheRest:
         assert app.entries.pause("e")
         assert app.entries.resume("e")
         assert app.entries.run_now("e").state == "PENDING"
+
+    def test_of_an_app_that_is_gone_it_can_be_removed(
+        self, app: LiteQueue, task: Task[..., Any]
+    ) -> None:
+        app.add_periodic_task(60, task, name="e")
+        stored.reconcile(app.store.database, "gone:app", entries_of(app), NOW.timestamp())
+        app.entries.remove("e", force=True)
+        assert app.entries.list() == []
 
     def test_a_name_that_is_not_there(self, app: LiteQueue) -> None:
         entries = app.entries

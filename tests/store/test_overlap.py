@@ -248,3 +248,26 @@ def test_a_run_that_was_pruned_has_ended(database: Database) -> None:
         connection.execute("DELETE FROM litequeue_payload")
         connection.execute("DELETE FROM litequeue_job WHERE id = ?", (id,))
     assert len(beat(database, NOW + 20).jobs) == 1
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue", "cancel"])
+def test_a_run_of_a_task_that_is_not_sent_any_more_is_in_nobodys_way(
+    database: Database, overlap: str
+) -> None:
+    """The task was renamed: its last job may wait for ever for somebody who knows it."""
+    add(database, "nightly", overlap=overlap)
+    beat(database, NOW + 10)
+    unfinished(database, "is not known")
+    entries.change(database, "nightly", {"task": "renamed"}, NOW + 12)
+    assert len(beat(database, NOW + 20).jobs) == 1
+    assert notes(database) == [(10, "sent"), (20, "sent")]
+
+
+def test_nor_is_a_tick_held_for_one(database: Database) -> None:
+    add(database, "nightly", overlap="queue")
+    beat(database, NOW + 10)
+    unfinished(database, "is not known")
+    assert beat(database, NOW + 20).held == 1
+    assert release(database, NOW + 21).jobs == []
+    entries.change(database, "nightly", {"task": "renamed"}, NOW + 22)
+    assert len(release(database, NOW + 23).jobs) == 1

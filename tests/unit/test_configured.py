@@ -65,8 +65,15 @@ def test_the_zone_is_a_name_or_an_object(bench: Bench, timezone: Any, zone: Any)
     assert bench.app.zone == zone
 
 
-@pytest.mark.parametrize("timezone", ["Europe/Atlantis", "", "../etc/passwd", 5])
-def test_a_zone_that_is_not_there_is_said_so(bench: Bench, timezone: Any) -> None:
+@pytest.mark.parametrize("timezone", ["Europe/Atlantis", "", "../etc/passwd", "Europe", "local"])
+def test_a_zone_that_is_not_there_is_refused_at_once(bench: Bench, timezone: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match="is not in this machine's time zone database"):
+        bench.app.conf.timezone = timezone
+    assert bench.app.zone is None
+
+
+@pytest.mark.parametrize("timezone", [5])
+def test_what_is_no_zone_is_said_so(bench: Bench, timezone: Any) -> None:
     bench.app.conf.timezone = timezone
     with pytest.raises(ImproperlyConfigured, match="time zone database"):
         _ = bench.app.zone

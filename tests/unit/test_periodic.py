@@ -8,7 +8,7 @@ import pytest
 
 from litequeue import LiteQueue, Task
 from litequeue.entry import Entry
-from litequeue.exceptions import ImproperlyConfigured
+from litequeue.exceptions import ImproperlyConfigured, ScheduleError
 from litequeue.facts import AppFacts
 from litequeue.job import bound_to
 from litequeue.periodic import MOST_ARGUMENTS, entries_of, owner_of
@@ -155,7 +155,7 @@ class TestBeatSchedule:
         ("line", "why"),
         [
             ({"task": "t"}, "schedule"),
-            ({"schedule": 30}, "sends a task"),
+            ({"schedule": 30}, "sends a signature, a task or the name of one"),
             ({"task": "t", "schedule": 30, "shcedule": 1}, "it has no 'shcedule'"),
             ({"task": "t", "schedule": crontab, "args": ()}, "schedule"),
             ({"task": "t", "schedule": 30, "args": "text"}, "task args must be a list or tuple"),
@@ -175,8 +175,9 @@ class TestBeatSchedule:
         self, bench: Bench, task: Task[..., Any], line: Any, why: str
     ) -> None:
         bench.app.conf.beat_schedule = {"good": {"task": "t", "schedule": 1}, "nightly": line}
-        with pytest.raises(ImproperlyConfigured, match=rf"the entry 'nightly': .*{why}"):
+        with pytest.raises(ImproperlyConfigured, match=rf"^the entry 'nightly'.*{why}") as caught:
             entries_of(bench.app)
+        assert str(caught.value).count("entry 'nightly'") == 1
 
     def test_what_is_no_mapping_is_refused(self, bench: Bench) -> None:
         bench.app.conf.beat_schedule = [1]
@@ -198,6 +199,14 @@ class TestAtOnce:
             ((30, "t"), {"task_id": "x"}, ImproperlyConfigured),
             ((30, "t"), {"colour": 5}, TypeError),
             ((30, "t"), {"link": 5}, NotImplementedError),
+            ((30, "t"), {"mifsire": "one"}, TypeError),
+            ((30, "t"), {"overlap": "never"}, ScheduleError),
+            ((30, "t"), {"grace": "10m"}, ImproperlyConfigured),
+            ((30, "t"), {"grace": -1}, ScheduleError),
+            ((30, "t"), {"start": 6, "end": 5}, ScheduleError),
+            ((30, "t"), {"name": 5}, ScheduleError),
+            ((30, "t"), {"name": "x" * 300}, ScheduleError),
+            ((30, "t"), {"name": ""}, ScheduleError),
             ((30, "t"), {"expires": datetime(2026, 1, 1, tzinfo=UTC)}, ImproperlyConfigured),
             ((30, "t"), {"stamped_headers": ["a"]}, TypeError),
         ],
@@ -212,6 +221,51 @@ class TestAtOnce:
     def test_the_decorator_stands_above_the_task(self, bench: Bench) -> None:
         with pytest.raises(TypeError, match=r"stands above @app\.task"):
             bench.app.periodic(30)(lambda: None)  # type: ignore[type-var]  # on purpose
+
+    def test_the_decorator_takes_a_schedule(self, bench: Bench, task: Task[..., Any]) -> None:
+        with pytest.raises(TypeError, match=r"as in @app\.periodic\(60\)"):
+            bench.app.periodic(task)
+
+    def test_an_option_that_is_nearly_right(self, bench: Bench) -> None:
+        with pytest.raises(TypeError, match=r"no option 'mifsire' \(did you mean 'misfire'\?\)"):
+            bench.app.add_periodic_task(30, "t", mifsire="one")  # type: ignore[call-arg]  # on purpose
+
+
+class TestWhatIsSaid:
+    """What a worker does all the same, and says."""
+
+    def test_a_task_that_the_app_does_not_have(
+        self, bench: Bench, task: Task[..., Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        bench.app.register_task(type("Add", (Task,), {"name": "base.add", "run": lambda self: 1}))
+        entry(bench, 30, "base.ad")
+        (record,) = caplog.records
+        assert "sends base.ad, which this app does not have (did you mean base.add?)" in (
+            record.getMessage()
+        )
+
+    def test_a_call_that_was_named_by_itself_twice(
+        self, bench: Bench, task: Task[..., Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        bench.app.add_periodic_task(30, task, (1,))
+        bench.app.add_periodic_task(30, task, (2,))
+        assert caplog.records == []
+        bench.app.add_periodic_task(60, task, (1,))
+        assert "t(1) replaces another one of this call" in caplog.text
+
+    def test_a_receiver_that_failed_keeps_the_entries_from_being_taken_for_all(
+        self, bench: Bench, task: Task[..., Any]
+    ) -> None:
+        app = bench.app
+
+        @app.on_after_finalize.connect
+        def set_up(sender: LiteQueue, **_: Any) -> None:
+            sender.add_periodic_task(30, task, name="a")
+            sender.add_periodic_task("30 99 * * *", task, name="b")
+
+        app._registry._announced = False  # it has been finalized before
+        with pytest.raises(ImproperlyConfigured, match=r"the receiver .*set_up raised Sched.*hour"):
+            entries_of(app)
 
 
 class TestSignatures:
