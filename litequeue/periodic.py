@@ -176,8 +176,13 @@ def _check_options(name: str, options: Mapping[str, Any]) -> None:
         close = difflib.get_close_matches(option, EntryOptions.__annotations__, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise TypeError(f"an entry has no option {option!r}{hint}")
-    _call_options(rest, name)
-    checked = checked_policies(policies, None, None)
+    try:
+        _call_options(rest, name)
+        checked = checked_policies(policies, None, None)
+    except ImproperlyConfigured as error:
+        if f"entry {name!r}" in str(error):
+            raise
+        raise ImproperlyConfigured(f"the entry {name!r}: {error}") from error
     Entry(name=name, schedule="", task="any", body="", queue="any", **checked)
 
 

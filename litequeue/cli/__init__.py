@@ -98,8 +98,10 @@ class _Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read what stands before the command; Celery has -A there."""
         if args and (args[0].startswith(("-A", "--app"))):
+            name = next((word for word in args if word in ("worker", "beat")), "worker")
             raise click.UsageError(
-                "-A stands behind the command: say `litequeue worker jobs.sqlite -A tasks:app`", ctx
+                f"-A stands behind the command: say `litequeue {name} jobs.sqlite -A tasks:app`",
+                ctx,
             )
         return super().parse_args(ctx, args)
 

@@ -36,6 +36,18 @@ def known_task(database: Database, task: str, *, force: bool) -> TaskFacts | Non
     )
 
 
+def task_of(ctx: click.Context, database: Database, task: str, wanted: Sequence[str]) -> TaskFacts:
+    """Return what the file knows of a task; raises `click.UsageError` where it knows nothing."""
+    facts = known_task(database, task, force=True)
+    if facts is None:
+        raise click.UsageError(
+            f"no app has recorded the task {task!r}, so its own {' and '.join(wanted)} cannot be "
+            f"known: say a value, as --{wanted[0]} {'default' if wanted[0] == 'queue' else 0}",
+            ctx,
+        )
+    return facts
+
+
 def check_call(
     ctx: click.Context,
     facts: TaskFacts | None,
@@ -51,7 +63,8 @@ def check_call(
 
     why = misfit(facts.signature, args, kwargs)
     if why is not None:
-        raise click.UsageError(f"{facts.name}{facts.signature}: {why}, or add --force", ctx)
+        call = f"{facts.name}{facts.signature}"
+        raise click.UsageError(f"{call}: {why}; check them, or add --force", ctx)
 
 
 def arguments(

@@ -6,12 +6,14 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from litequeue.cli.entry_output import announce, owner_of
+from litequeue.cli.entry_facts import LATE, may_be_blocked, overdue, owner_of
+from litequeue.cli.entry_output import Blocking, announce
 from litequeue.cli.failure import FAILED, NO_SUCH_THING, Failure
 from litequeue.cli.output import note
 from litequeue.cli.parameters import did_you_mean
 from litequeue.cli.queue_file import has_live_worker, nobody_works
 from litequeue.clock import SYSTEM
+from litequeue.states import LEASED
 
 if TYPE_CHECKING:
     from litequeue.store import Database
@@ -46,6 +48,29 @@ def check_ours(database: Database, records: Iterable[EntryRecord]) -> None:
             )
 
 
+def check_removable(records: Iterable[EntryRecord]) -> None:
+    """Raise `Failure` for an entry that code defines: that code would bring it back."""
+    for record in records:
+        if record.owner is not None:
+            raise Failure(
+                f"{record.entry.name!r} is defined by the {owner_of(record)}: change it there, "
+                "or, if that app is gone, add --force",
+                code=FAILED,
+            )
+
+
+def blocking_run(database: Database, record: EntryRecord) -> Blocking | None:
+    """Return the run that keeps an entry from being sent until it ends, None where none does."""
+    from litequeue.store import listing
+
+    if record.last_job is None or not may_be_blocked(record):
+        return None
+    for job in listing.find(database, record.last_job, limit=1):
+        how = shlex.join(["litequeue", "revoke", database.path, job.id])
+        return Blocking(job, f"{how} --terminate" if job.phase == LEASED else how)
+    return None
+
+
 def is_there(database: Database, record: EntryRecord) -> str:
     """Say that a name is taken, and what to do."""
     name = record.entry.name
@@ -71,6 +96,14 @@ def tell(database: Database, name: str, done: str, *, as_json: bool) -> None:
     if record.paused is None:
         warn_if_nobody(database, [name], done)
     announce(record, done, SYSTEM.now(), as_json=as_json)
+
+
+def warn_of_overdue(database: Database, records: Iterable[EntryRecord], now: float) -> None:
+    """Say that entries are overdue because no worker is there to send them."""
+    late = sum(1 for record in records if (overdue(record, now) or now) < now - LATE)
+    if late and not has_live_worker(database):
+        are = "1 entry is" if late == 1 else f"{late:,} entries are"
+        note(f"litequeue: {are} overdue, and {nobody_works(database.path)}")
 
 
 def warn_if_nobody(database: Database, names: Sequence[str], done: str) -> None:

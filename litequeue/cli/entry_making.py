@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from litequeue.cli import pyproject
-from litequeue.cli.entry_options import as_usage
-from litequeue.cli.entry_output import arguments_of, in_words
+from litequeue.cli.entry_facts import arguments_of, in_words
+from litequeue.cli.entry_options import NONE, TASKS_OWN, as_usage
 from litequeue.cli.output import clean, iso
 
 if TYPE_CHECKING:
@@ -39,15 +39,23 @@ def make(
     from litequeue.schedules import crontab, dump
 
     conf = pyproject.settings()
-    queue = (facts.queue if facts is not None else None) or conf.task_default_queue
-    defaults: dict[str, Any] = {"queue": queue, "priority": conf.task_default_priority}
+    defaults: dict[str, Any] = dict.fromkeys(TASKS_OWN, NONE)
     if isinstance(made, crontab):
         defaults["grace"] = conf.beat_cron_starting_deadline
+    said = with_tasks_own({**defaults, **fields}, facts)
     with as_usage(ctx):
         return Entry(
             name=name, schedule=dump(made), task=call.task, body=call.body, options=_options(name),
-            **{**defaults, **fields},
+            **said,
         )  # fmt: skip
+
+
+def with_tasks_own(fields: Mapping[str, Any], facts: TaskFacts | None) -> dict[str, Any]:
+    """Return the fields with the task's own queue and priority where they say `NONE`."""
+    conf = pyproject.settings()
+    queue = (facts.queue if facts is not None else None) or conf.task_default_queue
+    own = {"queue": queue, "priority": conf.task_default_priority}
+    return {name: own[name] if value == NONE else value for name, value in fields.items()}
 
 
 def new_call(ctx: click.Context, name: str, task: str, arguments: Arguments) -> Call:

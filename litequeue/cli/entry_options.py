@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from litequeue.cli import pyproject
+from litequeue.cli.output import note
 from litequeue.cli.parameters import Duration, Name
 from litequeue.entry import MISFIRES, OVERLAPS
 from litequeue.exceptions import ImproperlyConfigured
@@ -24,6 +25,8 @@ else:
 F = TypeVar("F", bound=Callable[..., Any])
 NONE: Final = "none"
 """What takes a value away that an entry has."""
+TASKS_OWN: Final = ("queue", "priority")
+"""Fields that are the task's where `NONE` is said."""
 _HERE: Final = "local"
 """Where moments are, unless --tz says it: as everywhere on the command line."""
 _WAYS: Final = ("cron", "every", "at", "solar")
@@ -74,8 +77,8 @@ _WHAT: Final = (
     click.option("--args", "args_text", metavar="JSON", help="The arguments as a JSON list."),
     click.option("--kwargs", "kwargs_text", metavar="JSON",
                  help="The keyword arguments as a JSON object."),
-    click.option("-Q", "--queue", type=Name(), help="The queue (default: the task's)."),
-    click.option("--priority", type=int, help="Higher runs first (default: 0)."),
+    click.option("-Q", "--queue", type=_OrNone(Name()), help="The queue (default: the task's)."),
+    click.option("--priority", type=_OrNone(click.INT), help="Higher runs first (default: 0)."),
     click.option("--expires", type=_OrNone(Duration()), metavar="DURATION",
                  help="Revoke a job that has not started so long after it was sent."),
 )  # fmt: skip
@@ -135,6 +138,13 @@ def given_schedule(
         return _MAKERS[ways[0]](ctx, given).in_zone(given["tz"] or zone or _default_zone())
 
 
+def note_default_zone(given: Mapping[str, Any], *, zone: str | None = None) -> None:
+    """Say that a crontab is in UTC where neither the line, nor the entry, nor a setting says so."""
+    is_said = given["tz"] or zone or pyproject.settings().timezone
+    if given["cron"] is not None and not is_said:
+        note("litequeue: in UTC: no --tz was said")
+
+
 def _default_zone() -> str:
     from litequeue.configured import Configured
     from litequeue.periodic import zone_name
@@ -146,7 +156,7 @@ def _default_zone() -> str:
 def given_fields(ctx: click.Context, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of an entry that are said, other than its schedule, task and arguments."""
     fields = {
-        name: None if given[name] == NONE else given[name]
+        name: None if given[name] == NONE and name not in TASKS_OWN else given[name]
         for name in ("queue", "priority", "expires", "misfire", "grace", "catch_up", "overlap",
                      "jitter")
         if given[name] is not None

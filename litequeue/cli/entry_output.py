@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from litequeue.cli.entry_facts import (
+    arguments_of,
+    drift,
+    grace_of,
+    has_left_out,
+    in_words,
+    options_of,
+    overdue,
+    owner_of,
+    read,
+    runs_of,
+    unreadable,
+    zone_of,
+)
 from litequeue.cli.output import (
     Cell,
     clean,
-    decoded,
     iso,
     number,
     print_json,
@@ -21,15 +36,16 @@ from litequeue.cli.output import (
     span,
     when,
 )
+from litequeue.states import LEASED, PARKED
 
 if TYPE_CHECKING:
     from litequeue.entry import Entry
-    from litequeue.schedules import Schedule
     from litequeue.schedules.zones import Zone
     from litequeue.store.entries import EntryRecord, TickRow
+    from litequeue.store.listing import JobRow
 
-RUNS_SHOWN: Final = 5
 TICKS_SHOWN: Final = 10
+_FRACTION: Final = re.compile(r"(\.\d{3})\d*")
 
 
 def print_entries(records: Sequence[EntryRecord], now: float, *, as_json: bool) -> None:
@@ -47,11 +63,26 @@ def print_entries(records: Sequence[EntryRecord], now: float, *, as_json: bool) 
             for r in records
         ],
         empty="no entry yet: `litequeue schedule DB add` makes one, and so does code",
+        spare=("at", "count", "drift", "owner", "task", "last", "state"),
+        shrinks=("schedule",),
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """The run that keeps an entry from being sent, and what to type against it."""
+
+    job: JobRow
+    how: str
+
+
 def print_entry(
-    record: EntryRecord, ticks: Sequence[TickRow], now: float, *, as_json: bool
+    record: EntryRecord,
+    ticks: Sequence[TickRow],
+    now: float,
+    *,
+    blocking: Blocking | None,
+    as_json: bool,
 ) -> None:
     """Print everything about one entry."""
     schedule = read(record.entry)
@@ -62,12 +93,13 @@ def print_entry(
             entry={
                 **entry_document(record),
                 **_more(record, now),
+                "blocked_by": None if blocking is None else blocking.job.id,
                 "runs": [{"at": iso(run), "local": _local(run, zone)} for run in runs],
                 "ticks": [_tick_document(tick) for tick in ticks],
             }
         )
         return
-    print_pairs(_facts(record, now))
+    print_pairs(_facts(record, now, blocking))
     _print_runs(record, runs, zone, now)
     _print_ticks(ticks, now)
 
@@ -101,58 +133,12 @@ def announce(record: EntryRecord, done: str, now: float, *, as_json: bool) -> No
     say(f"{record.entry.name} {done}: {in_words(record.entry)}; {following}")
 
 
-def in_words(entry: Entry) -> str:
-    """Return the schedule as people read it; what is none, as it is."""
-    schedule = read(entry)
-    return entry.schedule if schedule is None else str(schedule)
-
-
-def read(entry: Entry) -> Schedule | None:
-    """Return the schedule, None for text that is none: who may write to the file, wrote it."""
-    from litequeue.schedules import load
-
-    try:
-        return load(entry.schedule)
-    except (LookupError, TypeError, ValueError):
-        return None
-
-
-def drift(record: EntryRecord) -> float | None:
-    """Return how many seconds late the last run was sent."""
-    if record.last_fired is None or record.last_due is None:
-        return None
-    return max(0.0, record.last_fired - record.last_due)
-
-
-def owner_of(record: EntryRecord) -> str:
-    """Return who defines the entry."""
-    return "file" if record.owner is None else f"code of {record.owner}" if record.owner else "code"
-
-
-def runs_of(record: EntryRecord, now: float) -> list[float]:
-    """Return when the next runs are due (epoch seconds), as if a paused entry were resumed."""
-    from litequeue.due import due, first
-
-    entry, found, at = record.entry, [], now
-    if record.paused is None and record.next_due is not None and record.next_due > now:
-        found, at = [record.next_due], max(now, record.next_at or now)
-    while len(found) < RUNS_SHOWN and (tick := first(entry, record.anchor, at)) is not None:
-        found.append(due(entry, tick))
-        at = tick.at
-    return found
-
-
-def overdue(record: EntryRecord, now: float) -> float | None:
-    """Return since when (epoch seconds) a run is missed, None where none is."""
-    if record.paused is not None or record.next_due is None or record.next_due > now:
-        return None
-    return record.next_due
-
-
 # The lines of one entry
 
 
-def _facts(record: EntryRecord, now: float) -> Iterator[tuple[str, Cell]]:
+def _facts(
+    record: EntryRecord, now: float, blocking: Blocking | None
+) -> Iterator[tuple[str, Cell]]:
     entry = record.entry
     yield "name", entry.name
     yield "schedule", in_words(entry)
@@ -167,7 +153,8 @@ def _facts(record: EntryRecord, now: float) -> Iterator[tuple[str, Cell]]:
     yield "jitter", span(entry.jitter or None)
     yield "start", iso(entry.start)
     yield "end", iso(entry.end)
-    yield "options", entry.options
+    said = options_of(entry)
+    yield "options", said if said is None or isinstance(said, str) else json.dumps(said)
     yield "paused", when(record.paused, now)
     yield (
         "waiting",
@@ -175,6 +162,7 @@ def _facts(record: EntryRecord, now: float) -> Iterator[tuple[str, Cell]]:
         if (record.held_due is not None)
         else None,
     )
+    yield "blocked", _blocked(blocking, now)
     yield "overdue", when(overdue(record, now), now)
     yield "last", when(record.last_fired, now)
     yield "last job", f"{record.last_job} {record.last_state or ''}" if record.last_job else None
@@ -182,10 +170,20 @@ def _facts(record: EntryRecord, now: float) -> Iterator[tuple[str, Cell]]:
     yield "count", record.count
 
 
+def _blocked(blocking: Blocking | None, now: float) -> str | None:
+    if blocking is None:
+        return None
+    job = blocking.job
+    words = {PARKED: "parked", LEASED: "running"}
+    since = when(job.started if job.phase == LEASED else job.created, now)
+    told = f"{words.get(job.phase, 'waiting')}, since {since}"
+    return f"by job {job.id}, {told}; `{blocking.how}` frees it"
+
+
 def _misfire(entry: Entry) -> str:
     most = f", {entry.catch_up:,} at most" if entry.misfire == "all" else ""
-    grace = f", {span(entry.grace)} late at most" if entry.grace is not None else ""
-    return f"{entry.misfire}{most}{grace}"
+    grace = grace_of(entry)
+    return f"{entry.misfire}{most}{'' if grace is None else f', at most {span(grace)} late'}"
 
 
 def _call(entry: Entry) -> Iterator[tuple[str, Cell]]:
@@ -202,15 +200,6 @@ def _call(entry: Entry) -> Iterator[tuple[str, Cell]]:
     )
 
 
-def arguments_of(entry: Entry) -> tuple[list[Any], dict[str, Any]] | None:
-    """Return (args, kwargs) of a body that is plain JSON, None for another."""
-    value, readable = decoded(entry.body)
-    if not (readable and isinstance(value, list) and len(value) == 2):
-        return None
-    args, kwargs = value
-    return (args, kwargs) if isinstance(args, list) and isinstance(kwargs, dict) else None
-
-
 def _more(record: EntryRecord, now: float) -> dict[str, Any]:
     """Return what ``show --json`` has, and a list has not."""
     entry, found = record.entry, arguments_of(record.entry)
@@ -218,16 +207,17 @@ def _more(record: EntryRecord, now: float) -> dict[str, Any]:
         "args": None if found is None else found[0],
         "kwargs": None if found is None else found[1],
         "body": entry.body if found is None else None,
-        "options": decoded(entry.options)[0],
+        "options": options_of(entry),
         "priority": entry.priority,
         "expires": number(entry.expires),
         "misfire": entry.misfire,
-        "grace": number(entry.grace),
+        "grace": number(grace_of(entry)),
         "catch_up": entry.catch_up,
         "overlap": entry.overlap,
         "jitter": number(entry.jitter),
         "start": iso(entry.start),
         "end": iso(entry.end),
+        "unreadable": unreadable(entry),
         "overdue": iso(overdue(record, now)),
         "held": iso(record.held_due),
         "created": iso(record.created),
@@ -238,38 +228,45 @@ def _more(record: EntryRecord, now: float) -> dict[str, Any]:
 
 
 def _wait(record: EntryRecord, now: float) -> str:
-    """Say how long it is until the next run."""
+    """Say how long it is until the next run, and what may keep it from being sent."""
     if record.paused is not None:
         return "paused"
+    if unreadable(record.entry) is not None:
+        return "unreadable"
     if record.next_due is None:
-        return "never"
+        return "done" if record.count else "never"
     left = record.next_due - now
-    return f"in {span(left)}" if left > 0 else f"due {span(-left)} ago"
+    blocked = ", blocked" if has_left_out(record) else ""
+    return (f"in {span(left)}" if left > 0 else f"due {span(-left)} ago") + blocked
 
 
 def _at(record: EntryRecord) -> str:
-    """Return the moment of the next run, in UTC and whole seconds."""
-    text = iso(record.next_due) if record.paused is None else None
-    return "" if text is None else f"{text[:19]}Z"
+    """Return the moment of the next run."""
+    return _moment(record.next_due) if record.paused is None else ""
+
+
+def _moment(moment: float | None) -> str:
+    """Return a moment in UTC, with milliseconds where there are any."""
+    return _trimmed(iso(moment) or "")
+
+
+def _trimmed(moment: str) -> str:
+    """Return a moment without what is less than a millisecond, or only zeros."""
+    return _FRACTION.sub(lambda found: found[1].removesuffix(".000"), moment)
 
 
 def _print_runs(record: EntryRecord, runs: Sequence[float], zone: Zone | None, now: float) -> None:
     say("")
     say("next runs" if record.paused is None else "next runs, once it is resumed")
-    if not runs:
+    why = unreadable(record.entry)
+    if why is not None:
+        say(f"    unreadable: {why}")
+    elif not runs:
         say("    never again")
     for run in runs:
         local = _local(run, zone)
         told = "" if local is None else f"{local}  "
-        say(f"    {told}{(iso(run) or '')[:19]}Z  in {span(run - now)}")
-
-
-def zone_of(schedule: Schedule | None) -> Zone | None:
-    """Return the zone that a schedule is said in, None where that is UTC or means nothing."""
-    from litequeue.schedules.zones import zone_named
-
-    name = getattr(schedule, "zone", None)
-    return None if name in (None, "UTC") else zone_named(name)
+        say(f"    {told}{_moment(run)}  in {span(run - now)}")
 
 
 def _local(moment: float, zone: Zone | None) -> str | None:
@@ -277,7 +274,7 @@ def _local(moment: float, zone: Zone | None) -> str | None:
     if zone is None:
         return None
     there = timezone(timedelta(seconds=zone.offset_at(math.floor(moment))))
-    return datetime.fromtimestamp(moment, there).isoformat(timespec="seconds")
+    return _trimmed(datetime.fromtimestamp(moment, there).isoformat())
 
 
 # The last ticks
@@ -291,12 +288,21 @@ def _print_ticks(ticks: Sequence[TickRow], now: float) -> None:
         ("tick", "sent", "drift", "job", "state", "note"),
         [
             (
-                tick.key if tick.note != "manual" else "", when(tick.fired, now),
+                _key(tick), when(tick.fired, now),
                 span(_late(tick)), tick.job, tick.state, tick.note,
             )
             for tick in ticks
         ],
+        spare=("sent", "drift"),
+        shrinks=("tick",),
     )  # fmt: skip
+
+
+def _key(tick: TickRow) -> str:
+    """Return which moment a tick is for, as all moments are printed."""
+    if tick.note == "manual":
+        return ""
+    return _trimmed(tick.key)
 
 
 def _late(tick: TickRow) -> float:

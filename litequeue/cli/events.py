@@ -96,6 +96,8 @@ def _list(reader: _Reader, types: tuple[str, ...] | None, *, limit: int, as_json
         ("at", "type", "job", "worker", "what"),
         ((when(event["timestamp"], now), *_cells(event)) for event in found),
         empty="no event is stored: start the worker with -E",
+        spare=("worker", "at"),
+        shrinks=("what",),
     )
 
 

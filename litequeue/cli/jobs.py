@@ -65,6 +65,8 @@ def jobs(
         ("id", "task", "state", "queue", "accepted", "waited", "ran", "retries"),
         (_line(job, now) for job in found[:limit]),
         empty="no job matches",
+        spare=("retries", "ran", "waited", "queue", "accepted"),
+        shrinks=("task",),
     )
     if more:
         note(f"and more: --limit {limit} was reached")

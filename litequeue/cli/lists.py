@@ -55,6 +55,7 @@ def queues(db: str, as_json: bool) -> None:
             for q in found
         ],
         empty="no queue yet: the first job makes one",
+        spare=("oldest wait", "scheduled"),
     )  # fmt: skip
 
 
@@ -91,6 +92,8 @@ def tasks(db: str, as_json: bool) -> None:
         ("task", "last day", "queue", "summary"),
         [(f"{t.name}{t.signature}", breakdown(t.states), t.queue, t.summary) for t in found],
         empty="no task is recorded yet: the first delay() or worker of an app does that",
+        spare=("summary", "queue"),
+        shrinks=("last day", "task"),
     )
 
 
@@ -136,4 +139,5 @@ def workers(db: str, as_json: bool) -> None:
             for w in found
         ],
         empty="no worker is registered",
+        spare=("started", "heartbeat"),
     )  # fmt: skip

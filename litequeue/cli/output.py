@@ -21,6 +21,10 @@ COLOURS: Final = {
 }  # fmt: skip
 MOST_CELL: Final = 200
 """Characters of the longest cell of a table on a terminal."""
+LEAST_CELL: Final = 12
+"""Characters that are left of the cells of a column that shrinks."""
+GAP: Final = 2
+"""Columns of the terminal between two of a table."""
 
 
 def clean(text: object) -> str:
@@ -125,14 +129,23 @@ Cell = str | int | None
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty: str = "nothing"
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    empty: str = "nothing",
+    spare: Sequence[str] = (),
+    shrinks: Sequence[str] | None = None,
 ) -> None:
-    """Print rows below the names of their columns; on a terminal one line each, cut to fit."""
+    """Print rows below the names of their columns; on a terminal one line each, made to fit.
+
+    What is too wide loses the columns in ``spare``, the first of them first; then those in
+    ``shrinks`` are cut (None: all of them), and no other.
+    """
     cells = [["" if cell is None else clean(cell) for cell in row] for row in rows]
     if not cells:
         note(empty)
     elif is_terminal():
-        _print_rich(columns, cells)
+        _print_rich(*_fitted(columns, cells, spare, columns if shrinks is None else shrinks))
     else:
         _print_plain(columns, cells)
 
@@ -173,20 +186,47 @@ def _width(text: str) -> int:
     )
 
 
-def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _fitted(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    spare: Sequence[str],
+    shrinks: Sequence[str],
+) -> tuple[dict[str, int], list[list[str]]]:
+    """Return the columns that stay, each with its width, and their cells."""
+    from shutil import get_terminal_size
+
+    table = [list(columns), *([_cut(cell) for cell in row] for row in rows)]
+    widths = {name: max(_width(row[at]) for row in table) for at, name in enumerate(columns)}
+
+    def excess() -> int:
+        return sum(widths.values()) + GAP * (len(widths) - 1) - get_terminal_size().columns
+
+    for name in spare:
+        if excess() > 0:
+            del widths[name]
+    for name in shrinks:
+        if name in widths:
+            least = max(LEAST_CELL, len(name))
+            widths[name] = min(widths[name], max(least, widths[name] - max(0, excess())))
+    kept = [at for at, name in enumerate(columns) if name in widths]
+    return widths, [[row[at] for at in kept] for row in table[1:]]
+
+
+def _print_rich(widths: Mapping[str, int], rows: Sequence[Sequence[str]]) -> None:
     """Print through rich; `Text` is never read as markup."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+    for name, width in widths.items():
+        table.add_column(name, no_wrap=True, overflow="ellipsis", width=width)
     for row in rows:
-        table.add_row(*(Text(_cut(cell), style=COLOURS.get(cell, "")) for cell in row))
+        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
     console = Console(
-        file=sys.stdout, color_system="standard" if _wants_colour() else None, highlight=False
-    )
+        file=sys.stdout, color_system="standard" if _wants_colour() else None, highlight=False,
+        width=sum(widths.values()) + GAP * len(widths),
+    )  # fmt: skip
     console.print(table)
 
 

@@ -144,13 +144,18 @@ def as_app(text: str) -> str:
     return f"{stem}:app"
 
 
+def default_database() -> str | None:
+    """Return the queue file of a line that names none."""
+    return os.environ.get("LITEQUEUE_URL") or pyproject.read().database
+
+
 def _file(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Refuse what cannot be the path of a queue, each with what to type instead."""
     if ctx.resilient_parsing:
         return value
     name = ctx.info_name
     if value is None:
-        value = os.environ.get("LITEQUEUE_URL") or pyproject.read().database
+        value = default_database()
     if value is None:
         example = getattr(ctx.command, "example", f"litequeue {name} jobs.sqlite")
         raise click.UsageError(f"which queue file? say it first, as `{example}`", ctx)

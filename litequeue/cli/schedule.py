@@ -2,68 +2,47 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import click
 
-from litequeue.cli.calls import arguments, check_call, is_argument, known_task
-from litequeue.cli.entry_file import check_ours, find_entries, is_there, ring, tell, warn_if_nobody
-from litequeue.cli.entry_options import entry_options, given_fields, given_schedule
+from litequeue.cli.calls import arguments, check_call, is_argument, known_task, task_of
+from litequeue.cli.entry_file import (
+    blocking_run,
+    check_ours,
+    check_removable,
+    find_entries,
+    is_there,
+    ring,
+    tell,
+    warn_if_nobody,
+    warn_of_overdue,
+)
+from litequeue.cli.entry_options import (
+    NONE,
+    TASKS_OWN,
+    entry_options,
+    given_fields,
+    given_schedule,
+    note_default_zone,
+)
 from litequeue.cli.entry_output import TICKS_SHOWN, print_entries, print_entry
 from litequeue.cli.failure import Failure
 from litequeue.cli.output import note, print_json, say
-from litequeue.cli.parameters import Command, Name, database_argument, did_you_mean, json_option
+from litequeue.cli.parameters import Command, Name, database_argument, json_option
 from litequeue.cli.queue_file import has_live_worker, nobody_works, opened
+from litequeue.cli.verbs import TemplateCommand, Verbs, as_typed
 from litequeue.clock import SYSTEM
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXAMPLE: Final = "litequeue schedule jobs.sqlite add nightly tasks.report --cron @daily"
 
 
-_NUMBERS: Final = {"ignore_unknown_options": True}
-"""So that -5 is a number; what is neither that nor an option of ours is refused."""
-
-
-class _Verbs(click.Group):
-    """DB, then what to do with its entries; without that they are listed."""
-
-    example = EXAMPLE
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read DB; options that follow it, with no verb before them, are those of the list."""
-        first, rest = args[:1], args[1:]
-        if first and first[0] in self.commands and not ctx.resilient_parsing:
-            _refuse_verb_as_file(ctx, args)
-        if rest and not first[0].startswith("-") and all(word.startswith("-") for word in rest):
-            args = [*rest, *first]
-        return super().parse_args(ctx, args)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb, or say which one may have been meant."""
-        if args[0] not in self.commands and not ctx.resilient_parsing:
-            near = did_you_mean(args[0], [*self.commands])
-            verbs = ", ".join(self.commands)
-            raise click.UsageError(f"schedule has no {args[0]!r}{near}; it has {verbs}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs, those that look first."""
-        return list(self.commands)
-
-
-def _refuse_verb_as_file(ctx: click.Context, args: list[str]) -> None:
-    if not os.path.exists(args[0]):  # noqa: PTH110 - pathlib takes 5 ms to import
-        how = shlex.join(["litequeue", "schedule", "jobs.sqlite", *args])
-        raise click.UsageError(f"which queue file? say it first, as `{how}`", ctx)
-
-
 @click.group(
-    cls=_Verbs,
+    cls=Verbs,
+    example=EXAMPLE,
     invoke_without_command=True,
     subcommand_metavar="[VERB] ...",
     epilog=f"Example: {EXAMPLE}",
@@ -84,12 +63,14 @@ def schedule(ctx: click.Context, db: str, as_json: bool) -> None:
         raise click.UsageError(f"--json stands behind {ctx.invoked_subcommand}", ctx)
 
 
-def _verb(name: str, example: str, **options: Any) -> Callable[[Callable[..., Any]], click.Command]:
+def _verb(
+    name: str, example: str, kind: type[Command] = Command
+) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a function a verb; it is called with the path of the file first."""
 
     def add_it(function: Callable[..., Any]) -> click.Command:
         typed = f"litequeue schedule jobs.sqlite {example}"
-        made = schedule.command(name, cls=Command, example=typed, **options)
+        made = schedule.command(name, cls=kind, example=typed)
         return made(click.pass_obj(function))
 
     return add_it
@@ -103,21 +84,14 @@ def _names(function: F) -> F:
     )(function)  # fmt: skip
 
 
-def _no_option(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    is_option = value is not None and value.startswith("-") and not is_argument(value)
-    if is_option and not ctx.resilient_parsing:
-        raise click.UsageError(f"no such option: {value}", ctx)
-    return value
-
-
 def _template(function: F) -> F:
     """Add NAME, TASK, ARG... and the options that make an entry."""
     for decorate in (
         json_option,
         entry_options,
-        click.argument("words", nargs=-1, type=Name(), metavar="[ARG]..."),
-        click.argument("task", type=Name(), required=False, callback=_no_option),
-        click.argument("name", type=Name(), callback=_no_option),
+        click.argument("words", nargs=-1, type=Name(), metavar="[ARG]...", callback=as_typed),
+        click.argument("task", type=Name(), required=False, callback=as_typed),
+        click.argument("name", type=Name(), callback=as_typed),
     ):
         function = decorate(function)
     return function
@@ -138,7 +112,9 @@ def _list(db: str, *, as_json: bool) -> None:
 
     with opened(db) as database:
         found = entries.listed(database)
-    print_entries(found, SYSTEM.now(), as_json=as_json)
+        now = SYSTEM.now()
+        warn_of_overdue(database, found, now)
+    print_entries(found, now, as_json=as_json)
 
 
 @_verb("show", "show nightly")
@@ -151,14 +127,14 @@ def show(db: str, name: str, as_json: bool) -> None:
     with opened(db) as database:
         (record,) = find_entries(database, [name])
         ticks = entries.history(database, name, TICKS_SHOWN)
-    print_entry(record, ticks, SYSTEM.now(), as_json=as_json)
+        blocking = blocking_run(database, record)
+    print_entry(record, ticks, SYSTEM.now(), blocking=blocking, as_json=as_json)
 
 
 # Defining
 
 
-@_verb("add", "add nightly tasks.report --cron @daily --tz local",
-       context_settings=_NUMBERS)  # fmt: skip
+@_verb("add", "add nightly tasks.report --cron @daily --tz local", TemplateCommand)
 @_template
 @click.option("--paused", is_flag=True, help="Send nothing of it until it is resumed.")
 @click.pass_context
@@ -200,10 +176,11 @@ def add(
         except EntryExists:
             (there,) = find_entries(database, [name])
             raise Failure(is_there(database, there)) from None
+        note_default_zone(given)
         tell(database, name, "added", as_json=as_json)
 
 
-@_verb("edit", "edit nightly --cron '0 4 * * *'", context_settings=_NUMBERS)
+@_verb("edit", "edit nightly --cron '0 4 * * *'", TemplateCommand)
 @_template
 @click.pass_context
 def edit(
@@ -219,7 +196,7 @@ def edit(
     """Change what is said of an entry, and nothing else of it.
 
     Arguments that are given replace all it had, and TASK may be left out.  "none" takes away
-    what --expires, --grace, --start or --end said.
+    what --expires, --grace, --start or --end said; --queue and --priority are the task's then.
     """
     from litequeue.cli import entry_making
     from litequeue.schedules import dump
@@ -236,7 +213,8 @@ def edit(
         (record,) = find_entries(database, [name])
         check_ours(database, [record])
         entry = record.entry
-        made = given_schedule(ctx, given, zone=entry_making.zone_of(entry))
+        zone = entry_making.zone_of(entry)
+        made = given_schedule(ctx, given, zone=zone)
         if made is None and given["tz"] is not None and not {"start", "end"} & changes.keys():
             made = entry_making.moved(ctx, entry, given["tz"])
         if made is not None:
@@ -246,6 +224,9 @@ def edit(
             facts = known_task(database, called.task, force=given["force"])
             check_call(ctx, facts, *called.arguments, force=given["force"])
             changes |= {"task": called.task, "body": called.body}
+        if taken_back := [each for each in TASKS_OWN if changes.get(each) == NONE]:
+            facts = task_of(ctx, database, changes.get("task", entry.task), taken_back)
+            changes = entry_making.with_tasks_own(changes, facts)
         if not changes:
             how = f"litequeue schedule {db} edit {shlex.quote(name)} --every 10m"
             raise click.UsageError(f"say what to change, as `{how}`", ctx)
@@ -254,6 +235,7 @@ def edit(
         if {"schedule", "start", "end"} & changes.keys():
             entry_making.check_due(ctx, changed, now)
         entries.change(database, name, changes, now)
+        note_default_zone(given, zone=zone)
         tell(database, name, "was so" if changed == entry else "changed", as_json=as_json)
 
 
@@ -321,15 +303,21 @@ def run_now(db: str, name: str, as_json: bool) -> None:
 
 @_verb("remove", "remove nightly")
 @_names
+@click.option("--force", is_flag=True, help="Even if code defines it: for an app that is gone.")
 @json_option
-def remove(db: str, names: tuple[str, ...], as_json: bool) -> None:
-    """Remove entries; jobs that were sent run all the same."""
+def remove(db: str, names: tuple[str, ...], force: bool, as_json: bool) -> None:
+    """Remove entries; jobs that were sent run all the same.
+
+    One that code defines comes back when a worker starts with that code.
+    """
     from litequeue.store import entries
 
     with opened(db) as database:
-        check_ours(database, find_entries(database, names))
+        found = find_entries(database, names)
+        if not force:
+            check_removable(found)
         for name in names:
-            entries.remove(database, name)
+            entries.remove(database, name, force=force)
         ring(database)
     _say(names, names, "removed", already="", as_json=as_json)
 

@@ -60,7 +60,9 @@ def refused(
     def add_them(function: F) -> F:
         for name in reversed([*sentences]):
             # A value is optional: the sentence is the same, whatever stands behind the option.
-            kind: dict[str, Any] = {"is_flag": True} if name in flags else {"flag_value": ""}
+            kind: dict[str, Any] = {"is_flag": name in flags}
+            if name not in flags:
+                kind["flag_value"] = ""
             function = click.option(
                 *names.get(name, (name,)), callback=refuse, expose_value=False, hidden=True, **kind
             )(function)  # fmt: skip

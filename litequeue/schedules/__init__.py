@@ -6,13 +6,16 @@ it never reads a clock for that.  Storing entries is the store's, sending is bea
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 from litequeue.exceptions import ScheduleError
-from litequeue.schedules.base import Schedule, Tick
+from litequeue.schedules.absent import error_of
+from litequeue.schedules.base import DueState, Schedule, Tick
 from litequeue.schedules.cron import crontab
 from litequeue.schedules.every import interval, schedule
 from litequeue.schedules.once import clocked
 from litequeue.schedules.sun import solar
-from litequeue.schedules.text import dump, load, schedule_of
+from litequeue.schedules.text import dump, load, maybe_schedule, schedule_of
 from litequeue.schedules.zones import machine_zone
 
 __all__ = [
@@ -25,7 +28,28 @@ __all__ = [
     "interval",
     "load",
     "machine_zone",
+    "maybe_schedule",
     "schedule",
     "schedule_of",
     "solar",
 ]
+
+# Celery's names
+
+if TYPE_CHECKING:
+    BaseSchedule = Schedule
+    ParseException = ScheduleError
+    schedstate = DueState
+else:
+    # Not in the module's namespace, so that each class has one name wherever they are listed.
+    _ALIASES: Final = {
+        "BaseSchedule": Schedule,
+        "ParseException": ScheduleError,
+        "schedstate": DueState,
+    }
+
+    def __getattr__(name: str) -> type:
+        """Return the class that stands for one of Celery's; ImportError says why none does."""
+        if name in _ALIASES:
+            return _ALIASES[name]
+        raise error_of(__name__, name)

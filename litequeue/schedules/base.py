@@ -13,6 +13,7 @@ from reprlib import Repr
 from typing import Any, Final, NamedTuple
 
 from litequeue.clock import SYSTEM
+from litequeue.exceptions import ScheduleError
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST: Final = -1.0  # so that 1970 begins with a tick
@@ -45,6 +46,10 @@ class Schedule(ABC):
 
     __slots__ = ()
 
+    def __init_subclass__(cls) -> None:
+        if not cls.__module__.startswith(f"{__package__}."):
+            raise no_class_of_yours(cls.__qualname__)
+
     def after(self, moment: float, *, anchor: float = 0.0) -> Tick | None:
         """Return the first tick later than ``moment``, None if there is none any more.
 
@@ -74,7 +79,7 @@ class Schedule(ABC):
     def is_due(self, last_run_at: datetime) -> DueState:
         """Tell whether a tick came since ``last_run_at``, and the seconds to the next one.
 
-        A datetime without a zone is UTC.
+        A datetime without a zone is UTC.  Raises TypeError for anything but a datetime.
         """
         now, last = SYSTEM.now(), _seconds(last_run_at)
         tick = self.after(last, anchor=last)
@@ -86,7 +91,7 @@ class Schedule(ABC):
     def remaining_estimate(self, last_run_at: datetime) -> timedelta:
         """Return how long it is to the tick after ``last_run_at``; negative when that has passed.
 
-        A datetime without a zone is UTC.
+        A datetime without a zone is UTC.  Raises TypeError for anything but a datetime.
         """
         last = _seconds(last_run_at)
         tick = self.after(last, anchor=last)
@@ -112,5 +117,28 @@ def in_short(value: object) -> str:
         return f"of {type(value).__name__}"
 
 
-def _seconds(moment: datetime) -> float:
+def no_class_of_yours(name: str) -> ScheduleError:
+    """Return the error for a class that a user derives from a schedule."""
+    return ScheduleError(
+        f"class {name:.60}: schedules are data in the file, so a class of your own cannot be "
+        "stored; say it with crontab, interval, clocked or solar, or have the task look whether "
+        "it is time"
+    )
+
+
+def refuse_nowfun(nowfun: object) -> None:
+    """Raise ScheduleError for a clock of the user's."""
+    if nowfun is not None:
+        raise ScheduleError(
+            f"nowfun {in_short(nowfun)} is code, which cannot be stored in the file; leave it out, "
+            "and name a time zone with crontab(tz=) or the app's timezone"
+        )
+
+
+def _seconds(moment: object) -> float:
+    if not isinstance(moment, datetime):
+        raise TypeError(
+            f"last_run_at is a datetime, not {in_short(moment)}; for seconds since the epoch "
+            "there is after()"
+        )
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

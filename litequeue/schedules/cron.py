@@ -13,7 +13,7 @@ from math import floor
 from typing import Any, Final, Self, TypeAlias
 
 from litequeue.exceptions import ScheduleError
-from litequeue.schedules.base import EPOCH, Schedule, Tick, in_short, instant_tick
+from litequeue.schedules.base import EPOCH, Schedule, Tick, in_short, instant_tick, refuse_nowfun
 from litequeue.schedules.calendar import Days, Times, days_of, is_every
 from litequeue.schedules.fields import (
     DAY_OF_MONTH,
@@ -55,11 +55,11 @@ class crontab(Schedule):
     one of @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly.  ``tz`` is an IANA
     name, ``"local"`` for the machine's zone, a ZoneInfo or ``datetime.timezone.utc``; without it
     the app's ``timezone`` holds.  ``day_or`` tells what holds where day of month and day of week
-    are both restricted: either (as in a line) or both (as in Celery's fields).  Raises
-    ScheduleError, with the field named.
+    are both restricted: either (as in a line) or both (as in Celery's fields).  ``app`` changes
+    nothing.  Raises ScheduleError, with the field named, and for a ``nowfun``.
     """
 
-    texts: tuple[str, ...]  # as written: second, then a line's order
+    texts: tuple[str, ...]  # as written, in small letters: second, then a line's order
     zone: str | None
     either: bool
     _times: Times = field(repr=False, compare=False)
@@ -77,7 +77,10 @@ class crontab(Schedule):
         second: CronField = None,
         tz: str | tzinfo | None = None,
         day_or: bool | None = None,
+        nowfun: None = None,
+        app: object = None,
     ) -> None:
+        refuse_nowfun(nowfun)
         others = (hour, day_of_month, month_of_year, day_of_week)
         if isinstance(minute, str) and _is_line(minute):
             if any(other != "*" for other in others):
@@ -119,6 +122,7 @@ class crontab(Schedule):
         """Take the fields apart; the only place that writes to a schedule."""
         values = [values_of(kind, text) for kind, text in zip(_FIELDS, texts, strict=True)]
         seconds, minutes, hours, days, months, weekdays = values
+        texts = tuple(text.lower() for text in texts)
         either = either and "*" not in (texts[3], texts[5])
         times = Times(hours.numbers, minutes.numbers, seconds.numbers)
         put = object.__setattr__
@@ -231,20 +235,27 @@ def _fields_of_line(line: str, second: CronField = None) -> tuple[str, ...]:
     """Return the fields of a line, the second first; ``second`` is given beside it."""
     text = tidy(line)
     if text.startswith("@"):
-        text = _line_of_nickname(text)
+        text = _line_of_nickname(text.lower())
     if len(text) > LONGEST:
         raise ScheduleError(too_long("the expression", len(text)))
     fields = tuple(text.split())
     if len(fields) == len(_FIELDS) - 1:
         return ("0" if second is None else written(SECOND, second), *fields)
     if len(fields) != len(_FIELDS):
-        raise ScheduleError(
-            f"crontab {in_short(line)} has {len(fields)} fields; it takes five (minute, hour, "
-            "day_of_month, month_of_year, day_of_week), or six with the second first"
-        )
+        raise ScheduleError(_wrong_number(line, len(fields)))
     if second is not None:
         raise ScheduleError(f"second is given twice: in crontab {in_short(line)}, and beside it")
     return fields
+
+
+def _wrong_number(line: str, number: int) -> str:
+    sentence = (
+        f"crontab {in_short(line)} has {number} field{'' if number == 1 else 's'}; it takes five "
+        "(minute, hour, day_of_month, month_of_year, day_of_week), or six with the second first"
+    )
+    if number == 1:
+        sentence += "; an interval is a number of seconds, or a timedelta"
+    return sentence
 
 
 def _line_of_nickname(name: str) -> str:

@@ -8,11 +8,19 @@ from math import floor
 from typing import Any, Final
 
 from litequeue.exceptions import ScheduleError
-from litequeue.schedules.base import Schedule, Tick, in_short, instant_tick
+from litequeue.schedules.base import (
+    Schedule,
+    Tick,
+    in_short,
+    instant_tick,
+    no_class_of_yours,
+    refuse_nowfun,
+)
 
 _LEAST: Final = 0.01
 _MOST: Final = 36_525 * 86_400.0  # a century
 _MICRO: Final = 1_000_000
+_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -50,15 +58,38 @@ class interval(Schedule):
         return {"interval": self.every, **({"aligned": True} if self.aligned else {})}
 
     def __str__(self) -> str:
-        return f"every {self.every:.10g} s{' (aligned)' if self.aligned else ''}"
+        return f"every {_in_words(self.every)}{' (aligned)' if self.aligned else ''}"
 
 
-def schedule(run_every: float | timedelta, relative: bool = False) -> interval:
+def schedule(
+    run_every: float | timedelta,
+    relative: bool = False,
+    nowfun: None = None,
+    app: object = None,
+) -> interval:
     """Return an `interval` in Celery's words; ``relative`` is what is called aligned here.
 
-    ``run_every`` is seconds or a timedelta.  Raises ScheduleError.
+    ``run_every`` is seconds or a timedelta.  ``app`` changes nothing.  Raises ScheduleError, also
+    for a ``nowfun``.
     """
+    refuse_nowfun(nowfun)
     return interval(run_every, aligned=relative)
+
+
+def _no_base(bases: tuple[object, ...]) -> tuple[type, ...]:
+    raise no_class_of_yours("derived from schedule")
+
+
+# Celery's is a class: whoever derives one is told why not, as with those that are classes here.
+vars(schedule)["__mro_entries__"] = _no_base
+
+
+def _in_words(seconds: float) -> str:
+    """Return a time in the largest unit that it is a whole number of."""
+    for size, unit in _UNITS:
+        if seconds % size == 0:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.10g} s"
 
 
 def _seconds(every: object) -> float:

@@ -24,8 +24,9 @@ _MONTHS: Final = (
 _WEEKDAYS: Final = (
     *("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"),
 )
-_PART: Final = re.compile(r"(?:\*|([a-z0-9]+)(?:-([a-z0-9]+))?)(?:/(\d{1,9}))?", re.ASCII)
-_NTH: Final = re.compile(r"([a-z0-9]+)#([1-5])|l([a-z0-9]+)", re.ASCII)
+_ANY_CASE: Final = re.ASCII | re.IGNORECASE
+_PART: Final = re.compile(r"(?:\*|([a-z0-9]+)(?:-([a-z0-9]+))?)(?:/(\d{1,9}))?", _ANY_CASE)
+_NTH: Final = re.compile(r"([a-z0-9]+)#([1-5])|l([a-z0-9]+)", _ANY_CASE)
 _BLANKS: Final = re.compile(r"\s*,\s*")
 
 
@@ -82,10 +83,10 @@ def written(field: Field, value: object) -> str:
 
 
 def tidy(text: str, what: str = "the expression") -> str:
-    """Return ``text`` in small letters, without blanks at its ends and around commas."""
+    """Return ``text`` without blanks at its ends and around commas."""
     if len(text) > 4 * LONGEST:
         raise ScheduleError(too_long(what, len(text)))
-    return _BLANKS.sub(",", text.strip()).lower()
+    return _BLANKS.sub(",", text.strip())
 
 
 def too_long(what: str, length: int) -> str:
@@ -105,7 +106,7 @@ def values_of(field: Field, text: str) -> Values:
     nth: set[tuple[int, int]] = set()
     last = False
     for part in text.split(","):
-        if field is DAY_OF_MONTH and part == "l":
+        if field is DAY_OF_MONTH and part in ("l", "L"):
             last = True
         elif field is DAY_OF_WEEK and (found := _NTH.fullmatch(part)):
             nth.add(_nth(found, text))
@@ -152,7 +153,7 @@ def _number(field: Field, word: str, text: str) -> int:
             return number
         raise _wrong(field, text, f"has {word:.20}, which is not in {field.low} to {highest}")
     for number, name in enumerate(field.words, field.low):
-        if word in {name, name[:3]}:
+        if word.lower() in {name, name[:3]}:
             return number
     raise _wrong(field, text, _reason(field, word))
 
@@ -173,8 +174,11 @@ def _reason(field: Field, part: str) -> str:
     """Return what is wrong with a part that is not of the language."""
     if part == "":
         return "has an empty part; write values between the commas"
-    if re.fullmatch(r"[hr](\(.*\))?(/.*)?", part):
-        return "asks for a value by hash or by chance, which a crontab here has not; use jitter="
+    if re.fullmatch(r"[hr](\(.*\))?(/.*)?", part, _ANY_CASE):
+        return (
+            "asks for a value by hash or by chance, which a crontab here has not; use jitter= of "
+            "the entry, on the command line --jitter"
+        )
     if part == "?":
         return "is Quartz's word for any; write *"
     words = f", a name as {field.words[0][:3]}" if field.words else ""

@@ -13,7 +13,7 @@ from math import floor
 from typing import Any, Final
 
 from litequeue.exceptions import ScheduleError
-from litequeue.schedules.base import Schedule, Tick, in_short, instant_tick
+from litequeue.schedules.base import Schedule, Tick, in_short, instant_tick, refuse_nowfun
 
 _DAY: Final = 86_400
 _SEARCHED: Final = 400  # days: the sun comes back every year
@@ -40,14 +40,17 @@ class solar(Schedule):
 
     ``event`` is dawn_astronomical, dawn_nautical, dawn_civil, sunrise, solar_noon, sunset,
     dusk_civil, dusk_nautical or dusk_astronomical; ``lat`` and ``lon`` are degrees, north and
-    east positive.  Needs the extra ``solar``.  Raises ScheduleError.
+    east positive; ``app`` changes nothing.  Needs the extra ``solar``.  Raises ScheduleError.
     """
 
     event: str
     lat: float
     lon: float
 
-    def __init__(self, event: str, lat: float, lon: float) -> None:
+    def __init__(
+        self, event: str, lat: float, lon: float, *, nowfun: None = None, app: object = None
+    ) -> None:
+        refuse_nowfun(nowfun)
         if event not in tuple(_EVENTS):
             raise ScheduleError(f"event {in_short(event)} is none of {', '.join(_EVENTS)}")
         object.__setattr__(self, "event", event)
@@ -113,5 +116,6 @@ def _require_astral() -> None:
 
     if find_spec("astral") is None:
         raise ScheduleError(
-            "solar needs the astral library, which is not installed; install litequeue-jobs[solar]"
+            "solar needs the astral library, which is not installed; it is in the extra solar: in "
+            "a clone of litequeue, run pip install '.[solar]'"
         )

@@ -64,6 +64,14 @@ def schedule_of(value: object, *, zone: str | None = None, relative: bool = Fals
     )
 
 
+def maybe_schedule(s: object, relative: bool = False, app: object = None) -> Schedule | None:
+    """Return what `schedule_of` does, in Celery's words; None for None.  ``app`` changes nothing.
+
+    Raises ScheduleError for what is no schedule.
+    """
+    return None if s is None else schedule_of(s, relative=relative)
+
+
 def _made_of(form: dict[str, Any]) -> Schedule | None:
     match form:
         case {"crontab": str(line), **rest}:

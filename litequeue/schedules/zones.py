@@ -6,7 +6,9 @@ occurrence of a wall time, or the first moment after the gap that it fell into.
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import time
 from bisect import bisect_right
 from collections.abc import Callable
@@ -24,6 +26,9 @@ LOCAL: Final = "local"
 _DAY: Final = 86_400
 _PERIOD: Final = 366 * _DAY
 _LOCALTIME: Final = "/etc/localtime"
+_POSIX_RULE: Final = re.compile(r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)[+-]?\d")  # as CET-1CEST
+
+logger: Final = logging.getLogger("litequeue.beat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +178,19 @@ def _zone_of_machine(setting: str | None, link: str | None, state: tuple[int, in
         try:
             return _iana_zone(name)
         except ScheduleError:  # a POSIX rule, or a path
-            pass
+            if setting and not _c_library_knows(name):
+                logger.warning(
+                    "TZ=%s is not a time zone that this machine knows, so the zone 'local' is "
+                    "UTC; set TZ to an IANA name such as Europe/Berlin",
+                    setting,
+                )
     return Zone(f"{LOCAL} {setting} {link} {state}", _by_c_library)
+
+
+def _c_library_knows(setting: str) -> bool:
+    """Tell whether a setting that is no IANA name is the path of a zone, or a rule by POSIX."""
+    is_path = setting.startswith("/") and os.path.isfile(setting)  # noqa: PTH113 - light
+    return is_path or _POSIX_RULE.match(setting) is not None
 
 
 def _by_rules(rules: TZInfo) -> Callable[[int], int]:

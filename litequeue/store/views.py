@@ -96,7 +96,7 @@ SCHEDULE_VIEW: Final = """
 CREATE VIEW litequeue_schedule AS
 SELECT entry.name, entry.task, entry.schedule, entry.owner,
        datetime(entry.paused, 'unixepoch') AS paused,
-       datetime(entry.next_due, 'unixepoch') AS next,
+       CASE WHEN entry.paused IS NULL THEN datetime(entry.next_due, 'unixepoch') END AS next,
        datetime(entry.last_fired, 'unixepoch') AS last, entry.last_job AS job, job.state,
        entry.count
 FROM litequeue_entry AS entry LEFT JOIN litequeue_job AS job ON job.id = entry.last_job

@@ -6,12 +6,15 @@ import fnmatch
 import inspect
 import re
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 import celery
 import pytest
+from celery import beat as celery_beat
 from celery import canvas
 from celery import exceptions as celery_exceptions
+from celery import schedules as celery_schedules
 from celery import signals as celery_signals
 from celery import states as celery_states
 from celery.app.control import Control as CeleryControl
@@ -27,7 +30,7 @@ from celery.result import AsyncResult, GroupResult, ResultSet
 from celery.utils.dispatch import Signal
 
 import litequeue
-from litequeue import LiteQueue, exceptions, signals, states
+from litequeue import LiteQueue, exceptions, schedules, signals, states
 from litequeue.calling import UNBUILT_CALL_OPTIONS
 from litequeue.celery_names import NOT_BUILT, WITHOUT_EFFECT, without_effect
 from litequeue.cli.worker import worker
@@ -36,6 +39,7 @@ from litequeue.control import Control, Inspect
 from litequeue.declaring import TASK_OPTIONS, UNBUILT_TASK_OPTIONS
 from litequeue.events import Events
 from litequeue.exceptions import ImproperlyConfigured
+from litequeue.schedules.absent import ABSENT
 from litequeue.task import Task
 from litequeue.worker.pools import ALIASES, BUILT_IN
 from litequeue.worker.request import Request
@@ -76,6 +80,24 @@ def public(kind: type) -> set[str]:
     return {name for name in dir(kind) if not name.startswith("_")}
 
 
+def made_in(module: ModuleType) -> set[str]:
+    """Return the public names of a module that it does not have from elsewhere."""
+    return {
+        name
+        for name, value in vars(module).items()
+        if name[0] != "_"
+        and (name.isupper() or getattr(value, "__module__", "") == module.__name__)
+    }
+
+
+SCHEDULES_OF_CELERY = (
+    celery_schedules.schedule(5),
+    celery_schedules.crontab(),
+    celery_schedules.BaseSchedule(),
+)
+SCHEDULES = (schedules.interval(5), schedules.crontab(), schedules.solar("sunset", 0, 0))
+
+
 class TestEveryNameOfCelery:
     def test_members_of_the_app(self) -> None:
         assert missing(public(celery.Celery), "App") == []
@@ -113,6 +135,23 @@ class TestEveryNameOfCelery:
 
     def test_commands(self) -> None:
         assert missing(celery_command.commands, "Commands") == []
+
+    @pytest.mark.parametrize("module", [celery_schedules, celery_beat])
+    def test_schedules_and_beat(self, module: ModuleType) -> None:
+        names = made_in(module) | {*module.__all__}
+        assert len(names) > 10
+        assert missing(names, "Schedules and beat") == []
+
+    def test_members_of_schedules(self) -> None:
+        members = {
+            name
+            for one in SCHEDULES_OF_CELERY
+            for name in (*dir(type(one)), *vars(one))
+            if name[0] != "_"
+        }
+        assert members > {"is_due", "nowfun", "run_every", "hour"}
+        members |= public(celery_schedules.solar)
+        assert missing(members, "Schedules and beat") == []
 
     @pytest.mark.parametrize("kind", [CeleryControl, CeleryInspect])
     def test_remote_control(self, kind: type) -> None:
@@ -231,6 +270,19 @@ class TestTheRowsAreTrue:
             signal = getattr(signals, name)
             assert (type(signal) is signals.Signal) == (verdict in BUILT), name
         assert rows("Signals").keys() >= {signal.name for signal in signals.ALL}
+
+    def test_schedules_and_beat(self) -> None:
+        told = rows("Schedules and beat")
+        assert told.keys() >= {*schedules.__all__} - {"Schedule", "ScheduleError", "Tick"}
+        for name, verdict in told.items():
+            here = any(hasattr(one, name) for one in SCHEDULES) or (
+                name not in ABSENT and hasattr(schedules, name)
+            )
+            assert here == (verdict in BUILT), name
+        ours = made_in(celery_schedules) | made_in(celery_beat)
+        constants = {name for name in ours if name.isupper()}
+        refused = {name for name in ours - constants if told[name] == "no"}
+        assert refused == ABSENT.keys()
 
     def test_remote_control(self) -> None:
         here = public(Control) | public(Inspect) | {"app"}

@@ -220,6 +220,7 @@ def test_an_option_of_celerys_is_not_ignored(cli: Cli, option: str, value: list[
     [
         ("beat j.sqlite -s celerybeat-schedule", command.UNBUILT["--schedule"]),
         ("beat j.sqlite -S mine:Scheduler", command.UNBUILT["--scheduler"]),
+        ("beat j.sqlite --pidfile=x", command.UNBUILT["--pidfile"]),
         ("beat j.sqlite -n beat@here", command.UNBUILT["--hostname"]),
         ("beat j.sqlite -f beat.log", command.UNBUILT["--logfile"]),
         ("worker j.sqlite -A t:app -s file", worker_command.UNBUILT["--schedule"]),

@@ -310,10 +310,10 @@ def test_an_id_is_stored_once(cli: Cli, database: Database) -> None:
         (["x=1", "x=2"], "the argument 'x' is given twice; see `litequeue enqueue --help`"),
         (["1", "--eta", "2100-01-01", "--delay", "1"], "say --countdown or --eta, not both; "
          "see `litequeue enqueue --help`"),
-        ([], "tasks.add(x: int, y: int = 0) -> int: missing a required argument: 'x', "
-         "or add --force; see `litequeue enqueue --help`"),
+        ([], "tasks.add(x: int, y: int = 0) -> int: missing a required argument: 'x'; "
+         "check them, or add --force; see `litequeue enqueue --help`"),
         (["1", "z=2"], "tasks.add(x: int, y: int = 0) -> int: got an unexpected keyword argument "
-         "'z', or add --force; see `litequeue enqueue --help`"),
+         "'z'; check them, or add --force; see `litequeue enqueue --help`"),
     ],
 )  # fmt: skip
 def test_a_call_that_cannot_be_is_exit_2(

@@ -6,18 +6,23 @@ import json
 import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from litequeue import schedules
+from litequeue.beat.plan import plan
 from litequeue.cli import output
 from litequeue.clock import SYSTEM
 from litequeue.entry import Entry
 from litequeue.facts import AppFacts, TaskFacts
+from litequeue.job import new_id
 from litequeue.store import Database, entries, registry
+from litequeue.store import ticks as stored_ticks
 from litequeue.store.entries import EntryRecord
+from litequeue.store.settle import Keep
 from tests.conftest import wait_until
 from tests.docs.pages import DOCS, read
 from tests.integration.processes import Site
@@ -28,6 +33,7 @@ __all__ = ["cli"]
 
 HOSTILE = "evil\x1b[31m[red]\n\u202etxt"
 NOBODY = "but no worker is alive; start one with `litequeue worker "
+IN_UTC = "litequeue: in UTC: no --tz was said"
 TOMORROW = "2100-01-02T03:04:05"
 
 
@@ -72,7 +78,9 @@ def added(cli: Cli, database: Database, *words: str, name: str = "mine") -> Entr
     """Add an entry from the shell; return what the file holds."""
     done = cli("schedule", database.path, "add", name, *words)
     assert done.code == 0, done.err
-    assert done.sentence.startswith(f"{name} added, {NOBODY}{database.path} ")
+    *notes, nobody = done.err.splitlines()
+    assert nobody.startswith(f"litequeue: {name} added, {NOBODY}{database.path} ")
+    assert notes in ([], [IN_UTC])
     assert done.out.startswith(f"{name} added: ")
     return record(database, name).entry
 
@@ -100,7 +108,7 @@ def test_entries_are_listed(cli: Cli, database: Database) -> None:
     assert head.split() == [
         "NAME", "SCHEDULE", "TASK", "NEXT", "AT", "LAST", "STATE", "DRIFT", "COUNT", "OWNER",
     ]  # fmt: skip
-    assert first.startswith("hourly   every 3600 s   tasks.add  in 60 min  2")
+    assert first.startswith("hourly   every 1 h  tasks.add  in 60 min  2")
     assert first.endswith("0      file")
     assert second.split()[0] == "nightly"
     assert second.endswith("0      code of tasks:app")
@@ -112,7 +120,7 @@ def test_entries_in_json(cli: Cli, database: Database) -> None:
     assert hourly.pop("next") == output.iso(record(database, "hourly").next_due)
     assert hourly == {
         "name": "hourly",
-        "schedule": "every 3600 s",
+        "schedule": "every 1 h",
         "task": "tasks.add",
         "queue": "default",
         "owner": "file",
@@ -146,7 +154,7 @@ def test_one_entry_is_shown_with_its_next_runs_and_its_last(cli: Cli, database: 
     facts = dict(line.split(maxsplit=1) for line in top.splitlines())
     assert facts["schedule"] == "crontab 30 2 * * * Europe/Berlin"
     assert (facts["args"], facts["kwargs"]) == ('"ann"', 'subject="hi"')
-    assert facts["misfire"] == "all, 5 at most, 10 min late at most"
+    assert facts["misfire"] == "all, 5 at most, at most 10 min late"
     assert (facts["overlap"], facts["jitter"], facts["queue"]) == ("skip", "5.0 s", "mail")
     assert (facts["owner"], facts["count"]) == ("file", "1")
     title, *lines = runs.splitlines()
@@ -218,6 +226,172 @@ def test_on_a_terminal_it_is_a_table(
     assert all(line.isprintable() and len(line) <= 70 for line in lines)
 
 
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setattr(output, "is_terminal", lambda stream=None: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+
+def test_names_and_ids_are_whole_on_a_terminal_of_80_columns(
+    cli: Cli, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["tasks.send_the_weekly_report", "tasks.clean_up"]
+    for name in names:
+        added(cli, database, "tasks.add", "1", "--cron", "30 2 * * mon-fri", "--tz",
+              "America/Argentina/Buenos_Aires", name=name)  # fmt: skip
+    ids = [cli("schedule", database.path, "run-now", names[0]).out.strip() for _ in range(2)]
+    at_a_terminal(monkeypatch, 80)
+    head, *lines = cli("schedule", database.path).out.splitlines()
+    assert head.split()[:3] == ["name", "schedule", "next"]
+    assert {*names} <= {line.split()[0] for line in lines}
+    shown = cli("schedule", database.path, "show", names[0]).out
+    listed = cli("jobs", database.path).out
+    assert all(id in shown and id in listed for id in ids)
+    assert max(map(len, [head, *lines, *listed.splitlines()])) <= 80
+    assert max(map(len, shown.splitlines()[shown.splitlines().index("") :])) <= 80
+
+
+def send(database: Database, name: str, begun: float, *, ticks: int) -> None:
+    """Have what is due of an entry sent, an hour later each time, as a beat does."""
+    for hour in range(1, ticks + 1):
+        now = begun + hour * 3600
+        for row in stored_ticks.due(database, now, 10):
+            if row.entry.name == name:
+                firing = plan(
+                    row.entry, id=row.id, version=row.version, anchor=row.anchor,
+                    pending=schedules.Tick(row.next_key, row.next_at), now=now,
+                    new_id=partial(new_id, now),
+                )  # fmt: skip
+                stored_ticks.fire(database, [firing], now, keep=Keep(success=60, failure=60))
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue"])
+def test_what_blocks_an_entry_is_named(cli: Cli, database: Database, overlap: str) -> None:
+    begun = SYSTEM.now() - 10_000
+    entries.add(database, entry("sync", every=3600, overlap=overlap), begun)
+    send(database, "sync", begun, ticks=1)
+    line = cli("schedule", database.path).out.splitlines()[-1]
+    assert line.startswith("sync")
+    assert "blocked" not in line  # no run was left out so far
+    send(database, "sync", begun, ticks=2)
+    assert ", blocked  " in cli("schedule", database.path).out.splitlines()[-1]
+    job = record(database, "sync").last_job
+    shown = cli("schedule", database.path, "show", "sync").out
+    assert f"blocked   by job {job}, waiting, since 2" in shown
+    assert f"; `litequeue revoke {database.path} {job}` frees it\n" in shown
+    assert document(cli, database.path, "show", "sync")["entry"]["blocked_by"] == job
+    for phase, token, told in (
+        ("parked", None, "parked, since 2"),
+        ("leased", 1, "running, since 2001-"),
+    ):
+        with database.write(durable=False) as connection:
+            connection.execute(
+                "UPDATE litequeue_job SET phase = ?, token = ?, owner = ?, started = 1e9",
+                (phase, token, token),
+            )
+        assert told in cli("schedule", database.path, "show", "sync").out
+    assert f"{job} --terminate` frees it" in cli("schedule", database.path, "show", "sync").out
+
+
+def test_what_does_not_block_is_not_named(cli: Cli, database: Database) -> None:
+    for name, overlap in (("free", "allow"), ("takes", "cancel"), ("done", "skip")):
+        entries.add(database, entry(name, overlap=overlap), SYSTEM.now())
+        cli("schedule", database.path, "run-now", name)
+    with database.write(durable=False) as connection:
+        connection.execute(
+            "UPDATE litequeue_job SET state = 'SUCCESS', phase = 'done', finished = 1e9 "
+            "WHERE id = ?", (record(database, "done").last_job,),
+        )  # fmt: skip
+    for name in ("free", "takes", "done"):
+        assert "blocked" not in cli("schedule", database.path, "show", name).out
+        assert document(cli, database.path, "show", name)["entry"]["blocked_by"] is None
+    assert "blocked" not in cli("schedule", database.path).out
+
+
+def test_that_nobody_sends_what_is_overdue_is_said(cli: Cli, database: Database) -> None:
+    assert cli("schedule", database.path).err == ""
+    for name in ("old", "older"):
+        entries.add(database, entry(name, every=3600), SYSTEM.now() - 10_000)
+        said = cli("schedule", database.path, "list").sentence
+    assert said == (
+        f"2 entries are overdue, and no worker is alive; start one with `litequeue worker "
+        f"{database.path} -A MODULE:APP`"
+    )
+    assert cli("schedule", database.path, "--json").sentence == said
+    cli("schedule", database.path, "pause", "old")
+    assert cli("schedule", database.path).sentence.startswith("1 entry is overdue, and no worker")
+
+
+def test_why_a_schedule_cannot_be_read(cli: Cli, database: Database) -> None:
+    with database.write(durable=False) as connection:
+        connection.execute(
+            "UPDATE litequeue_entry SET schedule = ? WHERE name = 'hourly'",
+            ('{"crontab":"0 3 * * *","tz":"Mars/Olympus"}',),
+        )
+    assert "  unreadable  " in cli("schedule", database.path).out.splitlines()[1]
+    shown = cli("schedule", database.path, "show", "hourly").out
+    assert "never again" not in shown
+    assert "    unreadable: tz 'Mars/Olympus' is not a time zone" in shown
+    found = document(cli, database.path, "show", "hourly")["entry"]
+    assert found["unreadable"].startswith("tz 'Mars/Olympus' is not a time zone")
+    assert document(cli, database.path, "show", "nightly")["entry"]["unreadable"] is None
+
+
+def test_what_was_sent_once_is_done(cli: Cli, database: Database) -> None:
+    begun = SYSTEM.now() - 10_000
+    for name in ("sent", "missed"):
+        once = schedules.dump(schedules.clocked(begun + 60))
+        entries.add(database, entry(name, schedule=once), begun)
+    send(database, "sent", begun, ticks=1)
+    with database.write(durable=False) as connection:
+        connection.execute("UPDATE litequeue_entry SET next_key = NULL, next_at = NULL, "
+                           "next_due = NULL WHERE name = 'missed'")  # fmt: skip
+    lines = {line.split()[0]: line for line in cli("schedule", database.path).out.splitlines()}
+    assert "  never  " in lines["missed"]
+    assert "  done  " in lines["sent"]
+
+
+def test_the_name_of_the_entry_is_no_option_of_its_own(cli: Cli, database: Database) -> None:
+    assert "options" not in cli("schedule", database.path, "show", "hourly").out
+    assert document(cli, database.path, "show", "hourly")["entry"]["options"] is None
+    said = json.dumps({"entry": "more", "shadow": "other"})
+    entries.add(database, entry("more", options=said), SYSTEM.now())
+    assert 'options   {"shadow": "other"}' in cli("schedule", database.path, "show", "more").out
+    found = document(cli, database.path, "show", "more")["entry"]
+    assert found["options"] == {"shadow": "other"}
+
+
+def test_moments_have_milliseconds_where_there_are_any(cli: Cli, database: Database) -> None:
+    begun = 1_900_000_000.123456
+    entries.add(database, entry("odd", every=3600), begun)
+    entries.add(database, entry("even", every=3600), 1_900_000_000.0)
+    for name, fraction in (("odd", ".123Z"), ("even", "Z")):
+        send(database, name, begun, ticks=1)
+        shown = cli("schedule", database.path, "show", name).out
+        at = f"2030-03-17T18:46:40{fraction}"
+        assert shown.splitlines()[-1].split()[0] == at
+        assert f"2030-03-17T19:46:40{fraction} " in shown
+        assert f" 2030-03-17T19:46:40{fraction} " in cli("schedule", database.path).out
+
+
+def test_a_skip_shows_its_grace(cli: Cli, database: Database) -> None:
+    for given, seconds, words in (([], 60, "60 s"), (["--grace", "5m"], 300, "5 min")):
+        name = f"skip-{seconds}"
+        added(cli, database, "tasks.add", "1", "--every", "1h", "--misfire", "skip", *given,
+              name=name)  # fmt: skip
+        shown = cli("schedule", database.path, "show", name).out
+        assert f"misfire   skip, at most {words} late\n" in shown
+        assert document(cli, database.path, "show", name)["entry"]["grace"] == seconds
+
+
+def test_the_view_has_no_next_run_of_what_is_paused(cli: Cli, database: Database) -> None:
+    cli("schedule", database.path, "pause", "hourly")
+    with database.read() as connection:
+        view = dict(connection.execute("SELECT name, next FROM litequeue_schedule"))
+    assert view["hourly"] is None
+    assert view["nightly"] is not None
+
+
 # Adding
 
 
@@ -275,6 +449,53 @@ def test_arguments(cli: Cli, database: Database, words: list[str], body: Any) ->
     assert json.loads(made.options or "") == {"entry": "mine"}
 
 
+@pytest.mark.parametrize(
+    ("words", "zone", "is_said"),
+    [
+        (["--cron", "@daily"], None, True),
+        (["--cron", "@daily", "--tz", "UTC"], None, False),
+        (["--cron", "@daily"], "UTC", False),
+        (["--every", "1h"], None, False),
+        (["--at", TOMORROW], None, False),
+    ],
+)
+def test_that_nobody_said_the_zone_is_said(
+    cli: Cli, database: Database, monkeypatch: pytest.MonkeyPatch,
+    words: list[str], zone: str | None, is_said: bool,
+) -> None:  # fmt: skip
+    if zone is not None:
+        monkeypatch.setenv("LITEQUEUE_TIMEZONE", zone)
+    done = cli("schedule", database.path, "add", "mine", "tasks.add", "1", *words)
+    assert (IN_UTC in done.err.splitlines()) is is_said
+    assert IN_UTC not in cli("schedule", database.path, "edit", "nightly", *words).err
+    done = cli("schedule", database.path, "edit", "hourly", *words)
+    assert (IN_UTC in done.err.splitlines()) is is_said
+    done = cli("schedule", database.path, "edit", "hourly", "--cron", "@hourly", "--tz", "UTC")
+    done = cli("schedule", database.path, "edit", "hourly", "--cron", "@weekly")
+    assert IN_UTC not in done.err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "add -- -dash tasks.add 1 --every 1h",
+        "add --every 1h -- -dash tasks.add 1",
+        "add --every 1h -- -dash tasks.add -5 y=2",
+        "add --every=1h -- -dash --queue=fast tasks.add 1 -Q slow",
+    ],
+)
+def test_a_name_may_begin_with_a_dash(cli: Cli, database: Database, line: str) -> None:
+    done = cli("schedule", database.path, *line.split())
+    assert done.code == 0, done.err
+    assert record(database, "-dash").entry.task == "tasks.add"
+    done = cli("schedule", database.path, "edit", "--", "-dash", "--priority", "3")
+    assert done.code == 0, done.err
+    assert record(database, "-dash").entry.priority == 3
+    assert cli("schedule", database.path, "show", "--", "-dash").out.startswith("name      -dash")
+    refused = cli("schedule", database.path, "add", "mine", "-dust", "--every", "1h")
+    assert refused.sentence.startswith("no such option: -dust")
+
+
 def test_options_of_an_entry(cli: Cli, database: Database) -> None:
     made = added(cli, database, "tasks.mail", '"ann"', "--every", "1h")
     assert (made.queue, made.priority, made.expires) == ("mail", 0, None)
@@ -297,7 +518,7 @@ def test_a_paused_entry_is_added_without_a_warning(cli: Cli, database: Database)
     done = cli("schedule", database.path, "add", "mine", "tasks.add", "1", "--every", "1h",
                "--paused")  # fmt: skip
     assert (done.code, done.err) == (0, "")
-    assert done.out == "mine added: every 3600 s; paused\n"
+    assert done.out == "mine added: every 1 h; paused\n"
     assert record(database, "mine").paused is not None
 
 
@@ -319,7 +540,7 @@ CANNOT = [
     (["--at", "2020-01-01T00:00Z"],
      "it would never be sent: once at 2020-01-01T00:00:00Z has no moment after 2"),
     (["--every", "1h", "--end", "2020-01-01T00:00Z"],
-     "it would never be sent: every 3600 s, which ends 2020-01-01T00:00:00.000Z, has no moment"),
+     "it would never be sent: every 1 h, which ends 2020-01-01T00:00:00.000Z, has no moment"),
     (["--every", "1h", "--start", "2101-01-01", "--end", "2100-01-01"], "entry 'mine': start"),
     (["--solar", "sunset:52"], "--solar 'sunset:52' is no event at a place; write "
      "sunset:52.5,13.4"),
@@ -360,7 +581,7 @@ def test_what_cannot_be_is_exit_2_and_changes_nothing(
          "say what to change, as `litequeue schedule jobs.sqlite edit hourly --every 10m`"),
         (["edit", "hourly", "--force"], "say what to change, as `litequeue schedule"),
         (["edit", "hourly", "--tz", "UTC"], "--tz is for --cron and for moments, and this is "
-         "every 3600 s: say the whole schedule"),
+         "every 1 h: say the whole schedule"),
         (["show"], "missing argument 'NAME'"),
         (["pause"], "missing argument 'NAME...'"),
         (["ad", "mine"], "schedule has no 'ad' (did you mean 'add'?); it has list, show, add, "
@@ -383,6 +604,32 @@ def test_the_file_comes_first(cli: Cli) -> None:
         "which queue file? say it first, as `litequeue schedule jobs.sqlite show 'my entry'`"
     )
     assert cli("schedule").sentence.startswith("which queue file? say it first, as `litequeue ")
+
+
+def test_the_verb_comes_behind_the_file(cli: Cli, database: Database) -> None:
+    done = cli("schedule", "show", "jobs.sqlite", "my entry")
+    assert done.code == 2
+    assert done.sentence == (
+        "the queue file comes first: say `litequeue schedule jobs.sqlite show 'my entry'`"
+    )
+
+
+def test_the_help_of_a_verb_needs_no_file(cli: Cli, tmp_path: Path) -> None:
+    for words in (["add", "--help"], ["add", "x", "-h"]):
+        done = cli("schedule", *words)
+        assert (done.code, done.err) == (0, "")
+        assert done.out.startswith("Usage: litequeue schedule [DB] add [OPTIONS] NAME ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_verb_needs_no_file_where_one_is_configured(cli: Cli, database: Database) -> None:
+    Path("pyproject.toml").write_text('[tool.litequeue]\ndatabase = "jobs.sqlite"\n')
+    assert len(json.loads(cli("schedule", "list", "--json").out)["entries"]) == 2
+    assert cli("schedule", "add", "mine", "tasks.add", "1", "--every", "1h").code == 0
+    assert cli("schedule", "show", "mine").out.startswith("name      mine")
+    assert cli("schedule", "pause", "mine", "hourly").code == 0
+    assert cli("schedule", database.path, "show", "mine").code == 0
+    assert cli("schedule", "list", "jobs.sqlite").code == 2
 
 
 def test_json_stands_behind_the_verb(cli: Cli, database: Database) -> None:
@@ -466,6 +713,27 @@ def test_only_what_is_said_changes(cli: Cli, database: Database) -> None:
     assert (made.start, made.end, made.priority) == (None, None, 3)
 
 
+def test_queue_and_priority_are_the_tasks_again(
+    cli: Cli, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LITEQUEUE_TASK_DEFAULT_QUEUE", "usual")
+    monkeypatch.setenv("LITEQUEUE_TASK_DEFAULT_PRIORITY", "4")
+    for task, queue in (("tasks.mail", "mail"), ("tasks.add", "usual")):
+        edited(cli, database, task, "--args", "[1]", "-Q", "fast", "--priority", "9")
+        made = edited(cli, database, "--queue", "none", "--priority", "none")
+        assert (made.task, made.queue, made.priority) == (task, queue, 4)
+    edited(cli, database, "tasks.other", "--force", "-Q", "fast")
+    before = state(database)
+    done = cli("schedule", database.path, "edit", "hourly", "--queue", "none")
+    assert (done.code, done.out) == (2, "")
+    assert done.sentence.startswith(
+        "no app has recorded the task 'tasks.other', so its own queue cannot be known: say a "
+        "value, as --queue default"
+    )
+    assert state(database) == before
+    assert added(cli, database, "tasks.mail", "1", "--every", "1h", "-Q", "none").queue == "mail"
+
+
 def test_another_call(cli: Cli, database: Database) -> None:
     assert edited(cli, database, "--args", "[5, 6]").body == "[[5,6],{}]"
     refused = cli("schedule", database.path, "edit", "hourly", "tasks.mail")
@@ -512,21 +780,29 @@ def test_the_zone_stays_with_another_schedule(cli: Cli, database: Database) -> N
 def test_what_was_so_already_is_said(cli: Cli, database: Database) -> None:
     before = record(database, "hourly")
     done = cli("schedule", database.path, "edit", "hourly", "--every", "1h")
-    assert done.out.startswith("hourly was so: every 3600 s; next ")
+    assert done.out.startswith("hourly was so: every 1 h; next ")
     assert record(database, "hourly") == before
 
 
-@pytest.mark.parametrize("verb", [["edit", "nightly", "--every", "1h"], ["remove", "nightly"]])
-def test_an_entry_of_code_is_changed_there(cli: Cli, database: Database, verb: list[str]) -> None:
+def test_an_entry_of_code_is_changed_there(cli: Cli, database: Database) -> None:
     before = state(database)
-    done = cli("schedule", database.path, *verb)
-    assert (done.code, done.out) == (1, "")
-    assert done.sentence == (
-        "'nightly' is defined by the code of tasks:app: change it there, or stop it with "
-        f"`litequeue schedule {database.path} pause nightly`"
-    )
-    assert cli("schedule", database.path, "remove", "hourly", "nightly").code == 1
+    for verb, instead in (
+        (["edit", "nightly", "--every", "1h"],
+         f"or stop it with `litequeue schedule {database.path} pause nightly`"),
+        (["remove", "hourly", "nightly"], "or, if that app is gone, add --force"),
+    ):  # fmt: skip
+        done = cli("schedule", database.path, *verb)
+        assert (done.code, done.out) == (1, "")
+        assert done.sentence == (
+            f"'nightly' is defined by the code of tasks:app: change it there, {instead}"
+        )
     assert state(database) == before
+
+
+def test_an_entry_of_an_app_that_is_gone_is_removed(cli: Cli, database: Database) -> None:
+    done = cli("schedule", database.path, "remove", "--force", "nightly", "hourly")
+    assert (done.code, done.out, done.err) == (0, "nightly removed\nhourly removed\n", "")
+    assert state(database) == []
 
 
 def test_entries_are_paused_and_resumed_whoever_made_them(cli: Cli, database: Database) -> None:

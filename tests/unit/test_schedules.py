@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from litequeue import schedules
 from litequeue.schedules import (
     Schedule,
     ScheduleError,
@@ -31,12 +32,14 @@ from litequeue.schedules import (
     interval,
     load,
     machine_zone,
+    maybe_schedule,
     schedule,
     schedule_of,
     solar,
     sun,
     zones,
 )
+from litequeue.schedules.absent import ABSENT
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
 
@@ -121,9 +124,46 @@ def test_an_interval_is_seconds_or_a_timedelta(every: Any) -> None:
 def test_an_interval_needs_no_zone() -> None:
     every = interval(1.5)
     assert every.in_zone("Nowhere") is every
-    assert str(every) == "every 1.5 s"
-    assert str(interval(3600, aligned=True)) == "every 3600 s (aligned)"
     assert every.run_every == timedelta(seconds=1.5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.01, "every 0.01 s"),
+        (1.5, "every 1.5 s"),
+        (59, "every 59 s"),
+        (60, "every 1 min"),
+        (60.000001, "every 60.000001 s"),
+        (90, "every 90 s"),
+        (5400, "every 90 min"),
+        (7200, "every 2 h"),
+        (86_400, "every 1 d"),
+        (90_000, "every 25 h"),
+        (14 * 86_400, "every 14 d"),
+    ],
+)
+def test_an_interval_is_told_in_the_largest_unit_that_fits(seconds: float, words: str) -> None:
+    assert str(interval(seconds)) == words
+    assert str(interval(seconds, aligned=True)) == f"{words} (aligned)"
+
+
+def test_an_aligned_interval_that_divides_a_day_begins_anew_at_midnight_utc() -> None:
+    midnight = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
+    for seconds in (900, 3600, 6 * 3600, 86_400):
+        tick = interval(seconds, aligned=True).after(midnight - 1)
+        assert tick is not None
+        assert tick.at == midnight
+    other = interval(7 * 3600, aligned=True).after(midnight - 1)
+    assert other is not None
+    assert other.at != midnight
+
+
+@pytest.mark.parametrize("make", [schedule, lambda *a, **k: solar("sunset", 0, 0, **k)])
+def test_of_celerys_two_words_about_an_app_only_a_clock_is_refused(make: Any) -> None:
+    assert make(30, app=object(), nowfun=None) == make(30)
+    with pytest.raises(ScheduleError, match="nowfun <built-in function len> is code, which cannot"):
+        make(30, nowfun=len)
 
 
 # clocked
@@ -281,7 +321,7 @@ def test_what_is_no_place_is_refused(given: Any, sentence: str) -> None:
 
 def test_without_astral_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ScheduleError, match=r"install litequeue-jobs\[solar\]"):
+    with pytest.raises(ScheduleError, match=r"in a clone of litequeue, run pip install '\.\[sol"):
         solar("sunset", 0, 0)
 
 
@@ -330,6 +370,34 @@ def test_tz_is_stronger_and_may_be_a_rule(machine: Path, monkeypatch: pytest.Mon
     ):
         monkeypatch.setenv("TZ", setting)
         assert local.after(NOON) == noon_at(name), setting
+
+
+@pytest.mark.parametrize("setting", ["Mars/Phobos", ":Mars/Phobos", "Europe", "/no/such/zone"])
+def test_tz_that_nothing_is_known_of_is_told_once(
+    setting: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    zones._zone_of_machine.cache_clear()
+    monkeypatch.setenv("TZ", setting)
+    for _ in range(2):
+        assert crontab(0, 12, tz="local").after(NOON - 1) == Tick("2026-11-21T12:00[local]", NOON)
+    assert [record.name for record in caplog.records] == ["litequeue.beat"]
+    assert f"TZ={setting} is not a time zone" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *("Europe/Berlin", ":UTC", "CET-1CEST,M3.5.0,M10.5.0/3", "UTC0", "<+0330>-3:30", ""),
+        "/usr/share/zoneinfo/Asia/Tokyo",
+    ],
+)
+def test_tz_that_is_known_is_no_warning(
+    setting: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    zones._zone_of_machine.cache_clear()
+    monkeypatch.setenv("TZ", setting)
+    assert crontab(0, 12, tz="local").after(NOON) is not None
+    assert caplog.records == []
 
 
 def test_a_rule_of_the_c_library_changes_its_clocks_too(
@@ -450,7 +518,8 @@ class Foreign:
         (True, "schedule True is neither"),
         ([5], "schedule [5] is neither"),
         ("", "crontab '' has 0 fields"),
-        ("30", "crontab '30' has 1 fields"),
+        ("5m", "crontab '5m' has 1 field; it takes five (minute, "),
+        ("5m", " second first; an interval is a number of seconds, or a timedelta"),
         (0, "every 0 is not an interval"),
     ],
 )
@@ -463,6 +532,49 @@ def test_what_cannot_be_a_schedule_is_refused(value: Any, sentence: str) -> None
 def test_a_zone_that_does_not_exist_is_refused_with_the_schedule() -> None:
     with pytest.raises(ScheduleError, match="tz 'Nowhere'"):
         schedule_of("0 3 * * *", zone="Nowhere")
+
+
+# classes of the user's own
+
+
+@pytest.mark.parametrize("base", [Schedule, crontab, interval, clocked, solar, schedule])
+def test_a_class_of_ones_own_is_refused_where_it_is_written(base: Any) -> None:
+    with pytest.raises(ScheduleError, match="schedules are data in the file, so a class of your"):
+
+        class Odd(base):  # type: ignore[misc]
+            def is_due(self, last_run_at: datetime) -> None: ...
+
+
+# Celery's names
+
+
+def test_maybe_schedule_is_schedule_of_in_celerys_words() -> None:
+    assert maybe_schedule(None) is None
+    assert maybe_schedule(30, True, app=object()) == interval(30, aligned=True)
+    assert maybe_schedule(timedelta(hours=1)) == interval(3600)
+    assert maybe_schedule(crontab(0, 3)) == crontab(0, 3)
+    with pytest.raises(ScheduleError, match="is neither a schedule"):
+        maybe_schedule([])
+
+
+def test_names_that_stand_for_celerys() -> None:
+    assert schedules.BaseSchedule is Schedule
+    assert schedules.ParseException is ScheduleError
+    assert isinstance(interval(1).is_due(ago(seconds=0)), schedules.schedstate)
+
+
+@pytest.mark.parametrize("name", ABSENT)
+def test_a_name_that_nothing_stands_for_says_why(name: str) -> None:
+    with pytest.raises(ImportError) as caught:
+        exec(f"from litequeue.schedules import {name}")
+    assert str(caught.value) == f"litequeue.schedules has no {name}: {ABSENT[name]}"
+
+
+def test_a_name_that_nobody_knows_is_an_ordinary_error() -> None:
+    with pytest.raises(AttributeError, match=r"'litequeue\.schedules' has no attribute 'moon'"):
+        _ = schedules.moon
+    with pytest.raises(ImportError, match="cannot import name 'moon'"):
+        exec("from litequeue.schedules import moon")
 
 
 # Celery's questions
@@ -502,6 +614,13 @@ def test_remaining_estimate_may_be_negative() -> None:
     assert interval(60).remaining_estimate(ago(seconds=80)) == timedelta(seconds=-20)
     assert crontab(30).remaining_estimate(ago(minutes=1)) == timedelta(minutes=30)
     assert clocked(NOON).remaining_estimate(ago(seconds=0)) == timedelta.max
+
+
+@pytest.mark.parametrize("moment", [None, NOON, "2026-11-21"])
+def test_celerys_questions_are_about_a_datetime(moment: Any) -> None:
+    for ask in (interval(60).is_due, interval(60).remaining_estimate, crontab(30).is_due):
+        with pytest.raises(TypeError, match="last_run_at is a datetime, not "):
+            ask(moment)
 
 
 # import

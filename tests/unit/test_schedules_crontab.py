@@ -51,10 +51,12 @@ BAD_LINES = {
     "0 0 15w * *": "day_of_month '15w' has '15w', which is not a number, a range as 1-5 or a step"
     " as */2",
     "0 0 ? * 1": "day_of_month '?' is Quartz's word for any; write *",
-    "H * * * *": "minute 'h' asks for a value by hash or by chance, which a crontab here has not;"
-    " use jitter=",
-    "R(0-9)/2 * * * *": "minute 'r(0-9)/2' asks for a value by hash or by chance, which a crontab"
-    " here has not; use jitter=",
+    "H * * * *": "minute 'H' asks for a value by hash or by chance, which a crontab here has not;"
+    " use jitter= of the entry, on the command line --jitter",
+    "R(0-9)/2 * * * *": "minute 'R(0-9)/2' asks for a value by hash or by chance, which a crontab"
+    " here has not; use jitter= of the entry, on the command line --jitter",
+    "0 0 * * Mon,Foo": "day_of_week 'Mon,Foo' has 'Foo', which is not a number, a name as sun, a"
+    " range as 1-5 or a step as */2",
     "0 0 30 2 *": "day_of_month 30 never comes in month_of_year 2, so nothing would ever be due;"
     " change one of them",
     "0 0 31 4,6,9,11 *": "day_of_month 31 never comes in month_of_year 4,6,9,11, so nothing would"
@@ -235,6 +237,9 @@ def test_seconds_come_first_or_by_name() -> None:
         ("0 22-2/2 * * *", "0 0,2,22 * * *"),
         ("0 0 * * Lfri", "0 0 * * L5"),
         ("0 0 * * Fri#2", "0 0 * * 5#2"),
+        ("0 0 * JAN-Mar SUN", "0 0 * 1-3 0"),
+        ("0 0 l * *", "0 0 L * *"),
+        ("@Daily", "0 0 * * *"),
         ("0 0 * * 7#1", "0 0 * * sun#1"),
         ("0 0 * * L7", "0 0 * * Lsun"),
         ("*/60 0 * * *", "0 0 * * *"),
@@ -302,3 +307,16 @@ def test_a_field_may_be_as_long_as_a_line() -> None:
     schedule = crontab(range(60), range(24), range(7), range(1, 32), range(1, 13), second=range(60))
     assert load(dump(schedule)) == schedule
     assert keys(schedule, 1) == ["1970-01-01T00:00:01Z"]
+
+
+def test_capitals_make_no_difference_to_what_is_stored() -> None:
+    assert crontab("0 0 L JAN Mon", tz="UTC") == crontab("0 0 l jan mon", tz="UTC")
+    assert crontab(0, 0, "Fri", month_of_year="DECEMBER").texts[4:] == ("december", "fri")
+    assert str(crontab("0 0 * * MON")) == "crontab 0 0 * * mon"
+
+
+def test_of_celerys_two_words_about_an_app_only_a_clock_is_refused() -> None:
+    assert crontab(0, 3, app=object(), nowfun=None) == crontab(0, 3)
+    clock: Any = len
+    with pytest.raises(ScheduleError, match="nowfun <built-in function len> is code, which cannot"):
+        crontab(0, 3, nowfun=clock)

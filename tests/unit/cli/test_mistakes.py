@@ -21,6 +21,10 @@ NO_FILE = "give a file, as `litequeue jobs jobs.sqlite`"
         ("job", "no command 'job' (did you mean 'jobs'?); see `litequeue --help`"),
         ("frobnicate", "no command 'frobnicate'; see `litequeue --help`"),
         ("top jobs.sqlite", "the command 'top' is not built yet; see `litequeue --help`"),
+        ("-A proj beat -l INFO", "-A stands behind the command: say "
+         "`litequeue beat jobs.sqlite -A tasks:app`"),
+        ("--app=proj worker", "-A stands behind the command: say "
+         "`litequeue worker jobs.sqlite -A tasks:app`"),
         ("jobs", "which queue file? say it first, as "
          "`litequeue jobs jobs.sqlite --state failed --since 1h`"),
         ("worker", "which queue file? say it first, as "

@@ -60,6 +60,42 @@ def test_a_narrow_terminal_cuts_lines_and_does_not_break_them(
     assert max(map(len, lines)) <= 30
 
 
+def narrow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
+) -> list[str]:
+    monkeypatch.setattr(output, "is_terminal", lambda stream=None: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    output.print_table(
+        ("name", "schedule", "state", "count"),
+        [("n" * 20, "s" * 40, "PENDING", 1)],
+        spare=("count", "state"),
+        shrinks=("schedule",),
+    )
+    return [line.rstrip() for line in rows_of(capsys.readouterr().out)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        (78, f"{'n' * 20}  {'s' * 40}  PENDING  1"),
+        (77, f"{'n' * 20}  {'s' * 40}  PENDING"),
+        (70, f"{'n' * 20}  {'s' * 40}"),
+        (61, f"{'n' * 20}  {'s' * 38}…"),
+        (15, f"{'n' * 20}  {'s' * 11}…"),
+    ],
+)
+def test_whole_columns_go_before_a_cell_is_cut_and_names_never_are(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    columns: int,
+    row: str,
+) -> None:
+    head, line = narrow(monkeypatch, capsys, columns)
+    assert line == row
+    assert head.split() == ["name", "schedule", "state", "count"][: len(row.split())]
+
+
 def test_colours_are_for_terminals_that_want_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
