@@ -16,7 +16,7 @@ from litequeue import periodic, schedules
 from litequeue.calling import arguments_given
 from litequeue.due import first, upcoming
 from litequeue.entry import Entry
-from litequeue.exceptions import ScheduleError
+from litequeue.exceptions import EntryNotFound, ScheduleError
 from litequeue.job import bound_to, new_id
 from litequeue.periodic import EntryOptions
 from litequeue.result import AsyncResult
@@ -158,7 +158,11 @@ class Entries:
 
     def __contains__(self, name: object) -> bool:
         """Tell whether there is an entry of this name."""
-        return any(each.entry.name == name for each in stored.listed(self._database))
+        try:
+            stored.get(self._database, str(name))
+        except EntryNotFound:
+            return False
+        return True
 
     def history(self, name: str, limit: int = 20) -> Sequence[TickInfo]:
         """Return the last ticks of an entry, the newest first."""
@@ -225,8 +229,11 @@ class Entries:
 
     def run_now(self, name: str) -> AsyncResult[Any]:
         """Send its job now, besides its schedule, also when it is paused."""
+        from litequeue.events.rows import sent
+
         now = self._app.clock.now()
-        job = stored.run_now(self._database, name, new_id(now), now)
+        event_of = sent if self._app.conf.task_send_sent_event else None
+        job = stored.run_now(self._database, name, new_id(now), now, event_of=event_of)
         self._app.store.ring()
         return AsyncResult(job.id, app=self._app)
 

@@ -19,7 +19,8 @@ OVERLAPS: Final = ("allow", "skip", "queue", "cancel")
 MAX_NAME: Final = 255
 """Bytes."""
 MAX_PRIORITY: Final = 1_000_000_000
-MAX_CATCH_UP: Final = 1_000_000
+MAX_CATCH_UP: Final = 10_000
+"""All of them are looked for in the loop of the consumer, for every hundred that are sent."""
 MAX_JITTER: Final = 86_400.0
 """Seconds."""
 MAX_SPAN: Final = 1e10

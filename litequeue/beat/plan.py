@@ -41,6 +41,13 @@ def plan(
     ``id``, ``version`` and ``anchor`` are those of its row; ``new_id`` makes the id of a job.
     """
     wanted = entry.catch_up if entry.misfire == "all" else 1
+    if pending.at < anchor <= now:
+        # The clock was put back beyond the entry's beginning, and is right again: what it went by
+        # was never due.
+        begun = first(entry, anchor, anchor)
+        if begun is None or due(entry, begun) > now:
+            return _firing(entry, id, version, [], begun, new_id)
+        pending = begun
     missed = _newest(entry, anchor, pending, now, wanted + 1)
     # A jitter ends before the next tick, so that of the last one alone may not have passed.
     waiting = missed.pop() if due(entry, missed[-1]) > now else None
@@ -54,6 +61,17 @@ def plan(
         del sent[MOST_AT_ONCE:]
     else:
         following = waiting or first(entry, anchor, now)
+    return _firing(entry, id, version, sent, following, new_id)
+
+
+def _firing(
+    entry: Entry,
+    id: int,
+    version: int,
+    sent: list[Tick],
+    following: Tick | None,
+    new_id: Callable[[], str],
+) -> Firing:
     return Firing(
         entry=id,
         version=version,

@@ -18,14 +18,18 @@ from litequeue.schedules import Tick, machine_zone
 from litequeue.store import Database, Keep, entries, ticks
 from litequeue.store.events import EventRow
 from litequeue.store.firing import Fired
-from litequeue.store.ticks import DueEntry, Planned
+from litequeue.store.ticks import DueEntry, Planned, Unusable
 
 logger: Final = logging.getLogger("litequeue.beat")
 
 LONGEST_SLEEP: Final = 30.0
 """Seconds after which the clocks are looked at in any case."""
+SHORTEST_SLEEP: Final = 0.01
+"""The same, at least: less would keep a processor busy."""
 MOST_ENTRIES: Final = 100
 """Entries per transaction."""
+ENOUGH_TICKS: Final = 500
+"""Ticks after which a transaction takes no further entry: nobody else writes meanwhile."""
 WAIT: Final = 0.25
 """Seconds to wait for other writers before trying again."""
 TRY_AGAIN: Final = 0.05
@@ -33,6 +37,8 @@ LOOK_EVERY: Final = 0.5
 """Seconds between two looks at a file to which others write: perhaps they changed an entry."""
 LOOK_AT_HELD: Final = 0.05
 """The same while a tick waits for a run to end."""
+_SENSELESS: Final = (ImproperlyConfigured, ArithmeticError, TypeError, ValueError)
+"""What planning with a row that others have written may raise."""
 
 
 class Beat:
@@ -56,7 +62,9 @@ class Beat:
         self._clock = clock
         self._keep = keep
         self._sent = sent
-        self._longest = min(longest or LONGEST_SLEEP, LONGEST_SLEEP)
+        self._longest = LONGEST_SLEEP
+        if 0 < longest < LONGEST_SLEEP:
+            self._longest = max(longest, SHORTEST_SLEEP)
         self._event_of = event_of
         self._steps = Steps(clock)
         self._version = -1
@@ -122,6 +130,8 @@ class Beat:
             logger.debug("beat waits for the write lock")
             self._due = self._clock.now() + TRY_AGAIN
             self._look_at = self._clock.monotonic() + TRY_AGAIN
+        except Unusable as error:  # what was to be sent with it is, by the next run
+            self._leave(error.id, error.version, error.name, error.__cause__)
 
     def _notice(self, version: int) -> None:
         if version != self._version:
@@ -136,11 +146,10 @@ class Beat:
         now = self._clock.now()
         self._replan = self._steps.went_back() or self._replan  # still, if the file is busy now
         self._release(now)
-        most = MOST_ENTRIES + len(self._unreadable)
-        rows = ticks.due(self._database, now, most)
+        rows = ticks.due(self._database, now, MOST_ENTRIES + len(self._unreadable))
         if rows:
             self._fire(rows, now)
-        if self._replan and len(rows) < most:  # what is due still was sent before
+        if self._replan:
             self._plan_anew(now)
             self._replan = False
         self._follow_machine(now)
@@ -149,7 +158,14 @@ class Beat:
         self._looked, self._look_at = looked, looked + self._longest
 
     def _fire(self, rows: Sequence[DueEntry], now: float) -> None:
-        planned = [(row, firing) for row in rows if (firing := self._planned(row, now)) is not None]
+        planned: list[tuple[DueEntry, Firing]] = []
+        count = 0
+        for row in rows:
+            if count >= ENOUGH_TICKS:
+                break  # the next run takes them
+            if (firing := self._planned(row, now)) is not None:
+                planned.append((row, firing))
+                count += len(firing.ticks)
         fired = ticks.fire(
             self._database,
             [firing for _, firing in planned],
@@ -158,8 +174,11 @@ class Beat:
             keep=self._keep,
             event_of=self._event_of,
         )
+        sent = {name for name, _, _ in fired.jobs}
         for row, firing in planned:
-            if not firing.ticks or firing.ticks[0][0] != row.next_key:
+            overtaken = firing.ticks and row.entry.name not in sent
+            missed = not firing.ticks or firing.ticks[0][0] != row.next_key
+            if missed and not overtaken:
                 logger.info(
                     "%s has missed ticks since %s; of these %d sent",
                     row.entry.name, row.next_key, len(firing.ticks),
@@ -180,11 +199,14 @@ class Beat:
                 now=now,
                 new_id=lambda: new_id(now),
             )
-        except ImproperlyConfigured as error:
-            # It is left as it is: another beat may know what this one does not.
-            logger.error("this beat cannot send the entry %s: %s", row.entry.name, error)
-            self._unreadable[row.id] = row.version
+        except _SENSELESS as error:
+            self._leave(row.id, row.version, row.entry.name, error)
             return None
+
+    def _leave(self, id: int, version: int, name: str, error: object) -> None:
+        """Leave an entry as it is: another beat may know what this one does not."""
+        logger.error("this beat cannot send the entry %s: %s", name, error)
+        self._unreadable[id] = version
 
     def _release(self, now: float) -> None:
         """Send the ticks that have waited for an unfinished run which has ended now."""
@@ -192,7 +214,12 @@ class Beat:
         if self._held:
             self._tell(
                 ticks.release_held(
-                    self._database, now, lambda: new_id(now), wait=WAIT, event_of=self._event_of
+                    self._database,
+                    now,
+                    lambda: new_id(now),
+                    ignoring=self._unreadable,
+                    wait=WAIT,
+                    event_of=self._event_of,
                 )
             )
 
@@ -218,7 +245,7 @@ class Beat:
             try:
                 tick = first(row.entry, row.anchor, now)
                 plans.append((row, tick, None if tick is None else due(row.entry, tick)))
-            except ImproperlyConfigured:
+            except _SENSELESS:
                 continue  # what that means is said when it is due
         return ticks.replan(self._database, plans, now)
 

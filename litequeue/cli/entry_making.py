@@ -147,5 +147,5 @@ def _encoded(task: str, arguments: Arguments, options: str | None) -> str:
         kwargs,
         limit=min(conf.task_max_arguments_size, MOST_ARGUMENTS),
         context=bound_to(task, "", options),
-        serializer="json",
+        serializer="signed" if conf.task_serializer.startswith("signed") else "json",
     )

@@ -176,7 +176,7 @@ def _blocked(blocking: Blocking | None, now: float) -> str | None:
     job = blocking.job
     words = {PARKED: "parked", LEASED: "running"}
     since = when(job.started if job.phase == LEASED else job.created, now)
-    told = f"{words.get(job.phase, 'waiting')}, since {since}"
+    told = f"{words.get(job.phase, 'waiting')} since {since}"
     return f"by job {job.id}, {told}; `{blocking.how}` frees it"
 
 

@@ -106,8 +106,8 @@ def canonical(name: str) -> str:
 
         if find_spec(found.needs) is None:
             raise ImproperlyConfigured(
-                f"the serializer {found.name} needs a library that is not installed: "
-                f"pip install 'litequeue-jobs[{found.name}]'"
+                f"the serializer {found.name} needs a library that is not installed: it is in the "
+                f"extra {found.name} (in a clone: pip install '.[{found.name}]')"
             )
     return f"{SIGNED}+{found.name}" if signed else found.name
 

@@ -41,7 +41,7 @@ class Entry(Model):
     version: Final = IntegerField(constraints=[SQL("DEFAULT 1")])
     created: Final = FloatField()
     paused: Final = FloatField(null=True)
-    anchor: Final = FloatField()
+    anchor: Final = FloatField(constraints=[_between("anchor", -MAX_MOMENT, MAX_MOMENT)])
     planned: Final = FloatField()
     next_key: Final = TextField(null=True)
     next_at: Final = FloatField(null=True)

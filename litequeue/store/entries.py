@@ -19,6 +19,7 @@ from litequeue.store.driver import lenient, sqlite3
 from litequeue.store.firing import (
     LINE,
     MANUAL,
+    NEXT_VERSION,
     NOTE_TICK,
     PAUSED,
     EventOf,
@@ -169,9 +170,7 @@ def _values(entry: Entry) -> tuple[Any, ...]:
     return tuple(getattr(entry, name) for name in FIELDS)
 
 
-def _next(
-    entry: Entry, anchor: float, now: float
-) -> tuple[str, float, float] | tuple[None, None, None]:
+def _next(entry: Entry, anchor: float, now: float) -> tuple[Any, ...]:
     tick = first(entry, anchor, now)
     return (None, None, None) if tick is None else (tick.key, tick.at, due(entry, tick))
 
@@ -179,12 +178,12 @@ def _next(
 CHANGE: Final = f"""
 UPDATE litequeue_entry
 SET {", ".join(f"{name} = ?" for name in COLUMNS.replace("entry.", "").split(","))},
-    owner = ?, version = version + 1
+    owner = ?, {NEXT_VERSION}
 WHERE id = ? AND owner IS ?
 """
-RESCHEDULE: Final = """
+RESCHEDULE: Final = f"""
 UPDATE litequeue_entry
-SET anchor = ?, planned = ?, next_key = ?, next_at = ?, next_due = ?, version = version + 1
+SET anchor = ?, planned = ?, next_key = ?, next_at = ?, next_due = ?, {NEXT_VERSION}
 WHERE id = ?
 """
 
@@ -195,7 +194,7 @@ def change(database: Database, name: str, changes: Mapping[str, Any], now: float
     With another schedule, start or end it begins anew at ``now``; else its next tick stays.
     Raises `EntryNotFound`, `EntryOwned`, and `ScheduleError` for what makes no sense.
     """
-    with database.write(durable=True, rows=2) as connection:
+    with database.write(durable=True, rows=2) as connection, lenient(connection):
         record = _own(connection, name)
         entry = replace(record.entry, **changes)
         if entry.name != name:
@@ -232,15 +231,15 @@ def remove(database: Database, name: str, *, force: bool = False) -> None:
 
     ``force``: also one that code defines.  Raises `EntryNotFound` and `EntryOwned`.
     """
-    with database.write(durable=True, rows=2) as connection:
+    with database.write(durable=True, rows=2) as connection, lenient(connection):
         record = _get(connection, name) if force else _own(connection, name)
         connection.execute(REMOVE, (record.id, record.owner))
         connection.execute(REMOVE_TICKS, (record.id,))
 
 
-PAUSE: Final = """
+PAUSE: Final = f"""
 UPDATE litequeue_entry
-SET paused = ?, held_key = NULL, held_at = NULL, held_due = NULL, version = version + 1
+SET paused = ?, held_key = NULL, held_at = NULL, held_due = NULL, {NEXT_VERSION}
 WHERE id = ?
 """
 
@@ -250,7 +249,7 @@ def pause(database: Database, name: str, now: float) -> bool:
 
     A tick that waits for the run before it is dropped.  Raises `EntryNotFound`.
     """
-    with database.write(durable=True, rows=2) as connection:
+    with database.write(durable=True, rows=2) as connection, lenient(connection):
         record = _get(connection, name)
         if record.paused is not None:
             return False
@@ -260,9 +259,9 @@ def pause(database: Database, name: str, now: float) -> bool:
         return True
 
 
-RESUME: Final = """
+RESUME: Final = f"""
 UPDATE litequeue_entry
-SET paused = NULL, planned = ?, next_key = ?, next_at = ?, next_due = ?, version = version + 1
+SET paused = NULL, planned = ?, next_key = ?, next_at = ?, next_due = ?, {NEXT_VERSION}
 WHERE id = ?
 """
 
@@ -272,7 +271,7 @@ def resume(database: Database, name: str, now: float) -> bool:
 
     What was due meanwhile is not missed.  Raises `EntryNotFound`.
     """
-    with database.write(durable=True, rows=2) as connection:
+    with database.write(durable=True, rows=2) as connection, lenient(connection):
         record = _get(connection, name)
         if record.paused is None:
             return False
@@ -290,7 +289,7 @@ def run_now(
 
     Its next tick stays.  Raises `EntryNotFound`, and `DuplicateJob` when the id is taken.
     """
-    with database.write(durable=True, rows=4) as connection:
+    with database.write(durable=True, rows=4) as connection, lenient(connection):
         row = connection.execute(NAMED, (name,)).fetchone()
         if row is None:
             raise EntryNotFound(name)

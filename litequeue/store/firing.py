@@ -6,9 +6,10 @@ that begin and end such a transaction are in `ticks` and `entries`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +30,8 @@ FORGET_EVERY: Final = 10
 """Ticks between two looks for those that are too many: a tick costs a third less."""
 SIGNAL: Final = "SIGTERM"
 """Ends the run that a tick is not to overlap with, under "cancel"."""
+
+_REFUSED: Final = (sqlite3.IntegrityError, sqlite3.DataError)
 
 OVERLAP: Final = "overlap"
 HELD: Final = "held"
@@ -55,6 +58,9 @@ class Fired:
     held: int = 0
 
 
+MOST: Final = (1 << 62) - 1
+NEXT_VERSION: Final = f"version = (version & {MOST}) + 1"
+"""It grows; and a row that others have written has no last version, which none could follow."""
 LINE: Final = """
     id, name, task, queue, priority, expires, overlap, options, body, held_key, held_at,
     held_due, last_at, last_due, last_fired, last_job, count, forgotten, version, planned, next_key,
@@ -116,7 +122,7 @@ class Line:
 
     def follow(self, key: str | None, at: float | None, due: float | None, now: float) -> None:
         """Have the entry wait for its next tick, as planned at ``now``; None for none."""
-        self.version += 1
+        self.version = (self.version & MOST) + 1
         self.planned, self.next_key, self.next_at, self.next_due = now, key, at, due
 
     def write(self, connection: sqlite3.Connection) -> None:
@@ -127,6 +133,26 @@ class Line:
             self.planned, self.next_key, self.next_at, self.next_due, self.id,
         )  # fmt: skip
         connection.execute(REMEMBER, row)
+
+
+class Unusable(Exception):
+    """The row of an entry holds what cannot be used."""
+
+    def __init__(self, id: int, version: int, name: str) -> None:
+        super().__init__(name)
+        self.id = id
+        self.version = version
+        self.name = name
+
+
+@contextlib.contextmanager
+def naming(line: Line) -> Iterator[None]:
+    """Raise `Unusable` for what a row holds that cannot be: others may write to the file, too."""
+    version = line.version  # as it was read
+    try:
+        yield
+    except (ArithmeticError, TypeError, ValueError, *_REFUSED) as error:
+        raise Unusable(line.id, version, line.name) from error
 
 
 class Sending:
@@ -168,7 +194,7 @@ class Sending:
         if self._event_of is not None:
             self._events.append(self._event_of(job, self.now))
         line.last_at, line.last_due, line.last_fired, line.last_job = at, due, self.now, id
-        line.count += 1
+        line.count = (line.count & MOST) + 1
         self.fired.jobs.append((line.name, key, id))
         return job
 
@@ -187,7 +213,9 @@ class Sending:
 def _options(line: Line, at: float) -> str:
     try:
         options = json.loads(line.options or "{}")
-    except ValueError:  # no sender of ours writes such options
+    except (ValueError, RecursionError):  # no sender of ours writes such options
+        options = {}
+    if not isinstance(options, dict):
         options = {}
     told = {**options, "entry": line.name, "tick": at}
     return json.dumps(told, ensure_ascii=False, separators=(",", ":"))

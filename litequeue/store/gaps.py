@@ -23,9 +23,9 @@ def read(text: str | None, created: float) -> tuple[float, Gaps]:
     """Return up to when all rows may be gone, and the gaps; of text that is not ours, nothing."""
     try:
         until, pairs = json.loads(text or "null")
-        found = [[float(start), float(end)] for start, end in pairs]
+        found = [[float(start), float(end)] for start, end in pairs[: 1 + KEPT]]
         return float(until), found or [[0.0, created]]
-    except (TypeError, ValueError, RecursionError):
+    except (ArithmeticError, TypeError, ValueError, RecursionError):
         return 0.0, [[0.0, created]]
 
 

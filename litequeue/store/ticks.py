@@ -17,12 +17,15 @@ from litequeue.store.connection import Database
 from litequeue.store.driver import lenient
 from litequeue.store.firing import (
     LINE,
+    NEXT_VERSION,
     EventOf,
     Fired,
     Line,
     Sending,
+    Unusable,
     fire_tick,
     forget,
+    naming,
     skip,
     unfinished,
 )
@@ -32,6 +35,7 @@ __all__ = [
     "DueEntry",
     "Fired",
     "Planned",
+    "Unusable",
     "behind",
     "due",
     "entry_of",
@@ -55,8 +59,14 @@ FIELDS: Final = tuple(Entry.__dataclass_fields__)
 
 
 def entry_of(values: Sequence[Any]) -> Entry:
-    """Make an entry of what `COLUMNS` gave."""
-    return Entry(**dict(zip(FIELDS, values, strict=True)))
+    """Make an entry of what `COLUMNS` gave, as it is: what is wrong with it, its use will show.
+
+    A row that `Entry` refuses would else keep its reader from all others.
+    """
+    entry = object.__new__(Entry)
+    for name, value in zip(FIELDS, values, strict=True):
+        object.__setattr__(entry, name, value)
+    return entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +145,15 @@ def fire(
 
     What another beat or a change has overtaken is left alone.  ``wait`` is how many seconds to
     wait for other writers.  Raises `StoreError`; then nothing happened, or (after an I/O error)
-    all of it.
+    all of it; and `Unusable`, after which nothing happened.
     """
     if not firings:
         return Fired()
     rows = sum(2 + 3 * len(firing.ticks) for firing in firings)
-    with database.write(durable=True, rows=rows, wait=wait) as connection:
+    with (
+        database.write(durable=True, rows=rows, wait=wait) as connection,
+        lenient(connection),
+    ):
         sending = Sending(connection, database, now, event_of)
         for firing in firings:
             _fire(sending, firing, keep)
@@ -154,13 +167,14 @@ def _fire(sending: Sending, firing: Firing, keep: Keep) -> None:
     if row is None:
         return
     line = Line(*row)
-    sent = [tick[1] for tick in firing.ticks]
-    skip(sending, line, (sent or [firing.next_at or now])[0])
-    for key, at, due, id in firing.ticks:
-        fire_tick(sending, line, (key, at, due), id, keep)
-    forget(connection, line, now)
-    line.follow(firing.next_key, firing.next_at, firing.next_due, now)
-    line.write(connection)
+    with naming(line):
+        sent = [tick[1] for tick in firing.ticks]
+        skip(sending, line, (sent or [firing.next_at or now])[0])
+        for key, at, due, id in firing.ticks:
+            fire_tick(sending, line, (key, at, due), id, keep)
+        forget(connection, line, now)
+        line.follow(firing.next_key, firing.next_at, firing.next_due, now)
+        line.write(connection)
 
 
 # What waits for the run before it
@@ -179,7 +193,7 @@ def held(database: Database) -> bool:
 
 # The last run is asked about first: it is the one that has not ended, as a rule.
 FREE: Final = """
-SELECT entry.id FROM litequeue_entry AS entry
+SELECT entry.id, entry.version FROM litequeue_entry AS entry
 WHERE entry.held_due IS NOT NULL AND entry.paused IS NULL
   AND NOT EXISTS (
       SELECT 1 FROM litequeue_job AS job
@@ -200,20 +214,26 @@ def release_held(
     now: float,
     make_id: Callable[[], str],
     *,
+    ignoring: Mapping[int, int] = _NONE,
     wait: float | None = None,
     event_of: EventOf | None = None,
 ) -> Fired:
     """Send the ticks whose entries have no unfinished run any more, some per call.
 
-    ``wait`` is how many seconds to wait for other writers.
+    ``ignoring`` are entries (id to version) to leave alone, ``wait`` is how many seconds to wait
+    for other writers.  Raises as `fire` does.
     """
     with database.read() as connection:
-        free = connection.execute(FREE, (AT_ONCE,)).fetchall()
+        rows = connection.execute(FREE, (AT_ONCE + len(ignoring),)).fetchall()
+    free = [entry for entry, version in rows if ignoring.get(entry) != version]
     if not free:
         return Fired()
-    with database.write(durable=True, rows=4 * len(free), wait=wait) as connection:
+    with (
+        database.write(durable=True, rows=4 * len(free), wait=wait) as connection,
+        lenient(connection),
+    ):
         sending = Sending(connection, database, now, event_of)
-        for (entry,) in free:
+        for entry in free:
             row = connection.execute(AS_HELD, (entry,)).fetchone()
             if row is not None and not unfinished(connection, entry, 1):
                 _release(sending, Line(*row), make_id())
@@ -224,24 +244,27 @@ def release_held(
 def _release(sending: Sending, line: Line, id: str) -> None:
     if (tick := line.held()) is None:
         return
-    sending.send(line, tick, id)
-    sending.connection.execute(SEND_TICK, (id, sending.now, line.id, tick[0]))
-    line.hold(None)
-    line.write(sending.connection)
+    with naming(line):
+        sending.send(line, tick, id)
+        sending.connection.execute(SEND_TICK, (id, sending.now, line.id, tick[0]))
+        line.hold(None)
+        line.write(sending.connection)
 
 
 # After the clock was put back
 
 BEHIND: Final = f"""
 SELECT entry.id, entry.version, entry.anchor, {COLUMNS} FROM litequeue_entry AS entry
-WHERE entry.planned > ? AND entry.paused IS NULL
+WHERE entry.planned > ?1 AND entry.paused IS NULL
+  AND (entry.next_at IS NULL OR entry.next_at > ?1)
 """
 
 
 def behind(database: Database, now: float) -> list[Planned]:
     """Return the entries that were planned after ``now``, which is when the clock was wrong.
 
-    It reads all entries: for a start, and for when the clock was put back.
+    Not those whose next tick has come all the same: it is still to be sent.  It reads all
+    entries: for a start, and for when the clock was put back.
     """
     with database.read() as connection, lenient(connection):
         rows = connection.execute(BEHIND, (now,)).fetchall()
@@ -264,9 +287,9 @@ def local(database: Database, now: float) -> list[Planned]:
     return [Planned(entry_of(values), id, version, anchor) for id, version, anchor, *values in rows]
 
 
-REPLAN: Final = """
+REPLAN: Final = f"""
 UPDATE litequeue_entry
-SET version = version + 1, planned = ?1, next_key = ?2, next_at = ?3, next_due = ?4
+SET {NEXT_VERSION}, planned = ?1, next_key = ?2, next_at = ?3, next_due = ?4
 WHERE id = ?5 AND version = ?6 AND paused IS NULL
 """
 

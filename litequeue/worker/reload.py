@@ -146,8 +146,8 @@ def _load_watch() -> Any:
         from watchfiles import PythonFilter, watch
     except ImportError:
         raise ImproperlyConfigured(
-            "--reload needs watchfiles, which is not installed; run `pip install "
-            "'litequeue-jobs[reload]'`, or leave --reload out"
+            "--reload needs watchfiles, which is not installed: it is in the extra reload "
+            "(in a clone: pip install '.[reload]'), or leave --reload out"
         ) from None
 
     def changes(directory: str) -> Any:

@@ -148,6 +148,17 @@ class TestTheRest:
         assert [app.entries.resume("e"), app.entries.resume("e")] == [True, False]
         assert app.entries.get("e").next_run == NOW + timedelta(seconds=120)
 
+    @pytest.mark.parametrize("wanted", [True, False])
+    def test_run_now_tells_of_its_job(
+        self, app: LiteQueue, task: Task[..., Any], wanted: bool
+    ) -> None:
+        app.conf.task_send_sent_event = wanted
+        app.entries.add("e", 60, task)
+        job = app.entries.run_now("e")
+        with app.store.database.read() as connection:
+            told = connection.execute("SELECT type, job FROM litequeue_event").fetchall()
+        assert told == ([("task-sent", job.id)] if wanted else [])
+
     def test_run_now(self, app: LiteQueue, task: Task[..., Any]) -> None:
         app.entries.add("e", 60, task, (1,), paused=True)
         job = app.entries.run_now("e")

@@ -47,7 +47,9 @@ def never_let_go(patch: pytest.MonkeyPatch) -> None:
 def impatient(patch: pytest.MonkeyPatch) -> None:
     """What waits is sent while the run before it goes on."""
     patch.setattr(ticks, "unfinished", lambda *_: [])
-    patch.setattr(ticks, "FREE", "SELECT id FROM litequeue_entry WHERE held_due > 0 LIMIT ?")
+    patch.setattr(
+        ticks, "FREE", "SELECT id, version FROM litequeue_entry WHERE held_due > 0 LIMIT ?"
+    )
 
 
 def forgets_those_that_run(patch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def test_what_makes_sense_is_taken(fine: dict[str, Any]) -> None:
         ({"priority": True}, "priority is a whole number"),
         ({"priority": 1.5}, "priority is a whole number"),
         ({"priority": MAX_PRIORITY + 1}, "from -1,000,000,000 to 1,000,000,000, not 1000000001"),
-        ({"catch_up": 0}, "catch_up is a whole number from 1 to 1,000,000, not 0"),
+        ({"catch_up": 0}, "catch_up is a whole number from 1 to 10,000, not 0"),
         ({"misfire": "two"}, "misfire is skip, one or all, not 'two'"),
         ({"misfire": None}, "misfire is skip, one or all, not None"),
         ({"overlap": "maybe"}, "overlap is allow, skip, queue or cancel, not 'maybe'"),

@@ -28,8 +28,8 @@ from litequeue.worker.pools.threads import Dispatcher
 
 if importlib.util.find_spec("gevent") is None:
     raise ImproperlyConfigured(
-        "the pool gevent needs the package gevent, which is not installed here; add "
-        "litequeue-jobs[gevent] to what your program needs"
+        "the pool gevent needs the package gevent, which is not installed here: it is in the "
+        "extra gevent (in a clone: pip install '.[gevent]')"
     )
 
 

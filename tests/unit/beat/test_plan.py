@@ -217,3 +217,14 @@ def test_years_of_missed_ticks_are_not_counted(
     firing = decide(line, NOW + 3 * 365.25 * 86_400)
     assert len(firing.ticks) == (1 if misfire == "one" else MOST_AT_ONCE)
     assert next(asked) < most
+
+
+@pytest.mark.parametrize(("misfire", "missed"), [("all", [60, 120, 180]), ("one", [180])])
+def test_what_came_before_the_entry_was_never_due(misfire: str, missed: list[float]) -> None:
+    """A machine without a battery begins in 1970, and plans for then until its clock is set."""
+    line = entry(interval(60), misfire=misfire)
+    then = Tick("1970-01-01T00:01:00Z", 60.0)
+    assert sent(decide(line, NOW + 185, pending=then)) == missed
+    early = decide(line, NOW + 1, pending=then)
+    assert (early.ticks, early.next_at) == ((), NOW + 60)
+    assert sent(decide(line, 61.0, pending=then)) == [60 - NOW]  # while it is wrong, as ever
