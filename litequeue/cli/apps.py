@@ -23,6 +23,7 @@ from litequeue.exceptions import (
     LiteQueueError,
     NotRegistered,
     QueueNotFound,
+    ScheduleError,
 )
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ def load(wanted: Wanted, path: str, *, rebind: bool = False) -> LiteQueue:
         raise ImproperlyConfigured(f"{error}{_apps_in(wanted, path)}") from error
     except ImproperlyConfigured as error:
         more = _apps_in(wanted, path) if "not a LiteQueue app" in str(error) else ""
+        if isinstance(error, ScheduleError):  # it may be one of many
+            more = f" ({_place(error)})"
         raise ImproperlyConfigured(f"{error}{more}") from error
     except ModuleNotFoundError as error:
         raise ImproperlyConfigured(_missing(wanted, path, error)) from error

@@ -139,6 +139,14 @@ class TestEntriesOfCode:
         assert "the entry 'e': grace is a number of seconds or a timedelta" in done.stderr
         assert "Traceback" not in done.stderr
 
+    def test_a_schedule_that_makes_no_sense_is_told_with_its_place(self, site: Site) -> None:
+        site.write("shop.py", HEAD + '\n\napp.add_periodic_task("30 99 * * *", t)\n')
+        done = site.run("-m", "litequeue", "worker", "jobs.sqlite", "-A", "shop:app")
+        line = HEAD.count("\n") + 3
+        assert done.returncode == 4
+        assert done.stderr.startswith("litequeue: hour '99' has 99, ")
+        assert f"shop.py:{line})" in done.stderr
+
     def test_many_and_large_ones_travel_in_parts(self, site: Site, app: LiteQueue) -> None:
         code = (
             "for number in range(400):\n"

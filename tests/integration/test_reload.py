@@ -221,5 +221,5 @@ def test_without_watchfiles_a_sentence_says_what_to_install(site: Site) -> None:
     site.write("watchfiles.py", "raise ImportError('not here')")
     done = site.run("-m", "litequeue", "worker", str(site.path), "-A", APP, "--reload")
     assert done.returncode != 0
-    assert "pip install 'litequeue-jobs[reload]'" in done.stderr
+    assert "pip install '.[reload]'" in done.stderr
     assert "Traceback" not in done.stderr
