@@ -19,6 +19,7 @@ APP = "tests.integration.apps.listening:app"
 IN_SUPERVISOR = {
     "celeryd_init", "celeryd_after_setup", "import_modules", "worker_init", "worker_ready",
     "worker_before_create_process", "worker_shutting_down", "worker_shutdown", "heartbeat_sent",
+    "beat_embedded_init",
 }  # fmt: skip
 OF_EVERY_PROGRAM = {"import_modules", "after_setup_logger", "after_setup_task_logger"}
 """A child that is started as a new program imports the app and sets up its log for itself."""
@@ -89,8 +90,8 @@ def test_signals_of_the_worker_come_in_their_order_with_their_arguments(
     assert worker.stop() == 0
     names = [fact["fact"] for fact in facts.facts() if fact["fact"] in ABOUT_WORKERS]
     assert [name for name in names if name != "import_modules"] == [
-        "celeryd_init", "celeryd_after_setup", "worker_init", "worker_before_create_process",
-        "worker_process_init", "worker_ready", "worker_shutting_down", "worker_process_shutdown",
+        "celeryd_init", "celeryd_after_setup", "worker_init", "beat_embedded_init",
+        "worker_before_create_process", "worker_process_init", "worker_ready", "worker_shutting_down", "worker_process_shutdown",
         "worker_shutdown",
     ]  # fmt: skip
     (down,) = facts.facts("worker_shutting_down")

@@ -63,7 +63,7 @@ class TestRefusals:
         monkeypatch.delitem(sys.modules, "litequeue.worker.pools.gevent", raising=False)
         monkeypatch.setitem(sys.modules, "gevent", None)
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        with pytest.raises(ImproperlyConfigured, match=r"litequeue-jobs\[gevent\]"):
+        with pytest.raises(ImproperlyConfigured, match=r"pip install '\.\[gevent\]'"):
             find_pool("gevent")
 
     @pytest.mark.parametrize("alias", ["processes", "asyncio"])

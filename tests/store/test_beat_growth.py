@@ -105,7 +105,10 @@ def test_the_loop_is_flat(files: dict[int, Path], name: str) -> None:
     [
         ("due", ticks, "DUE", "ORDER BY entry.next_due", "ORDER BY entry.next_due + 0"),
         ("fire", ticks, "AS_PLANNED", "WHERE id =", "WHERE +id ="),
-        ("fire", firing, "UNFINISHED", "WHERE tick.entry =", "WHERE +tick.entry ="),
+        pytest.param(
+            *("fire", firing, "UNFINISHED", "WHERE tick.entry =", "WHERE +tick.entry ="),
+            marks=pytest.mark.slow,
+        ),
         ("release_held", ticks, "FREE", "entry.held_due IS", "+entry.held_due IS"),
         ("next_due", ticks, "NEXT_DUE", "ORDER BY next_due", "ORDER BY next_due + 0"),
     ],

@@ -217,7 +217,7 @@ def test_a_clock_that_jumps_sends_no_tick_twice(wrong: World, seed: int) -> None
 FAR = (5.0, 60.0, 3600.0, 43_200.0, 86_400.0, 40 * 86_400.0, 4e9)
 
 
-@pytest.mark.parametrize("ahead", [4.5, 300.0])
+@pytest.mark.parametrize("ahead", [pytest.param(4.5, marks=pytest.mark.slow), 300.0])
 @pytest.mark.parametrize("misfire", ["one", "all", "skip"])
 @pytest.mark.parametrize("seconds", FAR)
 def test_a_clock_that_was_ahead_for_a_while_silences_nobody(

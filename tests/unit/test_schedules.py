@@ -541,7 +541,7 @@ def test_a_zone_that_does_not_exist_is_refused_with_the_schedule() -> None:
 def test_a_class_of_ones_own_is_refused_where_it_is_written(base: Any) -> None:
     with pytest.raises(ScheduleError, match="schedules are data in the file, so a class of your"):
 
-        class Odd(base):  # type: ignore[misc]
+        class Odd(base):  # type: ignore[misc]  # on purpose
             def is_due(self, last_run_at: datetime) -> None: ...
 
 

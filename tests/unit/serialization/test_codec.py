@@ -167,7 +167,7 @@ def test_a_missing_library_is_named_with_its_extra(
     name: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImproperlyConfigured, match=rf"litequeue-jobs\[{name}\]"):
+    with pytest.raises(ImproperlyConfigured, match=rf"pip install '\.\[{name}\]'"):
         Codec(accept_content=["json", name])
 
 
