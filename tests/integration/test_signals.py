@@ -91,8 +91,8 @@ def test_signals_of_the_worker_come_in_their_order_with_their_arguments(
     names = [fact["fact"] for fact in facts.facts() if fact["fact"] in ABOUT_WORKERS]
     assert [name for name in names if name != "import_modules"] == [
         "celeryd_init", "celeryd_after_setup", "worker_init", "beat_embedded_init",
-        "worker_before_create_process", "worker_process_init", "worker_ready", "worker_shutting_down", "worker_process_shutdown",
-        "worker_shutdown",
+        "worker_before_create_process", "worker_process_init", "worker_ready",
+        "worker_shutting_down", "worker_process_shutdown", "worker_shutdown",
     ]  # fmt: skip
     (down,) = facts.facts("worker_shutting_down")
     assert (down["sig"], down["how"], down["exitcode"]) == ("SIGTERM", "Warm", 0)
