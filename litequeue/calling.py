@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
+from litequeue.entry import MAX_NAME, MAX_PRIORITY
 from litequeue.exceptions import ImproperlyConfigured
 
-MAX_NAME: Final = 255
-"""Bytes of the longest task, queue or job id that the file takes."""
 LAST_MOMENT: Final = 1e11
 """Epoch seconds of the last moment that can be named, some 3,000 years away."""
-MAX_PRIORITY: Final = 1_000_000_000
 
 UNBUILT_CALL_OPTIONS: Final = frozenset(
     (

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from litequeue.celery_names import NOT_BUILT, without_effect
 from litequeue.exceptions import ImproperlyConfigured
+from litequeue.nearest import did_you_mean
 
 logger: Final = logging.getLogger("litequeue")
 
@@ -341,12 +342,9 @@ _WORDS: Final = {
 
 def unknown_setting(name: str) -> ImproperlyConfigured:
     """Return the error for a setting that nobody has, with the nearest one."""
-    import difflib
-
-    close = difflib.get_close_matches(name, _KINDS, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
     return ImproperlyConfigured(
-        f"no setting {name!r}{hint}; the settings are {', '.join(sorted(_KINDS))}"
+        f"no setting {name!r}{did_you_mean(name, _KINDS)}; "
+        f"the settings are {', '.join(sorted(_KINDS))}"
     )
 
 

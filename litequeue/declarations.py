@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from litequeue import loading
 from litequeue.config import Settings
 from litequeue.declaring import AnyTaskDecorator, BoundTaskDecorator, TaskDecorator
-from litequeue.periodic import EntryOptions, Periodic, declared
 from litequeue.registry import Registry, Tasks
 from litequeue.task import AsyncTask
 from litequeue.task import Task as BaseTask
+
+if TYPE_CHECKING:
+    from litequeue.periodic import EntryOptions, Periodic
 
 logger: Final = logging.getLogger("litequeue.beat")
 
@@ -166,6 +168,8 @@ class Declarations:
         removes what the code does not say any more.  Raises `ImproperlyConfigured` and TypeError
         for what makes no sense.
         """
+        from litequeue.periodic import declared
+
         said = declared(schedule, sig, args, kwargs, name=name, options={**options})
         if name is None and any(each.name == said.name for each in self.periodics):
             logger.warning(

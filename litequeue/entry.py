@@ -17,7 +17,7 @@ MISFIRES: Final = ("skip", "one", "all")
 OVERLAPS: Final = ("allow", "skip", "queue", "cancel")
 """What becomes of a tick whose entry has an unfinished run."""
 MAX_NAME: Final = 255
-"""Bytes."""
+"""Bytes of the longest name, task, queue or job id that the file takes."""
 MAX_PRIORITY: Final = 1_000_000_000
 MAX_CATCH_UP: Final = 10_000
 """All of them are looked for in the loop of the consumer, for every hundred that are sent."""

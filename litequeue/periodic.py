@@ -7,7 +7,7 @@ worker or a beat starts: only then are the tasks, the routes and the time zone k
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final, TypedDict
@@ -26,6 +26,7 @@ from litequeue.config import Settings
 from litequeue.entry import Entry
 from litequeue.exceptions import ImproperlyConfigured, LiteQueueError
 from litequeue.facts import AppFacts
+from litequeue.nearest import did_you_mean
 from litequeue.routing import Queue
 from litequeue.task import Task
 
@@ -99,7 +100,11 @@ class Periodic:
         if isinstance(task, str):
             name, task = task, app.tasks.get(task)
             if task is None:
-                logger.warning("the entry %s sends %s%s", self.name, name, _hint(name, app.tasks))
+                logger.warning(
+                    "the entry %s sends %s, which this app does not have%s; "
+                    "its jobs wait for a worker that has it",
+                    self.name, name, did_you_mean(name, app.tasks),
+                )  # fmt: skip
                 task = sending.stranger(app, name)
         if task.typing:
             task.check_arguments(self.args, self.kwargs)
@@ -171,10 +176,7 @@ def _check_options(name: str, options: Mapping[str, Any]) -> None:
     unknown = rest.keys() - EntryOptions.__annotations__.keys() - UNBUILT_CALL_OPTIONS
     unknown -= {*_POINTLESS, *(rest.get("stamped_headers") or ())}
     for option in sorted(unknown):
-        import difflib
-
-        close = difflib.get_close_matches(option, EntryOptions.__annotations__, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = did_you_mean(option, EntryOptions.__annotations__)
         raise TypeError(f"an entry has no option {option!r}{hint}")
     try:
         _call_options(rest, name)
@@ -192,9 +194,9 @@ def _shown(task: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     return f"{task}({', '.join(words)})"
 
 
-def _call_options(given: dict[str, Any], name: str | None) -> CallOptions:
+def _call_options(given: dict[str, Any], name: str) -> CallOptions:
     """Return the options of `Task.apply_async` that an entry may have."""
-    where = "an entry" if name is None else f"the entry {name!r}"
+    where = f"the entry {name!r}"
     for each in _POINTLESS.keys() & given.keys():
         if given.pop(each) is not None:
             raise ImproperlyConfigured(f"{where} takes no {each}: {_POINTLESS[each]}")
@@ -237,15 +239,6 @@ def seconds_of(name: str, value: Any) -> float | None:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
     raise ImproperlyConfigured(f"{name} is a number of seconds or a timedelta, not {value!r:.80}")
-
-
-def _hint(name: str, tasks: Iterable[str]) -> str:
-    """Return what to say of a task that this app does not have."""
-    import difflib
-
-    close = difflib.get_close_matches(name, list(tasks), n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    return f", which this app does not have{hint}; it waits for a worker that has"
 
 
 def zone_name(zone: tzinfo | None) -> str:

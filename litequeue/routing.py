@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from litequeue.exceptions import ImproperlyConfigured
+from litequeue.nearest import did_you_mean
 
 Route = Callable[..., Mapping[str, Any] | None]
 Check = Callable[[Any, str], Mapping[str, Any]]
@@ -210,7 +211,7 @@ class Router:
     def _known(self, queue: str) -> str:
         if not self._create_missing and queue not in self._queues:
             raise ImproperlyConfigured(
-                f"no queue {queue!r} in task_queues{_did_you_mean(queue, self._queues)}, and "
+                f"no queue {queue!r} in task_queues{did_you_mean(queue, self._queues)}, and "
                 f"task_create_missing_queues is off; the queues are {', '.join(self._queues)}"
             )
         return queue
@@ -385,7 +386,7 @@ def _as_options(answer: Any, where: str) -> Mapping[str, Any]:
             )
         raise ImproperlyConfigured(
             f"{where} has the option {option!r}, which no call takes"
-            f"{_did_you_mean(str(option), _ROUTE_OPTIONS)}"
+            f"{did_you_mean(str(option), _ROUTE_OPTIONS)}"
         )
     return {key: value for key, value in answer.items() if value is not None}
 
@@ -403,10 +404,3 @@ def _topic_matches(pattern: Sequence[str], words: Sequence[str]) -> bool:
     if pattern[0] == "#":
         return any(_topic_matches(pattern[1:], words[i:]) for i in range(len(words) + 1))
     return bool(words) and pattern[0] in ("*", words[0]) and _topic_matches(pattern[1:], words[1:])
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -90,7 +90,7 @@ class _Commands(click.Group):
                     f"no command {name!r}: what Celery calls so is `litequeue {_CELERYS[name]}`",
                     ctx,
                 )
-            from litequeue.cli.parameters import did_you_mean
+            from litequeue.nearest import did_you_mean
 
             raise click.UsageError(f"no command {name!r}{did_you_mean(name, [*_COMMANDS])}", ctx)
         return super().resolve_command(ctx, args)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from litequeue.cli.failure import NO_SUCH_THING, Failure
-from litequeue.cli.parameters import did_you_mean
+from litequeue.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from litequeue.facts import TaskFacts

@@ -16,11 +16,11 @@ from litequeue.cli.parameters import (
     Duration,
     Name,
     database_argument,
-    did_you_mean,
     json_option,
 )
 from litequeue.cli.queue_file import has_live_worker, lives, nobody_works, opened
 from litequeue.cli.selection import split
+from litequeue.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from litequeue.store import Database

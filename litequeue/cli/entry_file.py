@@ -10,9 +10,9 @@ from litequeue.cli.entry_facts import LATE, may_be_blocked, overdue, owner_of
 from litequeue.cli.entry_output import Blocking, announce
 from litequeue.cli.failure import FAILED, NO_SUCH_THING, Failure
 from litequeue.cli.output import note
-from litequeue.cli.parameters import did_you_mean
 from litequeue.cli.queue_file import has_live_worker, nobody_works
 from litequeue.clock import SYSTEM
+from litequeue.nearest import did_you_mean
 from litequeue.states import LEASED
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import click
 from litequeue import states
 from litequeue.cli import pyproject
 from litequeue.clock import SYSTEM
+from litequeue.nearest import did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 if TYPE_CHECKING:  # generic in new versions of click only
@@ -119,12 +119,6 @@ class State(_ParamType):
             near = did_you_mean(name, list(STATES))
             self.fail(f"{value!r} is no state{near}; there are {', '.join(STATES)}", param, ctx)
         return name
-
-
-def did_you_mean(name: str, names: list[str]) -> str:
-    """Return ", did you mean X?" in parentheses, or nothing."""
-    close = difflib.get_close_matches(name, names, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 # The file

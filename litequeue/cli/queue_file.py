@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from litequeue.cli import pyproject
 from litequeue.cli.failure import NO_SUCH_THING, Failure
 from litequeue.cli.output import clean
-from litequeue.cli.parameters import did_you_mean
 from litequeue.clock import SYSTEM
+from litequeue.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from litequeue.store import Database

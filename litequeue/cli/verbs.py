@@ -10,7 +10,8 @@ from typing import Any, Final
 import click
 
 from litequeue.cli.calls import is_argument
-from litequeue.cli.parameters import Command, default_database, did_you_mean
+from litequeue.cli.parameters import Command, default_database
+from litequeue.nearest import did_you_mean
 
 _PLAIN: Final = "\0"
 """Before a word that is no option, whatever it begins with: nobody can type it."""

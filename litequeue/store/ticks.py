@@ -290,7 +290,7 @@ def local(database: Database, now: float) -> list[Planned]:
 REPLAN: Final = f"""
 UPDATE litequeue_entry
 SET {NEXT_VERSION}, planned = ?1, next_key = ?2, next_at = ?3, next_due = ?4
-WHERE id = ?5 AND version = ?6 AND paused IS NULL
+WHERE id = ?5 AND version = ?6 AND paused IS NULL AND (planned > ?1 OR next_at IS NOT ?3)
 """
 
 
@@ -299,7 +299,7 @@ def replan(
 ) -> int:
     """Have entries wait for other ticks (each with when it is due); return how many do.
 
-    What was changed since it was read is left alone.
+    What was changed since it was read is left alone, and so is what waits for that tick already.
     """
     changed = 0
     for start in range(0, len(plans), REPLANNED_AT_ONCE):

@@ -240,7 +240,7 @@ class TestWhatIsSaid:
         bench.app.register_task(type("Add", (Task,), {"name": "base.add", "run": lambda self: 1}))
         entry(bench, 30, "base.ad")
         (record,) = caplog.records
-        assert "sends base.ad, which this app does not have (did you mean base.add?)" in (
+        assert "sends base.ad, which this app does not have (did you mean 'base.add'?)" in (
             record.getMessage()
         )
 
