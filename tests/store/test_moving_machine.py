@@ -88,3 +88,10 @@ def test_what_was_missed_before_is_not_forgotten(
     site.clock.advance(4 * HOUR)  # 15:00 came and went where the machine was
     site.new_beat().run(1)
     assert ("here", "2026-03-01T15:00[local]") in site.sent
+
+
+def test_a_beat_that_starts_where_the_last_one_was_writes_nothing(site: Site) -> None:
+    site.beat.run(1)
+    before = entries.listed(site.database)
+    site.new_beat().run(1)
+    assert entries.listed(site.database) == before
