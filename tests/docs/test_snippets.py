@@ -88,7 +88,8 @@ def test_a_command_in_the_pages_is_one(line: str) -> None:
         name, *rest = arguments
         command = root.get_command(click.Context(root), name)
         assert command is not None, f"no command {name}"
-        context = command.make_context(name, rest)  # parses, and runs nothing
+        above = click.Context(root, **root.context_settings)
+        context = command.make_context(name, rest, parent=above)  # parses, and runs nothing
         if isinstance(command, click.Group) and len(rest) > 1:
             verb, *words = rest[1:]  # behind DB
             assert verb in command.commands, f"{name} has no {verb}"
