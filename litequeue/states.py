@@ -1,7 +1,8 @@
 """The states of a job, with Celery's names and order, and the phases that drive the machinery.
 
-A *phase* says where the job is: ``scheduled`` (due later), ``ready`` (may be claimed),
-``parked`` (waits for something other than time), ``leased`` (a worker has it), ``done``.
+A *phase* says where the job is: ``waiting`` (for others of its workflow), ``scheduled`` (due
+later), ``ready`` (may be claimed), ``parked`` (no worker knows its task), ``leased`` (a worker has
+it), ``done``.
 A *state* is what users see.  docs/explanation/state-machine.md draws both.
 """
 
@@ -63,6 +64,7 @@ SCHEDULED: Final = "scheduled"
 READY: Final = "ready"
 PARKED: Final = "parked"
 LEASED: Final = "leased"
+WAITING: Final = "waiting"
 DONE: Final = "done"
 
-PHASES: Final = (SCHEDULED, READY, PARKED, LEASED, DONE)
+PHASES: Final = (WAITING, SCHEDULED, READY, PARKED, LEASED, DONE)

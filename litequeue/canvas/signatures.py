@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar, cast
 
+from litequeue.canvas import linking
 from litequeue.canvas.members import Callee, Item
 from litequeue.canvas.stamping import NAMES, StampingVisitor, names_in, stamps
 from litequeue.context import current_app
@@ -21,14 +22,9 @@ from litequeue.result.async_result import R
 K = TypeVar("K", bound="type[Signature[Any]]")
 Kind: TypeAlias = "type[Signature[Any]]"
 
-_LATER: Final = frozenset(("chain", "chord", "chunks", "group", "xmap", "xstarmap"))
-_UNBUILT: Final = frozenset(
-    (
-        *("link", "link_error", "on_error", "flatten_links", "stamp_links"),
-        *("append_to_list_option", "extend_list_option"),
-    )
-)
-_OF_WORKFLOWS: Final = ("group_id", "group_index", "parent_id", "root_id")
+_OF_WORKFLOWS: Final = ("chain", "chord", "group_id", "group_index", "parent_id", "root_id")
+_WORKFLOWS: Final = ("chain", "chord", "group")
+_NOT_EAGER: Final = (*_OF_WORKFLOWS, "reply_to")
 _KEPT: Final = frozenset(("group_id", NAMES))
 """Options that no call changes once a signature has them; its stamps are such, too."""
 
@@ -96,12 +92,10 @@ class Signature(dict[str, Any], Generic[R]):
     def from_dict(cls, d: Mapping[str, Any], app: Any = None) -> Signature[Any]:
         """Return the signature that a mapping describes, as JSON gives it back.
 
-        Raises NotImplementedError for a workflow, KeyError for a type that nobody registered.
+        Raises KeyError for a type that nobody registered.
         """
         name = d.get("subtask_type")
         if name:
-            if name in _LATER and name not in cls.TYPES:
-                raise NotImplementedError(f"{name}: workflows of several signatures")
             kind = cls.TYPES[name]
             if kind is not cls:
                 return kind.from_dict(d, app=app)
@@ -132,6 +126,8 @@ class Signature(dict[str, Any], Generic[R]):
         does, and NotImplementedError for options of workflows.
         """
         given, named, how = self._merge(args, kwargs, _said(options))
+        if self.subtask_type in _WORKFLOWS or how.get("link") or how.get("link_error"):
+            return cast("AsyncResult[R]", self._start(args, kwargs, _said(options)))
         how = _sendable(how)
         try:
             task = self.type
@@ -141,6 +137,13 @@ class Signature(dict[str, Any], Generic[R]):
             sent = task.apply_async(given, named, **how)
         return cast("AsyncResult[R]", sent)
 
+    def _start(self, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+        """Send what is more than one job: how, the app knows."""
+        send = getattr(self.app, "send_workflow", None)
+        if send is None:
+            raise NotImplementedError("apply_async() of a workflow; apply() runs it here and now")
+        return send(self, tuple(args or ()), dict(kwargs or {}), options)
+
     def apply(
         self,
         args: Iterable[Any] | None = None,
@@ -149,7 +152,12 @@ class Signature(dict[str, Any], Generic[R]):
     ) -> EagerResult[R]:
         """Run the call here and now as a worker would; arguments and options as `apply_async`."""
         given, named, how = self._merge(args, kwargs, _said(options))
-        return cast("EagerResult[R]", self.type.apply(given, named, **_sendable(how)))
+        callbacks, errbacks = how.pop("link", None), how.pop("link_error", None)
+        result = cast(
+            "EagerResult[R]", self.type.apply(given, named, **linking.without(how, *_NOT_EAGER))
+        )
+        linking.call(self, result, callbacks, errbacks)
+        return result
 
     def __invert__(self) -> R:
         """Enqueue the call, and wait for its result."""
@@ -231,6 +239,41 @@ class Signature(dict[str, Any], Generic[R]):
 
     _freeze = freeze
 
+    # Callbacks
+
+    def link(self, callback: Any) -> Any:
+        """Have ``callback`` called with the result of this; return it."""
+        return linking.add(self, "link", callback)
+
+    def link_error(self, errback: Any) -> Any:
+        """Have ``errback`` called if this fails; return it."""
+        return linking.add(self, "link_error", errback)
+
+    def on_error(self, errback: Any) -> Self:
+        """Do as `link_error` does; return the signature itself."""
+        self.link_error(errback)
+        return self
+
+    def append_to_list_option(self, key: str, value: Any) -> Any:
+        """Add ``value`` to the list that the option ``key`` is, once; return it."""
+        return linking.add(self, key, value)
+
+    def extend_list_option(self, key: str, value: Any) -> None:
+        """Add ``value``, or all of a list, to the list that the option ``key`` is."""
+        linking.listed(self, key).extend(linking.many(value))
+
+    def flatten_links(self) -> list[Any]:
+        """Return the signature, its callbacks, theirs, and so on."""
+        return linking.flattened(self)
+
+    # Stamps
+
+    def stamp_links(
+        self, visitor: StampingVisitor | None, append_stamps: bool = False, **headers: Any
+    ) -> None:
+        """Stamp callbacks and errbacks, as `stamp` does it."""
+        linking.stamp_all(self, visitor, headers, append=append_stamps)
+
     def stamp(
         self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any
     ) -> Self:
@@ -238,6 +281,7 @@ class Signature(dict[str, Any], Generic[R]):
 
         With ``append_stamps`` a stamp that is there already becomes a list of both.
         """
+        self.stamp_links(visitor, append_stamps, **headers)
         visited = None if visitor is None else visitor.on_signature(self, **headers) or {}
         return self.set(**stamps(headers, visited, self.options, append=append_stamps))
 
@@ -315,22 +359,14 @@ class Signature(dict[str, Any], Generic[R]):
         return made
 
     def __or__(self, other: Any) -> Any:
-        """Make a chain: still to come, so this raises NotImplementedError."""
-        if isinstance(other, Signature):
-            raise NotImplementedError("sig | other: chains of signatures")
-        return NotImplemented
+        """Return a workflow in which ``other`` gets the result of this."""
+        from litequeue.canvas.joining import joined
+
+        return joined(self, other)
 
     def __ior__(self, other: Any) -> Any:
         """Do as ``|`` does: to merge dicts in place is not meant here."""
         return self.__or__(other)
-
-    if not TYPE_CHECKING:  # what is not built is an error to a type checker, too
-
-        def __getattr__(self, name: str) -> Any:
-            """Name what Celery has and we have not yet."""
-            if name in _UNBUILT:
-                raise NotImplementedError(f"Signature.{name}(): workflows of several signatures")
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 def _said(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,42 @@ class StampingVisitor(ABC):
         With ``stamped_headers`` among them, only those that it names are stamps.
         """
 
+    def on_group_start(self, group: Any, **headers: Any) -> dict[str, Any] | None:
+        """Return further stamps for the members of ``group``."""
+        return {}
+
+    def on_group_end(self, group: Any, **headers: Any) -> None:
+        """Hear that the members of ``group`` are stamped."""
+        return
+
+    def on_chain_start(self, chain: Any, **headers: Any) -> dict[str, Any] | None:
+        """Return further stamps for the steps of ``chain``."""
+        return {}
+
+    def on_chain_end(self, chain: Any, **headers: Any) -> None:
+        """Hear that the steps of ``chain`` are stamped."""
+        return
+
+    def on_chord_header_start(self, sig: Any, **header: Any) -> dict[str, Any] | None:
+        """Return further stamps for the header of the chord ``sig``; it becomes a group."""
+        return self.on_group_start(sig.header_group(), **header)
+
+    def on_chord_header_end(self, sig: Any, **header: Any) -> None:
+        """Hear that the header of the chord ``sig`` is stamped."""
+        self.on_group_end(sig.tasks, **header)
+
+    def on_chord_body(self, sig: Any, **header: Any) -> dict[str, Any] | None:
+        """Return further stamps for the body of the chord ``sig``."""
+        return {}
+
+    def on_callback(self, callback: Any, **header: Any) -> dict[str, Any] | None:
+        """Return further stamps for a signature that is linked to another."""
+        return {}
+
+    def on_errback(self, errback: Any, **header: Any) -> dict[str, Any] | None:
+        """Return further stamps for a signature that is called when another fails."""
+        return {}
+
 
 def stamps(
     headers: Mapping[str, Any],

@@ -40,12 +40,13 @@ class AsyncResult(Generic[R_co]):
     Without ``app`` it belongs to the current app.  Pickled and unpickled, it does so again.
     """
 
-    __slots__ = ("__weakref__", "_app", "id", "ignored")
+    __slots__ = ("__weakref__", "_app", "_parent", "id", "ignored")
 
     def __init__(self, id: str, *, app: Home | None = None) -> None:
         self.id: str = id
         self.ignored: bool = False
         self._app = app
+        self._parent: Any = None
 
     @property
     def app(self) -> Home:
@@ -271,12 +272,18 @@ class AsyncResult(Generic[R_co]):
         return self.app.codec.loads_arguments(details.body, context=context)
 
     @property
-    def parent(self) -> AsyncResult[Any] | None:
-        """The job whose task sent this one."""
+    def parent(self) -> Any:
+        """The job whose task sent this one; in a workflow, the result of what comes before it."""
+        if self._parent is not None:
+            return self._parent
         details = self.app.store.details(self.id)
         if details is None or details.parent is None:
             return None
         return AsyncResult(details.parent, app=self.app)
+
+    @parent.setter
+    def parent(self, result: Any) -> None:
+        self._parent = result
 
     @property
     def children(self) -> list[AsyncResult[Any]]:

@@ -150,7 +150,15 @@ class EagerResult(AsyncResult[R_co]):
     worker: None = None
     args: None = None
     kwargs: None = None
-    parent: None = None
+
+    @property
+    def parent(self) -> Any:
+        """The result of what comes before it in a workflow."""
+        return self._parent
+
+    @parent.setter
+    def parent(self, result: Any) -> None:
+        self._parent = result
 
     def exists(self) -> bool:
         """Say yes: the result is here."""

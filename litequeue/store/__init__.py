@@ -182,7 +182,7 @@ class Store:
     def _told(self, done: Revoked) -> Revoked:
         with self._ringing:
             ringer = self._open_ringer()
-            ringer.ring_waiters(done.ended)
+            ringer.ring_waiters([*done.ended, *done.followed])
             ringer.ring_workers(post=True)
         return done
 

@@ -15,7 +15,9 @@ from typing import Final
 from peewee import Expression, fn
 
 from litequeue import states
+from litequeue.store.advance import advance, advance_all
 from litequeue.store.connection import Database
+from litequeue.store.driver import sqlite3
 from litequeue.store.jobs import RERUN
 from litequeue.store.listing import WAITING, Selection, lenient
 from litequeue.store.maintenance import PRUNE_ALL
@@ -78,6 +80,8 @@ def carry_out(
 ) -> Iterator[tuple[list[str], int]]:
     """Make the change, batch by batch; yield the ids of each and how many of them it changed.
 
+    With the ids are those of jobs that ended because they waited for others of a workflow.
+
     Jobs that were not there when they were counted, or have moved on since, are left alone, and
     no job is changed twice, however soon it comes back.
     """
@@ -88,7 +92,8 @@ def carry_out(
         if not rows:
             return
         after, left = rows[-1][0], left - len(rows)
-        yield [id for _, id in rows], _apply(database, chosen.change, rows, now, keep)
+        followed, changed = _apply(database, chosen.change, rows, now, keep)
+        yield [*(id for _, id in rows), *followed], changed
 
 
 def _next_batch(
@@ -120,7 +125,8 @@ def _may_be(change: Change, before: float) -> tuple[Expression, ...]:
 RERUN_IT: Final = RERUN.replace("WHERE id = ?", "WHERE seq = ?")
 CLEAR_IT: Final = """
 DELETE FROM litequeue_revocation
-WHERE header IS NULL AND value IN (SELECT id FROM litequeue_job WHERE seq = ? AND phase = 'ready')
+WHERE header IS NULL AND value IN (
+    SELECT id FROM litequeue_job WHERE seq = ? AND phase IN ('ready', 'waiting'))
 """
 REVOKE_IT: Final = """
 UPDATE litequeue_job SET phase = 'done', state = 'REVOKED', finished = ?, keep_until = ?
@@ -138,19 +144,27 @@ def _apply(
     rows: Sequence[tuple[int, str]],
     now: float,
     keep: Keep,
-) -> int:
+) -> tuple[list[str], int]:
     with database.write(durable=True, rows=len(rows)) as connection:
-        if change is Change.RERUN:
-            numbers = [(seq,) for seq, _ in rows]
-            changed = connection.executemany(RERUN_IT, numbers).rowcount
-            connection.executemany(CLEAR_IT, numbers)
-            return changed
-        if change is Change.REVOKE:
-            until = keep.until(states.REVOKED, now)
-            ends = [(now, until, seq) for seq, _ in rows]
-            return connection.executemany(REVOKE_IT, ends).rowcount
-        listed = json.dumps([seq for seq, _ in rows])
-        waiting = connection.execute(STILL_WAITING, (listed,)).fetchall()
-        for statement in PRUNE_ALL:
-            connection.executemany(statement, waiting)
-        return len(waiting)
+        changed = _change(connection, change, [seq for seq, _ in rows], now, keep)
+        advanced = advance(connection, now, keep)
+    advance_all(database, advanced, now, keep)
+    return advanced.ended, changed
+
+
+def _change(
+    connection: sqlite3.Connection, change: Change, seqs: Sequence[int], now: float, keep: Keep
+) -> int:
+    numbers = [(seq,) for seq in seqs]
+    if change is Change.RERUN:
+        changed = connection.executemany(RERUN_IT, numbers).rowcount
+        connection.executemany(CLEAR_IT, numbers)
+        return changed
+    if change is Change.REVOKE:
+        until = keep.until(states.REVOKED, now)
+        ends = [(now, until, seq) for seq in seqs]
+        return connection.executemany(REVOKE_IT, ends).rowcount
+    waiting = connection.execute(STILL_WAITING, (json.dumps(seqs),)).fetchall()
+    for statement in PRUNE_ALL:
+        connection.executemany(statement, waiting)
+    return len(waiting)

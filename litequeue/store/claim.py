@@ -63,7 +63,8 @@ class Settled:
     ``zombies`` are the seqs of outcomes whose lease was lost; ``ended`` the ids of other jobs
     that ended here (expired, revoked, unreadable), ``expired`` and ``revoked`` the seqs of the
     former; ``more`` tells that a claim found all it asked for, and ``parked_left`` that some of it
-    may still be parked; ``next_due`` is when the next scheduled job is due.
+    may still be parked; ``next_due`` is when the next scheduled job is due.  ``ready``: jobs that
+    waited for others may run now, and nobody was told.
     """
 
     leases: list[Lease]
@@ -75,6 +76,7 @@ class Settled:
     more: bool
     parked_left: bool
     next_due: float | None
+    ready: bool = False
 
 
 NEXT_DUE: Final = """

@@ -15,6 +15,7 @@ from litequeue.exceptions import DuplicateJob, EnqueueUncertain
 from litequeue.job import Job, Outcome
 from litequeue.store import events as happenings
 from litequeue.store import registry, revocations
+from litequeue.store.advance import Advanced, advance
 from litequeue.store.claim import Claim, Settled, is_unreadable, promote, quarantine, take
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
@@ -212,15 +213,12 @@ def settle_and_claim(
                 if events:
                     told = _without(connection, zombies, events) if zombies else events
                     happenings.add(connection, told, careful=careful)
+                advanced = advance(connection, now, keep)
                 if claim is None:
-                    return _nothing_claimed(zombies)
-                next_due = promote(connection, now)
-                ended = quarantine(connection, claim, now, keep) if readable else []
-                if ended:  # behind them stand others, of which some may be unreadable too
-                    return _nothing_claimed(zombies, ended, next_due, parked_left=claim.parked)
-                settled = take(connection, claim, now, keep, next_due)
+                    return _told(_nothing_claimed(zombies), advanced)
+                settled = _claim(connection, claim, now, keep, readable=readable)
                 settled.zombies.extend(zombies)
-                return settled
+                return _told(settled, advanced)
         except LeaseLost:
             careful = True
         except Exception as error:
@@ -230,6 +228,20 @@ def settle_and_claim(
                 readable = True
             else:
                 raise
+
+
+def _claim(
+    connection: sqlite3.Connection, claim: Claim, now: float, keep: Keep, *, readable: bool
+) -> Settled:
+    next_due = promote(connection, now)
+    ended = quarantine(connection, claim, now, keep) if readable else []
+    if ended:  # behind them stand others, of which some may be unreadable too
+        settled = _nothing_claimed([], ended, next_due, parked_left=claim.parked)
+    else:
+        settled = take(connection, claim, now, keep, next_due)
+    if settled.ended:
+        return _told(settled, advance(connection, now, keep))
+    return settled
 
 
 ID_OF: Final = "SELECT id FROM litequeue_job WHERE seq = ?"
@@ -261,6 +273,14 @@ def _nothing_claimed(
         parked_left=parked_left,
         next_due=next_due,
     )
+
+
+def _told(settled: Settled, advanced: Advanced) -> Settled:
+    """Add what became of jobs that waited for others."""
+    if advanced.ready or advanced.more or advanced.ended:
+        settled.ended.extend(advanced.ended)
+        return replace(settled, ready=settled.ready or advanced.ready or advanced.more)
+    return settled
 
 
 # What a running task says of itself
@@ -304,17 +324,26 @@ def revoke(database: Database, id: str, *, now: float, keep: Keep) -> bool:
 
 RERUN: Final = """
 UPDATE litequeue_job
-SET phase = 'ready', state = 'PENDING', result = NULL, retries = 0, deaths = 0, once = 0,
+SET phase = CASE WHEN flow IS NOT NULL AND claims = 0 AND EXISTS (
+            SELECT 1 FROM litequeue_edge WHERE target = litequeue_job.seq
+            UNION ALL SELECT 1 FROM litequeue_fanin WHERE target = litequeue_job.seq)
+        THEN 'waiting' ELSE 'ready' END,
+    state = 'PENDING', result = NULL, retries = 0, deaths = 0, once = 0,
     eta = NULL, expires = NULL, started = NULL, runtime = NULL, finished = NULL, keep_until = NULL,
     owner = NULL, pid = NULL
 WHERE id = ? AND phase = 'done' AND state <> 'SUCCESS'
+  AND (flow IS NULL OR NOT EXISTS (
+      SELECT 1 FROM litequeue_edge WHERE target = litequeue_job.seq AND spent
+      UNION ALL SELECT 1 FROM litequeue_fanin WHERE target = litequeue_job.seq AND spent))
 """
 
 
 def rerun(database: Database, id: str) -> bool:
     """Open a new run of a finished job under its id; False when it is not one to run again.
 
-    A job that succeeded, still waits or runs is left alone.  What was revoked may run again.
+    A job that succeeded, still waits or runs is left alone, and so is one that ended because of
+    another of its workflow: it comes back with that one.  What was revoked may run again, after
+    all that it waited for.
     """
     with database.write(durable=True) as connection:
         if not connection.execute(RERUN, (id,)).rowcount:

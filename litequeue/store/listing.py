@@ -19,7 +19,7 @@ from litequeue.store.driver import sqlite3
 from litequeue.store.models import Error, Job, Log, Payload, WorkerName
 from litequeue.store.models import Task as TaskRow
 
-WAITING: Final = (states.READY, states.SCHEDULED, states.PARKED)
+WAITING: Final = (states.READY, states.SCHEDULED, states.PARKED, states.WAITING)
 SHOWN_CHILDREN: Final = 20
 
 
@@ -205,6 +205,7 @@ class QueueCounts:
     ready: int = 0
     scheduled: int = 0
     parked: int = 0
+    waiting: int = 0
     leased: int = 0
     due_since: float | None = None
     paused: float | None = None

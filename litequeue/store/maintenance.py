@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from litequeue.store.connection import Database
+from litequeue.store.driver import sqlite3
 
 PRUNE_AT_ONCE: Final = 200
 """Jobs deleted per transaction (15 µs each), so that nobody waits long behind it."""
@@ -12,7 +13,8 @@ FREE_AT_ONCE: Final = 200
 """Pages given back to the filesystem per call."""
 
 PRUNABLE: Final = """
-SELECT seq FROM litequeue_job WHERE phase = 'done' AND keep_until <= ? ORDER BY keep_until LIMIT ?
+SELECT seq, flow FROM litequeue_job WHERE phase = 'done' AND keep_until <= ?
+ORDER BY keep_until LIMIT ?
 """
 PRUNE_ERRORS: Final = "DELETE FROM litequeue_error WHERE job = ?"
 PRUNE_LOGS: Final = "DELETE FROM litequeue_log WHERE job = ?"
@@ -23,12 +25,33 @@ PRUNE_ALL: Final = (PRUNE_ERRORS, PRUNE_LOGS, PRUNE_PAYLOAD, PRUNE_JOB)
 
 
 def prune(database: Database, now: float, *, limit: int = PRUNE_AT_ONCE) -> int:
-    """Delete at most ``limit`` finished jobs whose time is over; return how many."""
+    """Delete at most ``limit`` finished jobs whose time is over; return how many it looked at."""
     with database.write(durable=False, rows=limit) as connection:
-        rows = connection.execute(PRUNABLE, (now, limit)).fetchall()
+        found = connection.execute(PRUNABLE, (now, limit)).fetchall()
+        rows = [(seq,) for seq, flow in found if flow is None or not _kept(connection, seq, now)]
         for statement in PRUNE_ALL:
             connection.executemany(statement, rows)
-    return len(rows)
+    return len(found)
+
+
+STILL_NEEDED: Final = """
+SELECT 1 FROM litequeue_job AS job JOIN litequeue_fanin AS fanin ON fanin.id = job.flow
+WHERE job.seq = ?1
+  AND (fanin.size IS NULL
+       OR EXISTS (SELECT 1 FROM litequeue_job WHERE seq = fanin.target AND phase = 'waiting'))
+UNION ALL SELECT 1 FROM litequeue_advance WHERE job = ?1
+"""
+KEEP_ON: Final = "UPDATE litequeue_job SET keep_until = ? WHERE seq = ?"
+KEPT_FOR: Final = 600.0
+"""Seconds for which a job stays whose result others of its workflow still wait for."""
+
+
+def _kept(connection: sqlite3.Connection, seq: int, now: float) -> bool:
+    """Keep a job of a workflow for longer if it is still needed; tell whether it was."""
+    if connection.execute(STILL_NEEDED, (seq,)).fetchone() is None:
+        return False
+    connection.execute(KEEP_ON, (now + KEPT_FOR, seq))
+    return True
 
 
 EXPIRE: Final = """

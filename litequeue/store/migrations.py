@@ -12,7 +12,7 @@ from typing import Any, Final
 from peewee import SchemaManager
 
 from litequeue.exceptions import NotAQueue, SchemaMismatch
-from litequeue.store import beat_models, models, views
+from litequeue.store import beat_models, flow_models, models, views
 
 APPLICATION_ID: Final = 0x4C697451  # "LitQ"
 TABLE_NAMES: Final = "SELECT name FROM sqlite_schema WHERE type = 'table'"
@@ -27,8 +27,14 @@ WRITE_VERSION: Final = "INSERT OR REPLACE INTO litequeue_meta (key, value) VALUE
 def _create_everything(database: Any) -> None:
     for model in models.TABLES:
         SchemaManager(model, database).create_all(safe=False)
+    _create_triggers(database)
     _create_views(database)
     database.execute_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _create_triggers(database: Any) -> None:
+    for statement in flow_models.TRIGGERS:
+        database.execute_sql(statement)
 
 
 def _create_views(database: Any) -> None:
@@ -60,9 +66,39 @@ def _add_entries(database: Any) -> None:
         SchemaManager(model, database).create_all(safe=False)
 
 
+COLUMNS: Final = """
+seq, id, task, queue, priority, phase, state, eta, expires, created, parent, retries, claims,
+deaths, once, owner, token, pid, started, runtime, finished, keep_until, result
+"""
+INDEX_NAMES: Final = """
+SELECT name FROM sqlite_schema
+WHERE type = 'index' AND tbl_name = 'litequeue_job' AND sql IS NOT NULL
+"""
+
+
+def _add_workflows(database: Any) -> None:
+    """Go from 4 to 5: jobs that wait for others, and what they wait for.
+
+    A CHECK cannot be changed: the jobs move to a new table.
+    """
+    for (name,) in database.execute_sql(INDEX_NAMES).fetchall():
+        database.execute_sql(f'DROP INDEX "{name}"')
+    database.execute_sql("ALTER TABLE litequeue_job RENAME TO litequeue_job_4")
+    SchemaManager(models.Job, database).create_all(safe=False)
+    database.execute_sql(
+        f"INSERT INTO litequeue_job ({COLUMNS}) SELECT {COLUMNS} FROM litequeue_job_4"
+    )
+    database.execute_sql("DROP TABLE litequeue_job_4")
+    for model in flow_models.TABLES:
+        SchemaManager(model, database).create_all(safe=False)
+    _create_triggers(database)
+
+
 FIRST: Final = 2
 """The first version of the schema that a release wrote: there is no way up from an older one."""
-STEPS: Final[tuple[Callable[[Any], None], ...]] = (_add_remote_control, _add_entries)
+STEPS: Final[tuple[Callable[[Any], None], ...]] = (
+    _add_remote_control, _add_entries, _add_workflows,
+)  # fmt: skip
 """From each version, `FIRST` on, to the next; views are dropped before and made after them."""
 
 

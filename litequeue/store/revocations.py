@@ -15,6 +15,7 @@ from typing import Final
 
 from litequeue import states
 from litequeue.job import Lease, stamps_of
+from litequeue.store.advance import advance, advance_all
 from litequeue.store.connection import Database
 from litequeue.store.driver import lenient, sqlite3
 from litequeue.store.settle import Keep
@@ -42,10 +43,14 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """What revoking did: the ids of jobs that have ended, and of those it stands for."""
+    """What revoking did: the ids of jobs that have ended, and of those it stands for.
+
+    ``followed`` are the ids of jobs that ended because they waited for others that have.
+    """
 
     ended: list[str] = field(default_factory=list)
     stands: list[str] = field(default_factory=list)
+    followed: list[str] = field(default_factory=list)
 
 
 REVOKE_AMONG: Final = """
@@ -84,8 +89,11 @@ def revoke(
             part = revoke_within(
                 connection, some, terminate=terminate, signal=signal, now=now, keep=keep
             )
+            advanced = advance(connection, now, keep)
+        advance_all(database, advanced, now, keep)
         done.ended.extend(part.ended)
         done.stands.extend(part.stands)
+        done.followed.extend(advanced.ended)
     return done
 
 
@@ -131,6 +139,7 @@ SELECT min(first) FROM (
     SELECT min(seq) AS first FROM litequeue_job WHERE phase = 'ready'
     UNION ALL SELECT min(seq) FROM litequeue_job WHERE phase = 'scheduled'
     UNION ALL SELECT min(seq) FROM litequeue_job WHERE phase = 'parked'
+    UNION ALL SELECT min(seq) FROM litequeue_job WHERE phase = 'waiting'
     UNION ALL SELECT min(seq) FROM litequeue_job WHERE phase = 'leased')
 """
 STAMPED: Final = """
@@ -166,6 +175,9 @@ def revoke_stamped(
         for some in _portions(waiting):
             with database.write(durable=True, rows=len(some)) as connection:
                 done.ended.extend(_end_waiting(connection, some, now, keep))
+                advanced = advance(connection, now, keep)
+            advance_all(database, advanced, now, keep)
+            done.followed.extend(advanced.ended)
         done.stands.extend(id for id in bearers if id not in waiting)
     return done
 

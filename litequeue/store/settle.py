@@ -42,7 +42,14 @@ SET phase = ?, state = 'RETRY', eta = ?, retries = max(retries, 0) + ?, once = 0
     started = NULL, pid = NULL, owner = NULL, token = NULL
 WHERE seq = ? AND token = ?
 """
-CHANGE_BODY: Final = "UPDATE litequeue_payload SET body = ? WHERE seq = ?"
+# The new arguments hold what a job was given by those before it.
+CHANGE_BODY: Final = """
+UPDATE litequeue_payload
+SET body = ?,
+    options = CASE WHEN instr(options, '"given') AND json_valid(options)
+              THEN json_remove(options, '$.given', '$.given_by') ELSE options END
+WHERE seq = ?
+"""
 MOVE: Final = """
 UPDATE litequeue_job
 SET queue = coalesce(?, queue), priority = coalesce(?, priority), expires = coalesce(?, expires)

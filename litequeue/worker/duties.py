@@ -156,6 +156,7 @@ class Duties:
             ended = maintenance.expire(self._database, wall, until)
             self._ringer.ring_waiters([id for id, _ in ended])
             self._expired(seq for _, seq in ended)
+            self._found_parked()  # the next claim looks at what waited for them
         if maintenance.has_prunable(self._database, wall):
             maintenance.prune(self._database, wall)
             maintenance.give_back_pages(self._database)

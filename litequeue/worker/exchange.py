@@ -222,6 +222,8 @@ class Exchange:
                 outcomes = [outcome for outcome in outcomes if outcome.seq not in zombies]
             self._journal.settled(outcomes, closed)
             self._follow_up(outcomes)
+        if settled.ready:
+            self.look_again()
         if settled.parked:
             self._journal.parked(settled.parked)
             self._ringer.ring_workers()

@@ -159,6 +159,30 @@ _RULES = {
         SELECT id, phase, owner, token FROM litequeue_job
         WHERE phase <> 'done'
           AND (phase = 'leased') <> (owner IS NOT NULL AND token IS NOT NULL)""",
+    "a group that counts its members wrong": """
+        SELECT id, waiting, failed FROM litequeue_fanin AS fanin
+        WHERE waiting <> (size IS NULL) + (
+                SELECT count(*) FROM litequeue_job WHERE flow = fanin.id AND phase <> 'done')
+           OR failed < (SELECT count(*) FROM litequeue_job
+                        WHERE flow = fanin.id AND phase = 'done' AND state <> 'SUCCESS')""",
+    "a job that waits for what has ended": """
+        SELECT job.id FROM litequeue_job AS job
+        WHERE job.phase = 'waiting' AND job.seq NOT IN (SELECT job FROM litequeue_advance)
+          AND (EXISTS (SELECT 1 FROM litequeue_fanin WHERE target = job.seq AND waiting = 0)
+               OR EXISTS (SELECT 1 FROM litequeue_edge AS edge
+                          JOIN litequeue_job AS source ON source.seq = edge.source
+                          WHERE edge.target = job.seq AND edge.kind <> 'error'
+                            AND source.phase = 'done'
+                            AND source.seq NOT IN (SELECT job FROM litequeue_advance)))""",
+    "an edge without its target": """
+        SELECT source, place FROM litequeue_edge
+        WHERE target NOT IN (SELECT seq FROM litequeue_job)""",
+    "a job that did not wait": """
+        SELECT job.id FROM litequeue_edge AS edge
+        JOIN litequeue_job AS job ON job.seq = edge.target
+        JOIN litequeue_job AS source ON source.seq = edge.source
+        WHERE edge.kind <> 'error' AND job.phase IN ('ready', 'scheduled', 'parked', 'leased')
+          AND source.phase <> 'done'""",
     "a finished job that is kept for ever": """
         SELECT id FROM litequeue_job WHERE (phase = 'done') <> (keep_until IS NOT NULL)""",
 }

@@ -4,6 +4,7 @@ import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,12 +12,26 @@ from litequeue.exceptions import NotAQueue, QueueNotFound, SchemaMismatch, Store
 from litequeue.store import Database, entries, migrations, queues, results, revocations
 from litequeue.store.migrations import APPLICATION_ID
 from tests.store.beat_steps import line
-from tests.store.steps import KEEP, NOW, claim, claim_one, phases, problems, put, rows
+from tests.store.flows import chain, insert
+from tests.store.steps import (
+    KEEP,
+    NOW,
+    claim,
+    claim_one,
+    phases,
+    problems,
+    put,
+    rows,
+    step,
+    success,
+)
 
 VERSION_2 = Path(__file__).with_name("version_2.sql")
 """A file as the last litequeue with schema 2 wrote it, with a job in every phase."""
 VERSION_3 = Path(__file__).with_name("version_3.sql")
 """The same of schema 3, with what remote control, revocations and events leave."""
+VERSION_4 = Path(__file__).with_name("version_4.sql")
+"""The same of schema 4, with an entry of beat that has sent a job."""
 
 
 def objects(path: Path) -> set[str]:
@@ -172,16 +187,28 @@ def schema(path: Path) -> dict[str, str]:
     return {name: re.sub(r'[\s"(),]+', " ", sql).strip() for name, sql in found}
 
 
+def contents(path: Path, *tables: str) -> dict[str, list[Any]]:
+    """Return the rows of tables, without the columns that version 5 brought."""
+    columns = {
+        table: [row[1] for row in rows(path, f"PRAGMA table_info({table})") if row[1] != "flow"]
+        for table in tables
+    }
+    return {
+        table: rows(path, f"SELECT {', '.join(names)} FROM {table}")
+        for table, names in columns.items()
+    }
+
+
 def test_a_file_of_version_2_becomes_one_of_this_version(old_path: Path, tmp_path: Path) -> None:
-    before = {table: rows(old_path, f"SELECT * FROM {table}") for table in ("litequeue_job",
-              "litequeue_payload", "litequeue_worker", "litequeue_worker_name")}  # fmt: skip
+    before = contents(old_path, "litequeue_job", "litequeue_payload", "litequeue_worker",
+                      "litequeue_worker_name")  # fmt: skip
     Database(old_path, create=True).data_version()
     new = Database(tmp_path / "new.sqlite", create=True)
     new.data_version()
     new.close()
     assert schema(old_path) == schema(tmp_path / "new.sqlite")
     assert rows(old_path, "SELECT * FROM litequeue_meta") == [("schema", str(migrations.newest()))]
-    assert {table: rows(old_path, f"SELECT * FROM {table}") for table in before} == before
+    assert contents(old_path, *before) == before
     assert rows(old_path, "SELECT * FROM litequeue_queue") == [("default", None), ("mail", None)]
     columns = "id, attempt, state, type, message, evidence"
     assert rows(old_path, f"SELECT {columns} FROM litequeue_errors") == [
@@ -219,7 +246,7 @@ def test_a_file_of_version_3_becomes_one_of_this_version(queue_path: Path, tmp_p
     written_by(VERSION_3, queue_path)
     tables = [name for (name,) in rows(queue_path, migrations.TABLE_NAMES)
               if name not in ("litequeue_meta", "sqlite_sequence")]  # fmt: skip
-    before = {table: rows(queue_path, f"SELECT * FROM {table}") for table in tables}
+    before = contents(queue_path, *tables)
     assert all(before[f"litequeue_{name}"] for name in ("command", "reply", "revocation", "event"))
     database = Database(queue_path, create=True)
     new = Database(tmp_path / "new.sqlite", create=True)
@@ -229,12 +256,35 @@ def test_a_file_of_version_3_becomes_one_of_this_version(queue_path: Path, tmp_p
     assert rows(queue_path, "SELECT * FROM litequeue_meta") == [
         ("schema", str(migrations.newest()))
     ]
-    assert {table: rows(queue_path, f"SELECT * FROM {table}") for table in tables} == before
+    assert contents(queue_path, *tables) == before
     entries.add(database, line(), NOW)
     assert rows(queue_path, "SELECT name, next FROM litequeue_schedule") == [
         ("nightly", "2023-11-14 22:13:30")
     ]
     assert [lease.id for lease in claim(database, 9)] == ["ready"]
+    new.close()
+    database.close()
+    assert problems(queue_path) == []
+
+
+def test_a_file_of_version_4_becomes_one_of_this_version(queue_path: Path, tmp_path: Path) -> None:
+    written_by(VERSION_4, queue_path)
+    tables = [name for (name,) in rows(queue_path, migrations.TABLE_NAMES)
+              if name not in ("litequeue_meta", "sqlite_sequence")]  # fmt: skip
+    before = contents(queue_path, *tables)
+    assert before["litequeue_entry"]
+    assert before["litequeue_tick"]
+    database = Database(queue_path, create=True)
+    new = Database(tmp_path / "new.sqlite", create=True)
+    new.data_version()
+    database.data_version()
+    assert schema(queue_path) == schema(tmp_path / "new.sqlite")
+    assert contents(queue_path, *tables) == before
+    assert rows(queue_path, "SELECT count(*) FROM litequeue_job WHERE flow IS NOT NULL") == [(0,)]
+    first = claim(database, 9)
+    insert(database, chain("a", "b"))
+    step(database, *(success(lease) for lease in [*first, claim_one(database)]))
+    assert claim_one(database).id == "b"
     new.close()
     database.close()
     assert problems(queue_path) == []

@@ -37,6 +37,7 @@ MAY_BE_SCANNED = {
     "litequeue_task",  # what a program has
     "litequeue_command",  # a handful: each is gone a minute after it has expired
     "json_each",  # our own argument
+    "litequeue_advance",  # empty but for what this transaction has put there
     "sqlite_schema",  # once, at opening
     "sqlite_master",
 }

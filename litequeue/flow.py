@@ -1,0 +1,74 @@
+"""A workflow as data: what runs (`Step`), what waits for what (`Edge`, `FanIn`); a `Plan` is all.
+
+`canvas` makes plans, `store.workflows` stores them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from litequeue.job import Job
+
+NEXT: Final = "next"
+"""The target runs once the source has succeeded, with its result as first argument."""
+SI: Final = "si"
+"""The target runs once the source has succeeded, with its own arguments alone."""
+ERROR: Final = "error"
+"""The target is an errback: it runs if the source fails."""
+KINDS: Final = (NEXT, SI, ERROR)
+
+FAIL: Final = "fail"
+"""What waits for the group fails with the first of its members that does."""
+PLACEHOLDERS: Final = "placeholders"
+"""It runs, with null in the place of every member that failed."""
+IGNORE: Final = "ignore"
+"""It runs, with the results of those that succeeded."""
+POLICIES: Final = (FAIL, PLACEHOLDERS, IGNORE)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A job of a workflow.
+
+    One that ``waits`` is not ready before what it waits for has ended; ``group`` is the id of the
+    fan-in that it reports to.
+    """
+
+    job: Job
+    waits: bool = False
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What becomes of the job ``target`` when the job ``source`` has ended; both are ids."""
+
+    source: str
+    target: str
+    kind: str = NEXT
+
+
+@dataclass(frozen=True, slots=True)
+class FanIn:
+    """The end of a group: ``target`` is the id of the job that gets the list of its results."""
+
+    group: str
+    target: str | None = None
+    policy: str = FAIL
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All of a workflow, as it is to be stored; steps and edges may be made while they are read.
+
+    ``steps`` are read to their end first, then ``edges``.  ``result`` is the id of the job whose
+    result is the workflow's; ``group`` that of the fan-in, where a list of results is.
+    """
+
+    steps: Iterable[Step]
+    edges: Iterable[Edge]
+    fanins: Sequence[FanIn]
+    result: str
+    group: str | None = None

@@ -1,0 +1,146 @@
+"""SIGKILL before every SQL statement of workflows: no step is lost, none runs before its time."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from litequeue.store import Database, jobs, workflows
+from tests.crash import flow_sweep, sweep
+from tests.crash.flow_sweep import SCENARIOS, WORKER
+from tests.store.flows import options, run, states_of
+from tests.store.steps import NOW, enlist, problems, rows, step
+
+pytestmark = pytest.mark.crash
+
+MOST = 1_500
+GIVEN = {
+    "b": '"a"', "d": '"c"', "e": '"c"', "f": ['"d"', '"e"'], "y": ['"b"', '"f"', '"g"'], "z": '"y"',
+}  # fmt: skip
+
+
+def run_victim(
+    path: Path, scenario: str, number: int, plant: Callable[[], None] | None
+) -> list[str]:
+    """Run a scenario in a process of its own until it dies; return what it acknowledged."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(read)
+            if plant is not None:
+                plant()
+            sweep.die_before_statement(number)
+            victim = flow_sweep.Victim(str(path), lambda line: _tell(write, line))
+            getattr(victim, scenario)()
+            victim.database.close()
+            _tell(write, "finished")
+        except BaseException as error:
+            _tell(write, f"error {error!r}")
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, encoding="utf-8") as told:
+        lines = told.read().splitlines()
+    status = os.waitpid(pid, 0)[1]
+    if "finished" not in lines:
+        assert os.WIFSIGNALED(status), lines
+        assert os.WTERMSIG(status) == signal.SIGKILL
+    return lines
+
+
+def _tell(pipe: int, line: str) -> None:
+    os.write(pipe, line.encode() + b"\n")
+
+
+def check(path: Path, scenario: str, told: list[str]) -> None:
+    """Hold the file against what was acknowledged, then have somebody else go on."""
+    assert problems(path) == []
+    states = dict(rows(path, "SELECT seq, state FROM litequeue_job"))
+    if "again" not in told:
+        for _, seq, state in (line.split() for line in told if line.startswith("settled ")):
+            assert states[int(seq)] == state, "a verdict that was told of is lost"
+    stored = {id for (id,) in rows(path, "SELECT id FROM litequeue_job")}
+    assert "z" in stored or "stored" not in told, "a workflow that was told of is lost"
+    go_on(path, scenario)
+    assert problems(path) == []
+
+
+def go_on(path: Path, scenario: str) -> None:
+    """Store it again, as who was cut off does, and run another worker."""
+    database = Database(path)
+    enlist(database, WORKER)
+    with database.write(durable=False) as connection:
+        connection.execute(
+            "UPDATE litequeue_job SET phase = 'ready', state = 'PENDING', owner = NULL,"
+            " token = NULL WHERE phase = 'leased'"
+        )
+    chunk = flow_sweep.CHUNK if scenario == "store_in_chunks" else workflows.CHUNK
+    workflows.insert(database, flow_sweep.plan(), NOW, chunk=chunk)
+    run(database)
+    step(database)
+    found = states_of(database)
+    if scenario == "fail" and found["a"] == "FAILURE":
+        assert found["z"] == "FAILURE"
+        jobs.rerun(database, "a")
+        run(database)
+        found = states_of(database)
+    if scenario == "revoke" and found["c"] == "REVOKED":
+        assert {found[id] for id in "de"} == {"REVOKED"}
+        assert {found[id] for id in "fyz"} == {"FAILURE"}
+        assert found["x"] == "SUCCESS"
+        return
+    errback = found.pop("x")
+    assert errback in ("IGNORED", "SUCCESS") if scenario == "fail" else errback == "IGNORED"
+    assert set(found.values()) == {"SUCCESS"}, "a step that never runs"
+    for id, given in GIVEN.items():
+        assert options(database, id).get("given") == given
+    assert rows(path, "SELECT id FROM litequeue_job WHERE claims = 0 AND id <> 'x'") == []
+    database.close()
+
+
+def sweep_over(
+    tmp_path: Path, scenario: str, plant: Callable[[], None] | None = None, every: int = 1
+) -> int:
+    """Kill before statement 1, 2, … until the victim gets through; return how many there were."""
+    original = tmp_path / "original.sqlite"
+    worker = Database(original, create=True)
+    enlist(worker, WORKER)
+    worker.close()
+    content = original.read_bytes()
+    for number in range(1, MOST, every):
+        path = tmp_path / str(number) / "jobs.sqlite"
+        path.parent.mkdir()
+        path.write_bytes(content)
+        told = run_victim(path, scenario, number, plant)
+        assert not [line for line in told if line.startswith("error")], told
+        check(path, scenario, told)
+        if "finished" in told:
+            return number - 1
+    pytest.fail(f"{scenario} did not end within {MOST} statements")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_kill_before_any_statement_neither_loses_nor_doubles(
+    tmp_path: Path, scenario: str
+) -> None:
+    assert sweep_over(tmp_path, scenario) > 30
+
+
+@pytest.mark.parametrize(
+    ("plant", "scenario"),
+    [
+        (flow_sweep.taken_before_it_is_done, "work"),
+        (flow_sweep.released_before_it_is_given, "work"),
+        (flow_sweep.sealed_too_early, "store_in_chunks"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_the_sweep_catches(tmp_path: Path, plant: Any, scenario: str) -> None:
+    with pytest.raises(AssertionError):
+        sweep_over(tmp_path, scenario, plant)

@@ -1,0 +1,179 @@
+"""Any workflow, whatever happens to its steps, keeps its books and can be brought to an end.
+
+Workflows are drawn as trees, and then steps succeed, fail, retry, die, are revoked and run again in
+any order.  After each action the file is held against its rules (`steps.problems`); in the end all
+that failed is run again until everything has succeeded, each step with the results it was due.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from litequeue.flow import Plan
+from litequeue.job import Lease
+from litequeue.store import Database, bulk, flow_models, jobs, revocations, workflows
+from litequeue.store import advance as advancing
+from litequeue.store.listing import EVERYTHING
+from tests.store.flows import chain, chord, options, states_of
+from tests.store.steps import KEEP, NOW, claim, failure, problems, reap, retry, step, success
+
+Tree = Any  # "step", ("chain", [trees]) or ("chord", [trees])
+KINDS = st.sampled_from(["chain", "chord"])
+TREES = st.recursive(
+    st.just("step"),
+    lambda inner: st.tuples(KINDS, st.lists(inner, min_size=1, max_size=3)),
+    max_leaves=7,
+)
+WHAT = ("work", "work", "work", "fail", "retry", "die", "zombie", "revoke", "rerun", "rerun all",
+        "idle")  # fmt: skip
+DEEDS = st.lists(st.tuples(st.sampled_from(WHAT), st.integers(0, 50)), max_size=15)
+
+
+def plan_of(tree: Tree, names: Any) -> Plan:
+    if tree == "step":
+        return chain(f"s{next(names):02}")
+    kind, parts = tree
+    if kind == "chord":
+        header = [plan_of(part, names) for part in parts]
+        return chord(header, f"s{next(names):02}")
+    return chain(*(plan_of(part, names) for part in parts))
+
+
+class World:
+    def __init__(self, path: Path, tree: Tree, *, errback: bool) -> None:
+        self.database = Database(path, create=True, durability="process")
+        plan = plan_of(tree, count())
+        if errback:
+            plan = chain(plan, "last", errback="errback")
+        self.due: dict[str, list[str]] = {}
+        for edge in plan.edges:
+            if edge.kind != "error":
+                self.due[edge.target] = [edge.source]
+        steps = list(plan.steps)
+        self.groups = {fanin.target: [s.job.id for s in steps if s.group == fanin.group]
+                       for fanin in plan.fanins if fanin.target}  # fmt: skip
+        workflows.insert(self.database, plan, NOW)
+        self.running: list[Lease] = []
+        self.lost: list[Lease] = []
+
+    def do(self, deed: str, number: int) -> None:
+        database = self.database
+        self.running += claim(database, 1 + number % 3)
+        lease = self.running.pop(number % len(self.running)) if self.running else None
+        if deed in ("work", "fail", "retry") and lease is not None:
+            verdict: Callable[..., Any] = {"work": succeed, "fail": failure, "retry": retry}[deed]
+            step(database, verdict(lease))
+        elif deed == "die" and lease is not None:
+            reap(database, lease, most=1 + number % 2)
+            self.lost.append(lease)
+        elif deed == "zombie" and self.lost:
+            step(database, succeed(self.lost[number % len(self.lost)]))
+            self.running += [lease] if lease is not None else []
+        else:
+            self.running += [lease] if lease is not None else []
+            ids = sorted(states_of(database))
+            if deed == "revoke":
+                revocations.revoke(database, [ids[number % len(ids)]], now=NOW, keep=KEEP)
+            elif deed == "rerun":
+                jobs.rerun(database, ids[number % len(ids)])
+            elif deed == "rerun all":
+                self.rerun_all()
+            step(database)
+
+    def rerun_all(self) -> None:
+        chosen = bulk.choose(self.database, bulk.Change.RERUN, EVERYTHING, NOW)
+        list(bulk.carry_out(self.database, chosen, now=NOW, keep=KEEP))
+        step(self.database)
+
+    def bring_to_an_end(self) -> None:
+        for _ in range(60):
+            self.running += claim(self.database, 99)
+            step(self.database, *(succeed(lease) for lease in self.running))
+            self.running = []
+            left = {s for id, s in states_of(self.database).items() if id != "errback"}
+            if left == {"SUCCESS"}:
+                return
+            if not left & {"PENDING", "RETRY"}:
+                self.rerun_all()
+        raise AssertionError(f"it never ends: {states_of(self.database)}")
+
+    def check_given(self) -> None:
+        for id, (source,) in self.due.items():
+            assert options(self.database, id)["given"] == json.dumps(source)
+        for id, members in self.groups.items():
+            assert options(self.database, id)["given"] == [json.dumps(each) for each in members]
+
+
+def succeed(lease: Lease) -> Any:
+    return success(lease, json.dumps(lease.id))
+
+
+def play(tree: Tree, deeds: list[tuple[str, int]], *, errback: bool) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "jobs.sqlite"
+        world = World(path, tree, errback=errback)
+        try:
+            for deed, number in deeds:
+                world.do(deed, number)
+                assert problems(path) == []
+            world.bring_to_an_end()
+            assert problems(path) == []
+            world.check_given()
+        finally:
+            world.database.close()
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(TREES, DEEDS, st.booleans())
+def test_any_workflow_can_be_brought_to_an_end(
+    tree: Tree, deeds: list[tuple[str, int]], errback: bool
+) -> None:
+    play(tree, deeds, errback=errback)
+
+
+MUTANTS = {
+    "a member is not counted again": (
+        flow_models, "MOVED", "CASE WHEN NEW.finished IS NULL THEN 1 ELSE -1 END", "-1",
+    ),
+    "a failure is not counted": (flow_models, "MOVED", "ELSE NEW.state <> 'SUCCESS'", "ELSE 0"),
+    "a chord does not begin": (
+        flow_models, "MOVED", "waiting = 0 AND target", "waiting = -1 AND target",
+    ),
+    "results in another order": (advancing, "GIVE_ALL", "ORDER BY seq", "ORDER BY seq DESC"),
+    "what was stopped stays so": (advancing, "PUT_BACK", "AND phase = 'done'", "AND phase = 'no'"),
+    "a stopped step can be run again": (
+        jobs, "RERUN", "flow IS NULL OR", "flow IS NOT NULL OR",
+    ),
+    "what waits is not ended": (advancing, "END", "phase = 'waiting'", "phase = 'ready'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mistake_would_be_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, constant, found, instead = MUTANTS[name]
+    statement = getattr(module, constant)
+    assert found in statement
+    mutant = statement.replace(found, instead)
+    monkeypatch.setattr(module, constant, mutant)
+    if module is flow_models:
+        monkeypatch.setattr(flow_models, "TRIGGERS", (mutant, flow_models.DELETED))
+    if module is jobs:
+        monkeypatch.setattr(bulk, "RERUN_IT", mutant.replace("WHERE id = ?", "WHERE seq = ?"))
+
+    @settings(max_examples=400, deadline=None, database=None, derandomize=True,
+              phases=[Phase.generate], suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(TREES, DEEDS, st.booleans())
+    def attempt(tree: Tree, deeds: list[tuple[str, int]], errback: bool) -> None:
+        play(tree, deeds, errback=errback)
+
+    with pytest.raises(Exception):  # noqa: B017, PT011  # any way of being found will do
+        attempt()
