@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final
 
-from litequeue import loading, sending
+from litequeue import built_in, loading, sending
 from litequeue.calling import CallOptions, Eagerly, ending, starting
-from litequeue.canvas import Signature, signature
+from litequeue.canvas import Signature, linking, signature
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings, settings_from_environment
 from litequeue.configured import URL_VARIABLE, Configured, locate
-from litequeue.context import current_request, refuse_at_import, set_current_app
+from litequeue.context import current_request, planning, refuse_at_import, set_current_app
 from litequeue.declarations import Declarations
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.facts import AppFacts, TaskFacts
@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from litequeue.events import Events
 
 
-_UNBUILT: Final = frozenset(
-    "GroupResult chain chord group start transaction".split()  # noqa: SIM905 - one line
-)
+_UNBUILT: Final = frozenset(("start", "transaction"))
 
 
 class LiteQueue(Declarations):
@@ -190,10 +188,30 @@ class LiteQueue(Declarations):
     ) -> Result[Any]:
         """Accept one call of ``task`` as a job.  `Task.delay` says what is raised."""
         refuse_at_import("delay()")
+        planned = planning.get()
+        if planned is not None and planned.task is task:
+            planned.made = args, kwargs, options
+            return Result(options.id or "", app=self)
         self._registry.finalize()
         if sending.is_eager(self.conf):
             return self._send_eagerly(task, args, kwargs, options)
+        if options.link or options.link_error:
+            linked: Result[Any] = _workflows().send_linked(self, task, args, kwargs, options)
+            return linked
         return sending.send(self, task, args, kwargs, options)
+
+    def send_workflow(
+        self,
+        canvas: Signature[Any],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Accept all jobs of a workflow; return the handle on its result, or on its group.
+
+        `Signature.apply_async` is the way to call it; `litequeue.workflows.send` says the rest.
+        """
+        return _workflows().send(self, canvas, args, kwargs or {}, options or {})
 
     def _send_eagerly(
         self,
@@ -212,7 +230,10 @@ class LiteQueue(Declarations):
         given, named = self.codec.loads_arguments(body)
         fitted, keywords = self.types.fit(task.run, given, named)
         how = Eagerly(id=options.id, headers=options.headers, stamps=options.stamps)
-        return self.apply(task, tuple(fitted), keywords, how)
+        result = self.apply(task, tuple(fitted), keywords, how)
+        if options.link or options.link_error:
+            linking.call(task, result, options.link, options.link_error)
+        return result
 
     def send_task(
         self,
@@ -371,6 +392,7 @@ class LiteQueue(Declarations):
         tasks = [
             TaskFacts(name, sending.signature_of(task), sending.summary_of(task), task.queue)
             for name, task in sorted(self.tasks.items())
+            if not name.startswith(built_in.PREFIX)
         ]
         return AppFacts(name=loading.attribute_of(self, self._module), root=self._cwd, tasks=tasks)
 
@@ -393,6 +415,11 @@ def _caller() -> str:
     while frame.f_back is not None and frame.f_code.co_name == "__init__":
         frame = frame.f_back
     return str(frame.f_globals.get("__name__", ""))
+
+
+def _workflows() -> Any:
+    """Load what only workflows need."""
+    return importlib.import_module("litequeue.workflows")
 
 
 def _upward(module: str) -> Any:

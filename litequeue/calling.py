@@ -17,13 +17,14 @@ LAST_MOMENT: Final = 1e11
 
 UNBUILT_CALL_OPTIONS: Final = frozenset(
     (
-        *("chain", "chord", "group", "link", "link_error", "replaced_task_nesting", "reply_to"),
+        *("chain", "chord", "group", "replaced_task_nesting", "reply_to"),
         *("concurrency_key", "producer", "unique"),
     )
 )
 UNBUILT_RETRY_OPTIONS: Final = UNBUILT_CALL_OPTIONS | {
     *("add_to_parent", "compression", "headers", "ignore_result", "retry", "retry_policy"),
-    *("serializer", "shadow", "soft_time_limit", "stamped_headers", "time_limit"),
+    *("link", "link_error", "serializer", "shadow", "soft_time_limit", "stamped_headers"),
+    "time_limit",
 }
 FOR_A_QUEUE: Final = frozenset(
     (
@@ -40,7 +41,8 @@ class CallOptions:
     """How one call of a task becomes a job; None is "as the task, the route or the app says".
 
     ``eta`` and ``expires`` are epoch seconds, ``patience`` the seconds to wait for other
-    writers, the time limits seconds; ``entry`` is the line of beat that this is a template of.
+    writers, the time limits seconds; ``entry`` is the line of beat that this is a template
+    of; ``link`` and ``link_error`` are signatures to be called afterwards.
     Raises `ImproperlyConfigured` for what the file would not take, ValueError for a soft limit
     above the hard one.
     """
@@ -63,6 +65,8 @@ class CallOptions:
     stamps: Mapping[str, Any] | None = None
     patience: float | None = None
     entry: str | None = None
+    link: Any = None
+    link_error: Any = None
 
     def __post_init__(self) -> None:
         """Refuse what the file would not take."""

@@ -17,6 +17,21 @@ current_request: ContextVar[Any | None] = ContextVar("litequeue_current_request"
 _importing: ContextVar[str | None] = ContextVar("litequeue_importing", default=None)
 
 
+@dataclass(slots=True)
+class Planned:
+    """A call that becomes a step of a workflow instead of a job: ``made`` is what was asked for.
+
+    ``given`` counts the results that will come before its arguments, None where nobody knows.
+    """
+
+    task: Any
+    given: int | None
+    made: Any = None
+
+
+planning: ContextVar[Planned | None] = ContextVar("litequeue_planning", default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Direct:
     """Stands for the request when a task is called as a plain function."""

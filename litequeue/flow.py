@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import astuple, dataclass
+from typing import Any, Final
 
 from litequeue.job import Job
 
@@ -72,3 +73,50 @@ class Plan:
     fanins: Sequence[FanIn]
     result: str
     group: str | None = None
+
+
+MOST_STEPS: Final = 10_000
+"""Jobs that one attempt may hand on with its own end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sequel:
+    """What an attempt hands on besides its result: workflows that begin with the commit of its end.
+
+    If it ``takes``, the first of them takes the place of the job itself, whose id its ``result``
+    is: the job has not ended.
+    """
+
+    plans: tuple[Plan, ...]
+    takes: bool = False
+
+
+def to_text(sequel: Sequel) -> str:
+    """Return a sequel as JSON."""
+    plans = [
+        [
+            [[astuple(step.job), step.waits, step.group] for step in plan.steps],
+            [astuple(edge) for edge in plan.edges],
+            [astuple(fanin) for fanin in plan.fanins],
+            plan.result,
+            plan.group,
+        ]
+        for plan in sequel.plans
+    ]
+    return json.dumps([plans, sequel.takes], separators=(",", ":"))
+
+
+def from_text(text: str) -> Sequel:
+    """Return what `to_text` was given."""
+    plans, takes = json.loads(text)
+    return Sequel(tuple(_plan(*fields) for fields in plans), takes)
+
+
+def _plan(steps: Any, edges: Any, fanins: Any, result: str, group: str | None) -> Plan:
+    return Plan(
+        tuple(Step(Job(*job), waits, name) for job, waits, name in steps),
+        tuple(Edge(*edge) for edge in edges),
+        tuple(FanIn(*fanin) for fanin in fanins),
+        result,
+        group,
+    )

@@ -139,7 +139,8 @@ class Outcome:
     ``state`` is a ready state, or RETRY with the ``eta`` of the next attempt.  ``body`` replaces
     the arguments of the next attempt when the task asked for that, and ``moves`` its queue,
     priority and expiry (each None: as it is).  ``shown`` is the result as the log shows it,
-    ``log`` what the attempt printed, where that is kept.
+    ``log`` what the attempt printed, where that is kept.  ``sequel`` is a `litequeue.flow.Sequel`
+    as text: what the job hands on with its end.
     """
 
     seq: int
@@ -156,6 +157,7 @@ class Outcome:
     moves: tuple[str | None, int | None, float | None] | None = None
     shown: str | None = None
     log: str | None = None
+    sequel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ def outcome_to_wire(outcome: Outcome) -> tuple[Any, ...]:
     return (
         outcome.seq, outcome.token, outcome.claim, outcome.state, outcome.result, outcome.started,
         outcome.runtime, outcome.eta, outcome.counted, outcome.body, outcome.moves, outcome.shown,
-        outcome.log, failure and _failure_to_wire(failure),
+        outcome.log, outcome.sequel, failure and _failure_to_wire(failure),
     )  # fmt: skip
 
 
@@ -200,8 +202,8 @@ def _failure_to_wire(failure: Failure) -> tuple[Any, ...]:
 
 def outcome_from_wire(fields: tuple[Any, ...]) -> Outcome:
     """Rebuild what `outcome_to_wire` took apart."""
-    *rest, moves, shown, log, failure = fields
-    return Outcome(*(*rest, failure and Failure(*failure), moves, shown, log))
+    *rest, moves, shown, log, sequel, failure = fields
+    return Outcome(*(*rest, failure and Failure(*failure), moves, shown, log, sequel))
 
 
 def errand_to_wire(errand: Errand) -> tuple[Any, ...]:

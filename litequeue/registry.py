@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from litequeue import loading, signals
+from litequeue import built_in, loading, signals
 from litequeue.annotations import annotate, fill_in
 from litequeue.declaring import check_option_names, check_task, function_task
 from litequeue.exceptions import ImproperlyConfigured, NotRegistered
@@ -27,8 +27,8 @@ class Tasks(dict[str, Task[..., Any]]):
         raise NotRegistered(f"no task is named {name!r}{hint}")
 
 
-shared: Final[list[Callable[[Any], object]]] = []
-"""What makes the shared tasks: each is called with every app, those to come included."""
+shared: Final[list[Callable[[Any], object]]] = [built_in.declare]
+"""What makes the tasks that apps share: each is called with every app, those to come included."""
 
 
 class Registry:

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any, Final, Protocol
 
@@ -82,17 +82,14 @@ def send(
     now = app.clock.now()
     job = make_job(app, task, args, kwargs, options, id=options.id or new_id(now), now=now)
     if signals.before_task_publish.receivers:
-        job = _announce(job, task, args, kwargs)
-    _introduced(app).enqueue(
+        job = announce(job, task, args, kwargs)
+    introduced(app).enqueue(
         job,
         wait=options.patience if options.patience is not None else _patience(app),
-        event=_sent(job, now) if app.conf.task_send_sent_event and task.send_events else None,
+        event=sent(job, now) if app.conf.task_send_sent_event and task.send_events else None,
     )
     if signals.after_task_publish.receivers:
-        signals.after_task_publish.send(
-            sender=job.task, body=(args, kwargs, {}), headers=_headers(job, task),
-            exchange="", routing_key=job.queue,
-        )  # fmt: skip
+        published(job, task, args, kwargs)
     result: AsyncResult[Any] = AsyncResult(job.id, app=app)
     if task.ignore_result or options.ignore_result is not None:
         own = options.ignore_result
@@ -125,19 +122,19 @@ def send_many(
     happened = []
     if app.conf.task_send_sent_event:
         told = zip(jobs, calls, strict=True)
-        happened = [_sent(job, now) for job, (task, _, _) in told if task.send_events]
-    _introduced(app).enqueue_many(jobs, happened=happened)
+        happened = [sent(job, now) for job, (task, _, _) in told if task.send_events]
+    introduced(app).enqueue_many(jobs, happened=happened)
     return [AsyncResult(id, app=app) for id in ids]
 
 
-def _sent(job: Job, now: float) -> EventRow:
+def sent(job: Job, now: float) -> EventRow:
     """Return the event "task-sent"."""
     from litequeue.events.rows import sent
 
     return sent(job, now)
 
 
-def _introduced(app: App) -> Store:
+def introduced(app: App) -> Store:
     """Return the file, which is told of the app along with its first job."""
     if not app.introduced:
         app.introduced = True
@@ -153,6 +150,37 @@ def _patience(app: App) -> float | None:
     return patience(conf.task_publish_retry, conf.task_publish_retry_policy)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a job stands in a workflow: the ids of the job before it, and of the first of all.
+
+    ``countdown`` is in seconds from when it could begin.  ``is_needed``: others wait for its
+    result.  To an errback that is ``immutable`` nothing is given.
+    """
+
+    parent: str | None = None
+    root: str | None = None
+    countdown: float | None = None
+    immutable: bool = False
+    is_needed: bool = False
+    is_errback: bool = False
+
+    def extras(self, extras: dict[str, Any], *, is_ignored: bool) -> dict[str, Any]:
+        """Return ``extras`` with what a step needs beside them."""
+        if self.root is not None:
+            extras.setdefault("root", self.root)
+        if self.countdown is not None:
+            extras["countdown"] = self.countdown
+        if self.is_errback and self.immutable:
+            extras["immutable"] = True
+        if self.is_needed and (is_ignored or extras.get("ignore_result")):
+            extras["ignore_result"] = False
+        return extras
+
+
+NOWHERE: Final = Place()
+
+
 def make_job(
     app: App,
     task: Task[Any, Any],
@@ -162,8 +190,9 @@ def make_job(
     *,
     id: str,
     now: float,
+    place: Place = NOWHERE,
 ) -> Job:
-    """Make the job of a call, without storing it."""
+    """Make the job of a call, without storing it; ``place`` is that of a step of a workflow."""
     name, conf, request = task.name, app.conf, current_request.get()
     if name.startswith("__main__."):
         raise ImproperlyConfigured(
@@ -181,7 +210,7 @@ def make_job(
         soon = chosen.get("expires") if task.expires is None else task.expires
         expires = None if soon is None else ending(soon, now, app.zone)
     parent = request if request is not None and options.add_to_parent and request.trail else None
-    extras = _extras(task, options, chosen, parent)
+    extras = _extras(task, options, chosen, parent, place)
     return Job(
         id,
         name,
@@ -198,7 +227,7 @@ def make_job(
         options.eta,
         expires,
         extras,
-        None if parent is None else parent.id,
+        place.parent or (None if parent is None else parent.id),
     )
 
 
@@ -215,12 +244,21 @@ def _given(task: Task[Any, Any], options: CallOptions) -> dict[str, Any]:
 
 
 def _extras(
-    task: Task[Any, Any], options: CallOptions, chosen: Mapping[str, Any], parent: Any
+    task: Task[Any, Any],
+    options: CallOptions,
+    chosen: Mapping[str, Any],
+    parent: Any,
+    place: Place,
 ) -> str | None:
     """Return what few jobs have, as JSON; None for most."""
     check_name("queue", chosen["queue"])
     check_priority(chosen.get("priority"))
-    if options is AS_REGISTERED and parent is None and "ignore_result" not in chosen:
+    if (
+        options is AS_REGISTERED
+        and parent is None
+        and place is NOWHERE
+        and "ignore_result" not in chosen
+    ):
         return None
     extras: dict[str, Any] = {}
     if options.entry is not None:
@@ -237,6 +275,8 @@ def _extras(
         extras["ignore_result"] = bool(chosen["ignore_result"])
     if parent is not None:
         extras["root"] = parent.root_id
+    if place is not NOWHERE:
+        extras = place.extras(extras, is_ignored=bool(task.ignore_result))
     return dumps(extras) if extras else None
 
 
@@ -255,7 +295,17 @@ def _headers(job: Job, task: Task[Any, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _announce(
+def published(
+    job: Job, task: Task[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> None:
+    """Send `after_task_publish`."""
+    signals.after_task_publish.send(
+        sender=job.task, body=(args, kwargs, {}), headers=_headers(job, task),
+        exchange="", routing_key=job.queue,
+    )  # fmt: skip
+
+
+def announce(
     job: Job, task: Task[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Job:
     """Send `before_task_publish`; headers that a receiver adds travel with the job."""

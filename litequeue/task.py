@@ -21,8 +21,8 @@ from litequeue.calling import (
     starting,
     take_stamps,
 )
-from litequeue.canvas import Signature
-from litequeue.context import DIRECT, current_app, current_request
+from litequeue.canvas import Signature, linking
+from litequeue.context import DIRECT, current_app, current_request, planning
 from litequeue.exceptions import ImproperlyConfigured, Retry
 from litequeue.exceptions import MaxRetriesExceededError as SpentError
 from litequeue.result import AsyncResult, EagerResult
@@ -160,6 +160,18 @@ class Task(Generic[P, R]):
         """Raise TypeError for arguments that the task does not take."""
         self._check(args, kwargs)
 
+    def _check_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Check the arguments of a call; a step of a workflow will get results before them."""
+        planned = planning.get()
+        if planned is None or planned.task is not self:
+            self._check(args, kwargs)
+        elif planned.given is not None:
+            try:
+                self._check((*(None,) * planned.given, *args), kwargs)
+            except TypeError as error:
+                first = ", with the result before it as the first" if planned.given else ""
+                raise TypeError(f"{error}{first}, as a step of a workflow") from None
+
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """Enqueue a call; once this returns, the job is on disk.
 
@@ -198,6 +210,8 @@ class Task(Generic[P, R]):
         idempotency_key: str | None = None,
         retry: bool | None = None,
         retry_policy: Mapping[str, Any] | None = None,
+        link: Any = None,
+        link_error: Any = None,
         **options: Any,
     ) -> AsyncResult[R]:
         """Enqueue a call with options; Celery's names.
@@ -208,14 +222,15 @@ class Task(Generic[P, R]):
         same ``idempotency_key`` of the task, with the same payload again returns the same job;
         with another payload `DuplicateJob` is raised.  ``retry`` false gives up as soon as
         another process writes; ``retry_policy`` says how long to wait for it.
-        ``stamped_headers`` names those of the other options that are stamps.  Raises as `delay`,
-        and ValueError for a soft time limit above the hard one.
+        ``stamped_headers`` names those of the other options that are stamps.  ``link`` is a
+        signature, or several, to be called with the result, ``link_error`` if the job fails.
+        Raises as `delay`, and ValueError for a soft time limit above the hard one.
         """
         stamps = take_stamps(options, stamped_headers, "apply_async()")
         refuse_options(options, UNBUILT_CALL_OPTIONS, "apply_async()")
         arguments, keywords = arguments_given(args, kwargs)
         if self.typing:
-            self._check(arguments, keywords)
+            self._check_call(arguments, keywords)
         now = self.app.clock.now()
         call = CallOptions(
             id=id_for_key(self.name, idempotency_key) if idempotency_key else task_id,
@@ -235,6 +250,8 @@ class Task(Generic[P, R]):
             soft_time_limit=soft_time_limit,
             stamps=stamps,
             patience=patience(retry, retry_policy),
+            link=link,
+            link_error=link_error,
         )
         result: AsyncResult[R] = self.app.send(self, arguments, keywords, call)
         return result
@@ -260,6 +277,7 @@ class Task(Generic[P, R]):
         Celery.
         """
         stamps = take_stamps(options, stamped_headers, "apply()")
+        callbacks, errbacks = options.pop("link", None), options.pop("link_error", None)
         rest = {name: options[name] for name in options.keys() - FOR_A_QUEUE}
         refuse_options(rest, UNBUILT_CALL_OPTIONS, "apply()")
         how = Eagerly(
@@ -267,6 +285,8 @@ class Task(Generic[P, R]):
             logfile=logfile, loglevel=loglevel,
         )  # fmt: skip
         result: EagerResult[R] = self.app.apply(self, *arguments_given(args, kwargs), how)
+        if callbacks or errbacks:
+            linking.call(self, result, callbacks, errbacks)
         return result
 
     def AsyncResult(self, id: str) -> AsyncResult[R]:

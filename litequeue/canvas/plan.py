@@ -12,18 +12,42 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
-from litequeue.canvas.groups import flat
+from litequeue.canvas.groups import flat, group
 from litequeue.canvas.kinds import is_chain, is_chord, is_empty_group, is_group
-from litequeue.canvas.linking import many
+from litequeue.canvas.linking import many, without
 from litequeue.canvas.making import maybe_signature
 from litequeue.canvas.signatures import Signature
-from litequeue.flow import ERROR, NEXT, SI, Edge, FanIn, Plan, Step
+from litequeue.flow import ERROR, FAIL, NEXT, POLICIES, SI, Edge, FanIn, Plan, Step
 from litequeue.job import Job
 
 COLLECT: Final = "celery.accumulate"
 """The task that returns the list it is given: for where a list is needed that no job has."""
 
-MakeJob: TypeAlias = Callable[[Signature[Any], str], Job]
+_NOT_A_CALLS: Final = (
+    "chain", "chord", "group_id", "group_index", "link", "link_error", "parent_id", "policy",
+    "root_id", "task_id",
+)  # fmt: skip
+"""Options of a workflow that say nothing of the calls it begins with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """Where a job stands in its workflow.
+
+    ``parent`` is the id of the job before it, ``root`` of the first of all (both None for one that
+    begins).  ``given`` counts the results that come before its own arguments, None where that is
+    not known (errbacks).  ``is_needed``: others wait for its result.
+    """
+
+    parent: str | None = None
+    root: str | None = None
+    waits: bool = False
+    given: int | None = 0
+    is_needed: bool = False
+    is_errback: bool = False
+
+
+MakeJob: TypeAlias = Callable[[Signature[Any], str, Kin], Job]
 
 
 def plan(
@@ -33,14 +57,18 @@ def plan(
     *,
     args: Iterable[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
     task_id: str | None = None,
+    member_of: str | None = None,
 ) -> Plan:
-    """Return what is to be stored for a workflow; ``args`` and ``kwargs`` go to what runs first.
+    """Return what is to be stored for a workflow.
 
-    ``make_job`` makes the job of a signature, which has all arguments that are known, and an id.
-    The result, or the group, has the id ``task_id``, where none was frozen.  Steps and edges are
-    made while they are read, steps first; a fan-in is in ``fanins`` before the first of its
-    members comes.  Raises ValueError for a chain of nothing, and for a chord without a body.
+    ``args``, ``kwargs`` and ``options`` go to what runs first.  ``make_job`` makes the job of a
+    signature, which has all arguments that are known, and an id.  The result, or the group, has
+    the id ``task_id``, where none was frozen; with ``member_of`` it reports to that group.  Steps
+    and edges are made while they are read, steps first; a fan-in is in ``fanins`` before the first
+    of its members comes.  Raises ValueError for a chain of nothing, for a chord without a body,
+    and for an unknown policy.
     """
     nodes = _line(_Node(canvas))
     if not nodes:
@@ -52,19 +80,27 @@ def plan(
     planner = _Planner(make_job, new_id)
     # An empty group after something is no group result: that would not tell of a failure before.
     gathers = is_group(last) and (last is canvas or _has_members(last))
-    place = _Place(id=end, list="group" if gathers else "job")
-    steps = planner.walk(nodes, _Before(args=tuple(args), kwargs=dict(kwargs or {})), place)
-    group = end if gathers else None
-    return Plan(steps, planner.edges, planner.fanins, result=end, group=group)
+    gathers = gathers and member_of is None
+    kind = "group" if gathers else "job"
+    place = _Place(id=end, of=member_of, list=kind, needed=member_of is not None)
+    before = _Before(args=tuple(args), kwargs=dict(kwargs or {}), options=options or {})
+    steps = planner.walk(nodes, before, place)
+    return Plan(steps, planner.edges, planner.fanins, result=end, group=end if gathers else None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A signature, with the callbacks of the workflows that it stands in."""
+    """A signature, with the callbacks and options of the workflows that it stands in."""
 
     sig: Signature[Any]
     callbacks: tuple[Any, ...] = ()
     errbacks: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def begins_with(self, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the options for what begins it: the outer ones count more, as in Celery."""
+        own = without(self.sig.options, *_NOT_A_CALLS)
+        return {**own, **self.options, **(before or {})}
 
     def all_callbacks(self) -> tuple[Any, ...]:
         """Return its own, too."""
@@ -81,14 +117,16 @@ class _Before:
     """What comes before a step: the job that it waits for, and arguments that are known.
 
     ``kind`` is that of the edge; without a ``job`` nothing is waited for.  ``gathered`` is the id
-    of the step itself, where that is what gets the list of a group.
+    of the step itself, where that is what gets the list of a group.  ``root`` is the first job.
     """
 
     job: str | None = None
     kind: str = NEXT
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     gathered: str | None = None
+    root: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +134,16 @@ class _Place:
     """Where the value of a line of steps goes: it is that of the job ``id``, a member of ``of``.
 
     A line that ends in a group leaves a list, which ``list`` puts into a "job", leaves to the
-    "group" of this id, or drops where "nobody" asks for it.
+    "group" of this id, or drops where "nobody" asks for it.  ``needed``: others wait for it.
     """
 
     id: str | None = None
     of: str | None = None
     list: str = "job"
+    needed: bool = False
 
 
-_INSIDE: Final = _Place()
+_INSIDE: Final = _Place(needed=True)
 """The place of a step whose value only the next one gets."""
 
 
@@ -144,38 +183,62 @@ class _Planner:
             if is_chord(node.sig):
                 nodes.extendleft(reversed(_body(node)))
                 header = node.sig.tasks  # type: ignore[attr-defined]  # a chord has it
-                members = _members(_Node(header) if is_group(header) else header)
-                before = yield from self._gathered(header, members, before, nodes, place)
+                if not is_group(header):
+                    header = group(header, app=node.sig._app)
+                outer = node.begins_with(before.options)
+                before = replace(before, options=outer)
+                members = _members(_Node(header))
+                before = yield from self._gathered(
+                    header, members, before, nodes, place, policy=policy_of(node.sig)
+                )
             elif not is_group(node.sig):
                 before = yield from self._call(node, before, _INSIDE if nodes else place)
             elif nodes or place.list == "job":
-                members = _members(node)
-                before = yield from self._gathered(node.sig, members, before, nodes, place)
+                before = yield from self._gathered(
+                    node.sig, _members(node), before, nodes, place, policy=policy_of(node.sig)
+                )
             else:
-                group = place.id if place.list == "group" else None
-                if group is not None:
-                    self.fanins.append(FanIn(group))
-                yield from self._each(_members(node), before, group)
+                name = place.id if place.list == "group" else None
+                if name is not None:
+                    self.fanins.append(FanIn(name))
+                yield from self._each(_members(node), before, name)
 
     def _call(self, node: _Node, before: _Before, place: _Place) -> Generator[Step, None, _Before]:
         """Yield the job of a signature, and what is linked to it."""
         sig, id = node.sig, before.gathered or place.id or _frozen(node.sig) or self._new_id()
-        if not sig.immutable and (before.args or before.kwargs):
-            sig = sig.clone(before.args, before.kwargs)
+        options = {**node.options, **before.options}
+        if options or (not sig.immutable and (before.args or before.kwargs)):
+            sig = sig.clone(before.args, before.kwargs, **options)
         waits = before.job is not None or before.gathered is not None
-        yield Step(self._make_job(sig, id), waits, place.of)
+        kind = SI if sig.immutable and before.kind == NEXT else before.kind
+        kin = Kin(
+            parent=before.job,
+            root=before.root or before.job,
+            waits=waits,
+            given=None if kind == ERROR else int(waits and not sig.immutable and kind == NEXT),
+            is_needed=place.needed or bool(node.all_callbacks()),
+            is_errback=kind == ERROR,
+        )
+        yield Step(self._make_job(sig, id, kin), waits, place.of)
         if before.job is not None:
-            kind = SI if sig.immutable and before.kind == NEXT else before.kind
             self.edges.add(before.job, id, kind)
+        after = _Before(job=id, root=kin.root or id)
         for kind, linked in ((NEXT, node.all_callbacks()), (ERROR, node.all_errbacks())):
             for each in linked:
                 line = _line(_Node(maybe_signature(each, app=sig._app)))
-                yield from self.walk(line, _Before(job=id, kind=kind), _Place(list="nobody"))
-        return _Before(job=id)
+                yield from self.walk(line, replace(after, kind=kind), _Place(list="nobody"))
+        return after
 
-    def _each(self, members: Iterable[_Node], before: _Before, group: str | None) -> Iterator[Step]:
+    def _each(
+        self,
+        members: Iterable[_Node],
+        before: _Before,
+        name: str | None,
+        *,
+        needed: bool = False,
+    ) -> Iterator[Step]:
         """Yield the steps of the members of a group."""
-        place = _Place(of=group, list="nobody" if group is None else "job")
+        place = _Place(of=name, list="nobody" if name is None else "job", needed=needed)
         for member in members:
             yield from self.walk(_line(member), before, place)
 
@@ -186,6 +249,8 @@ class _Planner:
         before: _Before,
         nodes: deque[_Node],
         place: _Place,
+        *,
+        policy: str,
     ) -> Generator[Step, None, _Before]:
         """Yield the steps of a group whose list the first of ``nodes`` gets, or a job for it.
 
@@ -195,20 +260,21 @@ class _Planner:
         first = next(members, None)
         if first is None:
             kind = before.kind if before.kind == ERROR else SI
-            known = _Before(before.job, kind, args=([],))
+            known = _Before(before.job, kind, args=([],), root=before.root)
             if nodes:
                 return known
             return (yield from self._call(_Node(_collector(header)), known, place))
         follower = nodes[0].sig if nodes else None
         direct = follower is not None and not follower.immutable and _is_call(follower)
-        group = (_frozen(header) if is_group(header) else None) or self._new_id()
+        name = _frozen(header) or self._new_id()
         if direct:
             target = end.id or _frozen(follower) or self._new_id()
         else:
             target = (None if nodes else place.id) or self._new_id()
-        self.fanins.append(FanIn(group, target))
-        yield from self._each(itertools.chain((first,), members), before, group)
-        gathered = _Before(gathered=target)
+        self.fanins.append(FanIn(name, target, policy))
+        members = itertools.chain((first,), members)
+        yield from self._each(members, before, name, needed=True)
+        gathered = _Before(gathered=target, root=before.root or before.job)
         if direct:
             return gathered
         collector = _Node(_collector(header))
@@ -225,6 +291,8 @@ def _line(node: _Node) -> deque[_Node]:
     steps: Any = node.sig.tasks  # type: ignore[attr-defined]  # a chain has it
     inner = [each for step in steps for each in _line(_Node(maybe_signature(step)))]
     inner = [each for each in inner if not is_empty_group(each.sig)] or inner[-1:]
+    if inner and (options := node.begins_with()):
+        inner[0] = replace(inner[0], options={**inner[0].options, **options})
     if errbacks := node.all_errbacks():
         inner = [replace(each, errbacks=(*each.errbacks, *errbacks)) for each in inner]
     if inner and (callbacks := node.all_callbacks()):
@@ -243,13 +311,11 @@ def _body(node: _Node) -> deque[_Node]:
     return line
 
 
-def _members(of: Any) -> Iterator[_Node]:
-    """Yield the members of a group, or of the header of a chord, those of inner groups too."""
-    if not isinstance(of, _Node):
-        return map(_Node, flat(of, None))
-    callbacks, errbacks = of.all_callbacks(), of.all_errbacks()
-    tasks: Any = of.sig.tasks  # type: ignore[attr-defined]  # a group has it
-    return (_Node(member, callbacks, errbacks) for member in flat(tasks, of.sig._app))
+def _members(node: _Node) -> Iterator[_Node]:
+    """Yield the members of a group, those of inner groups too."""
+    callbacks, errbacks, options = node.all_callbacks(), node.all_errbacks(), node.begins_with()
+    tasks: Any = node.sig.tasks  # type: ignore[attr-defined]  # a group has it
+    return (_Node(each, callbacks, errbacks, options) for each in flat(tasks, node.sig._app))
 
 
 def _has_members(sig: Any) -> bool:
@@ -257,8 +323,15 @@ def _has_members(sig: Any) -> bool:
 
 
 def _collector(header: Any) -> Signature[Any]:
-    app = header._app if is_group(header) else None
-    return Signature(COLLECT, kwargs={"index": 0}, app=app)
+    return Signature(COLLECT, kwargs={"index": 0}, app=header._app)
+
+
+def policy_of(sig: Signature[Any]) -> str:
+    """Return what a failed member of a chord or group means for what waits for its list."""
+    policy = sig.options.get("policy") or FAIL
+    if policy not in POLICIES:
+        raise ValueError(f"the policy of a group is one of {', '.join(POLICIES)}, not {policy!r}")
+    return str(policy)
 
 
 def _is_call(sig: Signature[Any]) -> bool:

@@ -15,8 +15,18 @@ from collections.abc import Iterable, Sequence
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
 from litequeue.facts import AppFacts
+from litequeue.flow import Plan
 from litequeue.job import Job, Outcome
-from litequeue.store import events, fork_gate, jobs, mailbox, queues, results, revocations
+from litequeue.store import (
+    events,
+    fork_gate,
+    jobs,
+    mailbox,
+    queues,
+    results,
+    revocations,
+    workflows,
+)
 from litequeue.store.connection import Database
 from litequeue.store.events import Event, EventRow
 from litequeue.store.mailbox import NewCommand
@@ -83,6 +93,15 @@ class Store:
     def enqueue_many(self, batch: Sequence[Job], *, happened: Sequence[EventRow] = ()) -> None:
         """Accept all of ``batch`` or none, and wake the workers; ``happened`` are its events."""
         jobs.enqueue_many(self.database, batch, self.clock.now(), events=happened)
+        self._ring()
+        if happened:
+            self._tell(events.MARK)
+
+    def add_workflow(
+        self, plan: Plan, *, happened: Sequence[EventRow] = (), wait: float | None = None
+    ) -> None:
+        """Accept all jobs of a workflow, and wake the workers; ``happened`` are their events."""
+        workflows.insert(self.database, plan, self.clock.now(), events=happened, wait=wait)
         self._ring()
         if happened:
             self._tell(events.MARK)

@@ -70,9 +70,12 @@ def insert(
     now: float,
     *,
     events: Sequence[EventRow] = (),
+    wait: float | None = None,
     chunk: int = CHUNK,
 ) -> None:
     """Store a workflow; ``events`` are stored with its end.
+
+    ``wait`` is in seconds, for other writers, before the first of it is stored.
 
     Storing the very same plan again changes nothing, or goes on where it was cut off.  Raises as
     `litequeue.store.jobs.enqueue_many` does.
@@ -83,12 +86,16 @@ def insert(
     second = next(steps, [])
     try:
         if not second:
-            _insert_at_once(database, storing, first, (edge for some in edges for edge in some),
-                            events)  # fmt: skip
+            with _transaction(database, first, wait) as connection:
+                storing.add(connection, first)
+                storing.connect(connection, (edge for some in edges for edge in some))
+                storing.seal(connection)
+                happenings.add(connection, events)
             return
         for some in chain((first, second), steps):
-            with _transaction(database, some) as connection:
+            with _transaction(database, some, wait) as connection:
                 storing.add(connection, some)
+            wait = None
         for few in edges:
             with database.write(durable=True, rows=len(few)) as connection:
                 storing.connect(connection, few)
@@ -100,20 +107,6 @@ def insert(
         raise EnqueueUncertain(plan.result, error) from error
 
 
-def _insert_at_once(
-    database: Database,
-    storing: _Storing,
-    steps: list[Step],
-    edges: Iterable[Edge],
-    events: Sequence[EventRow],
-) -> None:
-    with _transaction(database, steps) as connection:
-        storing.add(connection, steps)
-        storing.connect(connection, edges)
-        storing.seal(connection)
-        happenings.add(connection, events)
-
-
 def insert_within(connection: sqlite3.Connection, plan: Plan, now: float) -> None:
     """Do what `insert` does, all within the caller's transaction."""
     storing = _Storing(plan, now)
@@ -123,9 +116,9 @@ def insert_within(connection: sqlite3.Connection, plan: Plan, now: float) -> Non
     storing.seal(connection)
 
 
-def _transaction(database: Database, steps: Sequence[Step]) -> Any:
+def _transaction(database: Database, steps: Sequence[Step], wait: float | None) -> Any:
     rows = sum(1 + len(step.job.body) // ROW for step in steps)
-    return database.write(durable=True, rows=rows)
+    return database.write(durable=True, rows=rows, wait=wait)
 
 
 class _Storing:

@@ -30,7 +30,8 @@ from litequeue.job import Failure, Lease, Outcome, bound_to
 from litequeue.task import AsyncTask, Task
 from litequeue.worker import hooks
 from litequeue.worker.failure import clean, describe, forget_frames, repr_safely
-from litequeue.worker.request import Request, request_for
+from litequeue.worker.handover import handed_on
+from litequeue.worker.request import Request, read_options, request_for
 from litequeue.worker.verdict import Attempt, Verdicts, Workplace, failed
 
 logger: Final = logging.getLogger("litequeue.worker")
@@ -168,23 +169,23 @@ class Executor:
 
     def _read(self, lease: Lease, task: Task[..., Any]) -> Request | Attempt:
         try:
+            extras = None if lease.options is None else read_options(lease.options)
+        except ValueError as error:
+            return failed(Failure("ValueError", clean(f"the options cannot be read: {error}")))
+        try:
             context = bound_to(lease.task, lease.id, lease.options)
             given, named = self._codec.loads_arguments(lease.body, context=context)
+            if extras is not None:
+                given = handed_on(extras, task, given, named, self._codec)
             args, kwargs = self._app.types.fit(task.run, given, named)
         except (TypeError, ValueError, AttributeError) as error:
             self._tell_rejected(lease, error)
             kind = type(error).__name__
             return failed(Failure(kind, clean(f"the arguments cannot be read: {error}")))
-        request = request_for(
+        return request_for(
             lease, args, kwargs, self._hostname,
-            trail=task.trail, ignore_result=bool(task.ignore_result),
+            trail=task.trail, ignore_result=bool(task.ignore_result), extras=extras,
         )  # fmt: skip
-        if lease.options is not None:
-            try:
-                request.check_options()
-            except ValueError as error:
-                return failed(Failure("ValueError", clean(f"the options cannot be read: {error}")))
-        return request
 
     def _tell_rejected(self, lease: Lease, error: BaseException) -> None:
         if signals.task_rejected.receivers:
@@ -324,7 +325,7 @@ class Executor:
         return Outcome(
             lease.seq, lease.token, lease.claim, attempt.state, attempt.result, started,
             self._clock.monotonic() - begun, attempt.eta, attempt.counted, attempt.body,
-            attempt.failure, None if plan is None else plan.moves, shown,
+            attempt.failure, None if plan is None else plan.moves, shown, sequel=attempt.sequel,
         )  # fmt: skip
 
 

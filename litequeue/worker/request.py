@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from litequeue import states
 from litequeue.context import current_app
+from litequeue.flow import Plan
 from litequeue.job import Lease, entry_of
 
 _NOT_HERE: Final = dict.fromkeys(
@@ -18,7 +19,6 @@ _NOT_HERE: Final = dict.fromkeys(
         "chain",
         "chord",
         "errbacks",
-        "group",
         "group_index",
         "logfile",
         "loglevel",
@@ -54,6 +54,8 @@ class Request:
     ``trail`` tells whether jobs that it sends are remembered as its children.  ``limit`` is the
     ``max_retries`` of a call of `Task.retry`, which holds for automatic retries, too.  The time
     limits are in seconds; ``once`` says that the job was acknowledged before it ran.
+    ``plans`` are the workflows that begin with the commit of its end; if it ``is_replaced``, the
+    first of them goes on in its place.
     """
 
     id: str
@@ -80,6 +82,8 @@ class Request:
     retry_plan: RetryPlan | None = None
     limit: int | None = None
     shown: tuple[str, Any, str | None] | None = None
+    plans: list[Plan] = field(default_factory=list)
+    is_replaced: bool = False
     called_directly: bool = False
     utc: bool = True
     _extras: dict[str, Any] | None = None
@@ -88,13 +92,8 @@ class Request:
     def extras(self) -> dict[str, Any]:
         """What few jobs have."""
         if self._extras is None:
-            self._extras = {} if self.options is None else _read_options(self.options)
+            self._extras = {} if self.options is None else read_options(self.options)
         return self._extras
-
-    def check_options(self) -> None:
-        """Raise ValueError for options that no sender of ours writes."""
-        if self.options is not None:
-            self._extras = _read_options(self.options)
 
     @property
     def headers(self) -> dict[str, Any]:
@@ -183,6 +182,12 @@ class Request:
         }
 
     @property
+    def group(self) -> str | None:
+        """The id of the group that it is a member of."""
+        group: str | None = current_app().store.after(self.id)[2]
+        return group
+
+    @property
     def properties(self) -> dict[str, Any]:
         """Celery's message properties."""
         return {"correlation_id": self.id, "priority": self.priority}
@@ -214,8 +219,8 @@ class Request:
         return state not in states.READY_STATES
 
 
-def _read_options(text: str) -> dict[str, Any]:
-    """Return the options of a job."""
+def read_options(text: str) -> dict[str, Any]:
+    """Return the options of a job; raises ValueError for such as no sender of ours writes."""
     try:
         extras = json.loads(text)
     except RecursionError as error:
@@ -240,10 +245,11 @@ def request_for(
     *,
     trail: bool = True,
     ignore_result: bool = False,
+    extras: dict[str, Any] | None = None,
 ) -> Request:
     """Build the request of an attempt."""
     return Request(
         lease.id, lease.task, args, kwargs, lease.retries, lease.claim, hostname, lease.queue,
         lease.priority, lease.token, lease.eta, lease.expires, lease.parent, lease.options, trail,
-        ignore_result, lease.soft, lease.hard, lease.once, lease.deaths,
+        ignore_result, lease.soft, lease.hard, lease.once, lease.deaths, _extras=extras,
     )  # fmt: skip

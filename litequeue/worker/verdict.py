@@ -19,6 +19,7 @@ from litequeue.exceptions import (
     WorkerShutdown,
     WorkerTerminate,
 )
+from litequeue.flow import Sequel, to_text
 from litequeue.job import Failure, bound_to, result_of
 from litequeue.retry import is_spent
 from litequeue.serialization import Codec, Types, dumps
@@ -60,6 +61,7 @@ class Attempt:
     plan: RetryPlan | None = None
     body: str | None = None
     retry: Retry | None = None
+    sequel: str | None = None
 
 
 class Verdicts:
@@ -72,8 +74,9 @@ class Verdicts:
 
     def of_value(self, value: Any, request: Request) -> Attempt:
         """Return the verdict of a task that has returned."""
+        sequel = _sequel(request) if request.plans else None
         if value is None or request.ignore_result:
-            return Attempt(states.SUCCESS, value)
+            return Attempt(states.SUCCESS, value, sequel=sequel)
         try:
             result = self._codec.dumps(value, context=result_of(request.id))
         except LiteQueueError as error:
@@ -83,7 +86,7 @@ class Verdicts:
         if size > limit:
             words = f"the return value takes {size:,} bytes and result_max_size is {limit:,}"
             return failed(Failure("ResultTooLarge", words), LiteQueueError(words))
-        return Attempt(states.SUCCESS, value, result)
+        return Attempt(states.SUCCESS, value, result, sequel=sequel)
 
     def of_error(self, error: BaseException, task: Task[..., Any], request: Request) -> Attempt:
         """Say what an exception means for the job."""
@@ -92,7 +95,7 @@ class Verdicts:
         if isinstance(error, Ignore | Reject) and request.retry_plan is not None:
             return self.of_retry(error, task, request)
         if isinstance(error, Ignore):
-            return _as_shown(error, request)
+            return _replaced(error, request) if request.is_replaced else _as_shown(error, request)
         if isinstance(error, Reject):
             if error.requeue:
                 return Attempt(states.RETRY, error, counted=False)
@@ -153,6 +156,15 @@ def _wait(retry: Retry, task: Task[..., Any], now: float) -> float:
     if isinstance(retry.when, datetime):
         return max(0.0, (moment(retry.when) or now) - now)
     return float(retry.when)
+
+
+def _replaced(error: Ignore, request: Request) -> Attempt:
+    """Return the verdict of a job that goes on as another: nothing has ended."""
+    return Attempt(states.RETRY, error, counted=False, sequel=_sequel(request))
+
+
+def _sequel(request: Request) -> str:
+    return to_text(Sequel(tuple(request.plans), request.is_replaced))
 
 
 def _as_shown(error: Ignore, request: Request) -> Attempt:

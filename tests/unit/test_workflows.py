@@ -33,7 +33,7 @@ def add(bench: Bench) -> Task[..., Any]:
 def planned(sig: Any, **options: Any) -> Plan:
     """Return the plan of a workflow whose jobs have the ids "1", "2" and so on."""
     ids = map(str, itertools.count(1))
-    made = plan(sig, lambda sig, id: Job(id, sig.task, repr(sig), "q"), ids.__next__, **options)
+    made = plan(sig, lambda sig, id, kin: Job(id, sig.task, repr(sig), "q"), ids.__next__, **options)
     return Plan([*made.steps], [*made.edges], made.fanins, made.result, made.group)
 
 
@@ -118,7 +118,7 @@ class TestPlan:
         sig: Any = add.s() | group(members()) | add.s()
         lazy = plan(
             sig,
-            lambda sig, id: Job(id, sig.task, "", "q"),
+            lambda sig, id, kin: Job(id, sig.task, "", "q"),
             ids.__next__,
         )
         steps = iter(lazy.steps)

@@ -1,0 +1,32 @@
+"""The tasks that every app has: those that workflows are made of, by Celery's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+PREFIX: Final = "celery."
+"""What the names of built-in tasks begin with; lists of tasks for people leave them out."""
+
+
+def declare(app: Any) -> None:
+    """Register them with ``app``."""
+
+    @app.task(name="celery.accumulate")
+    def accumulate(*args: Any, index: int | None = None) -> Any:
+        """Return the results that it is given, or the one at ``index``."""
+        return list(args) if index is None else args[index]
+
+    @app.task(name="celery.map")
+    def xmap(task: Any, it: Iterable[Any]) -> list[Any]:
+        """Call a task with every item."""
+        from litequeue.canvas.maps import map_here
+
+        return map_here(app, task, it)
+
+    @app.task(name="celery.starmap")
+    def xstarmap(task: Any, it: Iterable[Any]) -> list[Any]:
+        """Call a task with the arguments that every item is."""
+        from litequeue.canvas.maps import starmap_here
+
+        return starmap_here(app, task, it)
