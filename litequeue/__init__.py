@@ -17,8 +17,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from litequeue.app import LiteQueue
-    from litequeue.canvas import signature
+    from litequeue.canvas import (
+        chain,
+        chord,
+        chunks,
+        group,
+        maybe_signature,
+        signature,
+        subtask,
+        xmap,
+        xstarmap,
+    )
     from litequeue.exceptions import (
+        ChordError,
         ContentDisallowed,
         DuplicateJob,
         EnqueuedAtImport,
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
         EntryOwned,
         Ignore,
         ImproperlyConfigured,
+        IncompleteStream,
         JobNotFound,
         LiteQueueError,
         MaxRetriesExceededError,
@@ -50,6 +62,7 @@ if TYPE_CHECKING:
     )
     from litequeue.freezing import freeze_support
     from litequeue.result import AsyncResult, EagerResult, ResultSet
+    from litequeue.result.group_result import GroupResult
     from litequeue.shared import current_app, current_task, shared_task
     from litequeue.task import Task
 
@@ -57,6 +70,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AsyncResult",
+    "ChordError",
     "ContentDisallowed",
     "DuplicateJob",
     "EagerResult",
@@ -65,8 +79,10 @@ __all__ = [
     "EntryExists",
     "EntryNotFound",
     "EntryOwned",
+    "GroupResult",
     "Ignore",
     "ImproperlyConfigured",
+    "IncompleteStream",
     "JobNotFound",
     "LiteQueue",
     "LiteQueueError",
@@ -90,24 +106,41 @@ __all__ = [
     "TimeoutError",
     "WorkerLostError",
     "__version__",
+    "chain",
+    "chord",
+    "chunks",
     "current_app",
     "current_task",
     "freeze_support",
+    "group",
+    "maybe_signature",
     "shared_task",
     "signature",
+    "subtask",
+    "xmap",
+    "xstarmap",
 ]
 
 _HOMES: Final = {
     "AsyncResult": "result",
     "EagerResult": "result",
+    "GroupResult": "result.group_result",
     "LiteQueue": "app",
     "ResultSet": "result",
     "Task": "task",
+    "chain": "canvas",
+    "chord": "canvas",
+    "chunks": "canvas",
     "current_app": "shared",
     "current_task": "shared",
     "freeze_support": "freezing",
+    "group": "canvas",
+    "maybe_signature": "canvas",
     "shared_task": "shared",
     "signature": "canvas",
+    "subtask": "canvas",
+    "xmap": "canvas",
+    "xstarmap": "canvas",
 }
 
 

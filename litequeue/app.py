@@ -17,10 +17,10 @@ from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings, settings_from_environment
 from litequeue.configured import URL_VARIABLE, Configured, locate
 from litequeue.context import current_request, planning, refuse_at_import, set_current_app
-from litequeue.declarations import Declarations
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.facts import AppFacts, TaskFacts
 from litequeue.job import new_id, new_ids, result_of
+from litequeue.operations import Operations, upward
 from litequeue.result import AsyncResult as Result
 from litequeue.result import EagerResult
 from litequeue.result import ResultSet as Results
@@ -31,15 +31,15 @@ from litequeue.store import Store
 from litequeue.task import Task as BaseTask
 
 if TYPE_CHECKING:
-    from litequeue.control import Control
     from litequeue.entries import Entries
-    from litequeue.events import Events
+    from litequeue.flow import Plan
+    from litequeue.result.group_result import GroupResult as Group
 
 
 _UNBUILT: Final = frozenset(("start", "transaction"))
 
 
-class LiteQueue(Declarations):
+class LiteQueue(Operations):
     """A queue in one SQLite file.
 
     ``path`` is the file (default: the environment's ``LITEQUEUE_URL``).  As Celery is called, with
@@ -77,7 +77,6 @@ class LiteQueue(Declarations):
         self._given = path if broker is None else broker
         self._cwd = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
         self._module: str = _caller()
-        self._control: Control | None = None
         self._store: Store | None = None
         self._lock = threading.Lock()
         self._configured = Configured(self.conf, self.types)
@@ -213,6 +212,17 @@ class LiteQueue(Declarations):
         """
         return _workflows().send(self, canvas, args, kwargs or {}, options or {})
 
+    def plan_workflow(
+        self,
+        canvas: Signature[Any],
+        *,
+        task_id: str | None = None,
+        member_of: str | None = None,
+    ) -> Plan:
+        """Return the plan of a workflow that a running job hands on: `workflows.plan_for`."""
+        planned: Plan = _workflows().plan_for(self, canvas, task_id=task_id, member_of=member_of)
+        return planned
+
     def _send_eagerly(
         self,
         task: BaseTask[Any, Any],
@@ -232,7 +242,7 @@ class LiteQueue(Declarations):
         how = Eagerly(id=options.id, headers=options.headers, stamps=options.stamps)
         result = self.apply(task, tuple(fitted), keywords, how)
         if options.link or options.link_error:
-            linking.call(task, result, options.link, options.link_error)
+            linking.call(task.s(), result, options.link, options.link_error)
         return result
 
     def send_task(
@@ -303,7 +313,7 @@ class LiteQueue(Declarations):
     ) -> EagerResult[Any]:
         """Run one call of ``task`` here and now as a worker would.  See `Task.apply`."""
         self.finalize()
-        eager = _upward("litequeue.worker.eager")
+        eager = upward("litequeue.worker.eager")
         result: EagerResult[Any] = eager.apply(
             self, task, args, kwargs, options, id=options.id or new_id(self.clock.now())
         )
@@ -314,6 +324,12 @@ class LiteQueue(Declarations):
     def AsyncResult(self, id: str) -> Result[Any]:
         """Return a handle on a job by its id."""
         return Result(id, app=self)
+
+    def GroupResult(self, id: str, results: Iterable[Any] | None = None) -> Group[Any]:
+        """Return a handle on a group by its id; its members are read from the file by default."""
+        from litequeue.result.group_result import GroupResult as Group
+
+        return Group(id, results, app=self)
 
     def ResultSet(self, results: Iterable[Result[Any]]) -> Results[Any]:
         """Return a handle on many jobs."""
@@ -330,60 +346,6 @@ class LiteQueue(Declarations):
         if request is None or request.may_show(state, meta, text):
             token = None if request is None else request.token
             self.store.update_state(id, state=state, meta=text, token=token)
-
-    # Workers
-
-    @property
-    def control(self) -> Control:
-        """Remote control of the workers of this file."""
-        if self._control is None:
-            from litequeue.control import Control
-
-            self._control = Control(
-                self,
-                lambda owner: _upward("litequeue.worker.roll_call").is_alive(
-                    owner, now=self.clock.now(), silence=self.conf.visibility_timeout
-                ),
-            )
-        return self._control
-
-    @property
-    def events(self) -> Events:
-        """What has happened to jobs and workers."""
-        from litequeue.events import Events
-
-        return Events(self)
-
-    def send_event(self, type: str, **fields: Any) -> None:
-        """Store an event of your own, "order-shipped", with ``fields`` that JSON can hold."""
-        self.events.send(type, **fields)
-
-    def worker(self, **options: Any) -> Any:
-        """Return a worker that runs in this process; see `litequeue.worker.embedded`."""
-        return _upward("litequeue.worker.embedded").EmbeddedWorker(self, **options)
-
-    def Worker(self, **options: Any) -> Any:
-        """Return a worker whose ``start()`` runs `litequeue worker` in this process.
-
-        Options are those of the command line, by their long names: ``concurrency=4``.
-        """
-        return _upward("litequeue.cli.in_process").Worker(self, options)
-
-    def Beat(self, **options: Any) -> Any:
-        """Return a beat whose ``run()`` sends what is due until it is stopped, as a process.
-
-        ``max_interval`` is how many seconds it sleeps at most.
-        """
-        return _upward("litequeue.beat.service").Service(self, **options)
-
-    def worker_main(self, argv: Sequence[str] | None = None) -> None:
-        """Run `litequeue worker` in this process: ``["worker", "--loglevel=INFO"]``.
-
-        ``argv`` is the command line of this program by default.  Raises ValueError when it is not
-        that of a worker, ImproperlyConfigured when the app is no global of a module, and ends
-        with SystemExit.
-        """
-        _upward("litequeue.cli.in_process").worker_main(self, argv)
 
     # What the file may know
 
@@ -420,8 +382,3 @@ def _caller() -> str:
 def _workflows() -> Any:
     """Load what only workflows need."""
     return importlib.import_module("litequeue.workflows")
-
-
-def _upward(module: str) -> Any:
-    """Import a part of the library that stands above this one, the only way it is done."""
-    return importlib.import_module(module)

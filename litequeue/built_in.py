@@ -12,21 +12,22 @@ PREFIX: Final = "celery."
 def declare(app: Any) -> None:
     """Register them with ``app``."""
 
-    @app.task(name="celery.accumulate")
     def accumulate(*args: Any, index: int | None = None) -> Any:
         """Return the results that it is given, or the one at ``index``."""
         return list(args) if index is None else args[index]
 
-    @app.task(name="celery.map")
     def xmap(task: Any, it: Iterable[Any]) -> list[Any]:
         """Call a task with every item."""
         from litequeue.canvas.maps import map_here
 
         return map_here(app, task, it)
 
-    @app.task(name="celery.starmap")
     def xstarmap(task: Any, it: Iterable[Any]) -> list[Any]:
         """Call a task with the arguments that every item is."""
         from litequeue.canvas.maps import starmap_here
 
         return starmap_here(app, task, it)
+
+    app.task(accumulate, name="celery.accumulate")
+    app.task(xmap, name="celery.map")
+    app.task(xstarmap, name="celery.starmap")

@@ -6,10 +6,6 @@ from typing import Final
 
 NOT_BUILT: Final = frozenset(
     [
-        "result_chord_expires",
-        "result_chord_join_timeout",
-        "result_chord_retry_interval",
-        "task_allow_error_cb_on_chord_header",
         "task_default_rate_limit",
     ]
 )
@@ -23,6 +19,9 @@ WITHOUT_EFFECT: Final = {
     "event_queue_expires": "events stay in the file until event_ring_size newer ones have come",
     "event_serializer": "there are no events on a wire",
     "result_accept_content": "accept_content holds for arguments and results",
+    "result_chord_expires": "results of a group stay as long as all others do",
+    "result_chord_join_timeout": "the end of a group is counted in the file, and nobody waits",
+    "result_chord_retry_interval": "the end of a group is counted in the file, and nobody waits",
     "task_acks_on_failure": "a failed job stays in the file, as FAILURE",
     "task_acks_on_failure_or_timeout": "a failed job stays in the file, as FAILURE",
     "task_acks_on_timeout": "a failed job stays in the file, as FAILURE",

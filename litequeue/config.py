@@ -53,6 +53,7 @@ class Settings(MutableMapping[str, Any]):
     result_serializer: str = "json"
     security_key: tuple[str, ...] = field(default=(), repr=False)
     task_acks_late: bool = True
+    task_allow_error_cb_on_chord_header: bool = False
     task_always_eager: bool = False
     task_annotations: Any = None
     task_capture_output: int = 0

@@ -33,6 +33,8 @@
         ├── TimeLimitExceeded        the job ran longer than its hard limit, and was killed
         ├── ResultTooLarge           the return value is above `result_max_size`
         ├── RejectedError            the task raised Reject
+        ├── ChordError               a member of the group failed that the job waited for
+        ├── IncompleteStream         the results of a family are asked for before all have ended
         ├── TaskRevokedError         the job was revoked or terminated, or had expired
         └── Terminated               the job was stopped by a signal while it ran
     TaskPredicate                    control flow, raised in a task on purpose
@@ -252,6 +254,21 @@ class RejectedError(TaskError):
     """The task rejected the job."""
 
 
+class ChordError(TaskError):
+    """A member of the group failed whose results the job waited for, so it was not run.
+
+    ``member`` is the id of the one that failed first, in their order.
+    """
+
+    def __init__(self, message: str | None = None, member: str | None = None) -> None:
+        self.member = member
+        super().__init__(message or "a member of the group failed, so what waits for all did, too")
+
+
+class IncompleteStream(TaskError):
+    """The results of a family are asked for before all of it has ended."""
+
+
 class TaskRevokedError(TaskError):
     """The job was revoked or terminated, or had expired before it ran."""
 
@@ -320,8 +337,6 @@ _ABSENT: Final = {
     "AlwaysEagerIgnored": "send_task() logs that it enqueues although task_always_eager is set",
     "BackendGetMetaError": "a result that cannot be read raises StoreError",
     "BackendStoreError": "a result is stored by the worker, never by the one who reads it",
-    "ChordError": "chords are not built yet",
-    "IncompleteStream": "there is no stream, only a file",
     "InvalidTaskError": "a job that cannot be read ends as FAILURE, with its reason",
 }
 

@@ -84,7 +84,8 @@ class Sequel:
     """What an attempt hands on besides its result: workflows that begin with the commit of its end.
 
     If it ``takes``, the first of them takes the place of the job itself, whose id its ``result``
-    is: the job has not ended.
+    is: the job has not ended.  A step may report to a group that is in the file: it is a further
+    member.
     """
 
     plans: tuple[Plan, ...]
@@ -92,8 +93,8 @@ class Sequel:
 
 
 def to_text(sequel: Sequel) -> str:
-    """Return a sequel as JSON."""
-    plans = [
+    """Return a sequel as JSON.  Raises ValueError for more than `MOST_STEPS` steps."""
+    plans: list[list[Any]] = [
         [
             [[astuple(step.job), step.waits, step.group] for step in plan.steps],
             [astuple(edge) for edge in plan.edges],
@@ -103,13 +104,21 @@ def to_text(sequel: Sequel) -> str:
         ]
         for plan in sequel.plans
     ]
+    if sum(len(steps) for steps, *_ in plans) > MOST_STEPS:
+        raise ValueError(
+            f"a job can hand on at most {MOST_STEPS:,} jobs with its own end; "
+            "send a larger workflow by itself, with apply_async()"
+        )
     return json.dumps([plans, sequel.takes], separators=(",", ":"))
 
 
 def from_text(text: str) -> Sequel:
-    """Return what `to_text` was given."""
-    plans, takes = json.loads(text)
-    return Sequel(tuple(_plan(*fields) for fields in plans), takes)
+    """Return what `to_text` was given.  Raises ValueError for another text."""
+    try:
+        plans, takes = json.loads(text)
+        return Sequel(tuple(_plan(*fields) for fields in plans), bool(takes))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"this is not what a job hands on: {error}") from error
 
 
 def _plan(steps: Any, edges: Any, fanins: Any, result: str, group: str | None) -> Plan:
@@ -120,3 +129,62 @@ def _plan(steps: Any, edges: Any, fanins: Any, result: str, group: str | None) -
         result,
         group,
     )
+
+
+# What the file tells
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """How far a group is: ``waiting`` counts members that have not ended, ``failed`` who failed.
+
+    ``size`` is None until all members are in the file; ``target`` is the id of the job that gets
+    their results.
+    """
+
+    name: str
+    size: int | None
+    waiting: int
+    failed: int
+    policy: str
+    target: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A job in a drawing."""
+
+    id: str
+    task: str
+    state: str
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnGroup:
+    """A group in a drawing: of its members some are shown, and ``more`` are not.
+
+    ``size`` is None until all members are in the file.
+    """
+
+    name: str
+    size: int | None
+    ended: int
+    failed: int
+    policy: str
+    target: str | None
+    members: tuple[str, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A workflow for the eye; ``edges`` are those between ``nodes``.
+
+    Where ``is_all`` is false, it is too large to show all that is outside of its groups.
+    """
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    groups: tuple[DrawnGroup, ...]
+    is_all: bool = True

@@ -21,7 +21,8 @@ from litequeue.calling import (
     refuse_options,
     take_stamps,
 )
-from litequeue.canvas import signature
+from litequeue.canvas import Signature, signature
+from litequeue.canvas.linking import many
 from litequeue.config import Settings
 from litequeue.entry import Entry
 from litequeue.exceptions import ImproperlyConfigured, LiteQueueError
@@ -32,6 +33,8 @@ from litequeue.task import Task
 
 logger: Final = logging.getLogger("litequeue.beat")
 
+STARTER: Final = "litequeue.workflow"
+"""The built-in task whose jobs begin the workflow that they are given."""
 MOST_ARGUMENTS: Final = 128 << 10
 """Bytes of an entry's arguments and headers: they are copied at every tick."""
 POLICIES: Final = ("misfire", "catch_up", "overlap", "jitter", "grace", "start", "end")
@@ -39,6 +42,7 @@ _CALL: Final = (
     *("queue", "exchange", "routing_key", "priority", "expires", "headers", "shadow"),
     *("serializer", "compression", "ignore_result", "time_limit", "soft_time_limit"),
 )
+_LINKS: Final = ("link", "link_error")
 _POINTLESS: Final = {
     **dict.fromkeys(("countdown", "eta"), "a tick is sent when it is due: move the schedule"),
     **dict.fromkeys(("task_id", "idempotency_key"), "every tick is a job of its own"),
@@ -77,6 +81,8 @@ class EntryOptions(TypedDict, total=False):
     time_limit: float | None
     soft_time_limit: float | None
     stamped_headers: Sequence[str] | None
+    link: Any
+    link_error: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,12 +150,18 @@ def declared(
 ) -> Periodic:
     """Return what was said as a `Periodic`; ``task`` may be a signature, or its mapping.
 
-    Raises as `Periodic` does.
+    A workflow is the argument of a task that it then replaces: it begins in the commit in which
+    that ends, so once per tick.  Raises as `Periodic` does.
     """
-    if isinstance(task, Mapping):
+    if isinstance(task, Mapping) or any(options.get(each) is not None for each in _LINKS):
         call = signature(task).clone(args, kwargs)
-        args, kwargs, task = call.args, call.kwargs, call.task
-        options = {**call.options, **options}
+        if _is_workflow(call, options):
+            name = name or repr(call)
+            options = {each: value for each, value in options.items() if each not in _LINKS}
+            task, args, kwargs = STARTER, (), {"sig": _routed(call, options)}
+        else:
+            args, kwargs, task = call.args, call.kwargs, call.task
+            options = {**call.options, **options}
     if not isinstance(task, Task | str):
         raise TypeError(
             f"an entry sends a signature, a task or the name of one, not {task!r:.80}; "
@@ -167,6 +179,44 @@ def declared(
         kwargs=named,
         options=dict(options),
     )
+
+
+def _is_workflow(call: Signature[Any], options: Mapping[str, Any]) -> bool:
+    """Tell whether a signature is more than one job, after what ``options`` link to it."""
+    for each in many(options.get("link")):
+        call.link(_signature(each))
+    for each in many(options.get("link_error")):
+        call.link_error(_signature(each))
+    linked = any(call.options.get(each) for each in _LINKS)
+    return linked or call.subtask_type in ("chain", "chord", "chunks", "group")
+
+
+def _signature(linked: object) -> Signature[Any]:
+    if not isinstance(linked, Mapping):
+        raise TypeError(f"what is linked to a job is a signature, not {linked!r:.80}")
+    return signature(linked)
+
+
+def _routed(call: Any, options: Mapping[str, Any]) -> Signature[Any]:
+    """Return a workflow with those options of its entry that its first jobs have, too."""
+    if _is_frozen(call):
+        raise ImproperlyConfigured(
+            "an entry takes no task_id, and its workflow was frozen: every tick is a workflow of "
+            "its own"
+        )
+    own = {name: options[name] for name in _CALL if options.get(name) is not None}
+    workflow: Signature[Any] = call.group() if call.subtask_type == "chunks" else call
+    return workflow.set(**own)
+
+
+def _is_frozen(sig: Any) -> bool:
+    """Tell whether a job of a workflow has its id already."""
+    inner = [*many(sig.options.get("link")), *many(sig.options.get("link_error"))]
+    if sig.subtask_type in ("chain", "group"):
+        inner += sig.tasks
+    elif sig.subtask_type == "chord":
+        inner += [*sig.header_group().tasks, sig.body]
+    return bool(sig.options.get("task_id")) or any(map(_is_frozen, filter(None, inner)))
 
 
 def _check_options(name: str, options: Mapping[str, Any]) -> None:

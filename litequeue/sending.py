@@ -155,15 +155,14 @@ class Place:
     """Where a job stands in a workflow: the ids of the job before it, and of the first of all.
 
     ``countdown`` is in seconds from when it could begin.  ``is_needed``: others wait for its
-    result.  To an errback that is ``immutable`` nothing is given.
+    result.  To an errback that is immutable nothing is given.
     """
 
     parent: str | None = None
     root: str | None = None
     countdown: float | None = None
-    immutable: bool = False
+    is_immutable_errback: bool = False
     is_needed: bool = False
-    is_errback: bool = False
 
     def extras(self, extras: dict[str, Any], *, is_ignored: bool) -> dict[str, Any]:
         """Return ``extras`` with what a step needs beside them."""
@@ -171,7 +170,7 @@ class Place:
             extras.setdefault("root", self.root)
         if self.countdown is not None:
             extras["countdown"] = self.countdown
-        if self.is_errback and self.immutable:
+        if self.is_immutable_errback:
             extras["immutable"] = True
         if self.is_needed and (is_ignored or extras.get("ignore_result")):
             extras["ignore_result"] = False
@@ -305,9 +304,7 @@ def published(
     )  # fmt: skip
 
 
-def announce(
-    job: Job, task: Task[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> Job:
+def announce(job: Job, task: Task[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
     """Send `before_task_publish`; headers that a receiver adds travel with the job."""
     headers = _headers(job, task)
     before = dict(headers)

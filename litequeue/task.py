@@ -1,4 +1,7 @@
-"""`Task`: a registered function, how it is called later, and what it asks while it runs."""
+"""`Task`: a registered function, and how it is called later.
+
+What it asks while it runs is in `running`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from litequeue.calling import (
     AS_REGISTERED,
     FOR_A_QUEUE,
     UNBUILT_CALL_OPTIONS,
-    UNBUILT_RETRY_OPTIONS,
     CallOptions,
     Eagerly,
     argument_check,
@@ -22,17 +24,18 @@ from litequeue.calling import (
     take_stamps,
 )
 from litequeue.canvas import Signature, linking
-from litequeue.context import DIRECT, current_app, current_request, planning
-from litequeue.exceptions import ImproperlyConfigured, Retry
+from litequeue.context import current_app, planning
 from litequeue.exceptions import MaxRetriesExceededError as SpentError
 from litequeue.result import AsyncResult, EagerResult
 from litequeue.result.async_result import R
-from litequeue.retry import RetryPolicy, patience
-from litequeue.retrying import Changes, plan_retry, policy_of
+from litequeue.retry import patience
 from litequeue.routing import Queue
+from litequeue.running import Running
 
 if TYPE_CHECKING:  # defaults, so that `class MyTask(Task)` says enough: in Python 3.13's typing
     from typing_extensions import ParamSpec
+
+    from litequeue.canvas.maps import chunks
 
     P = ParamSpec("P", default=...)
 else:
@@ -41,7 +44,7 @@ else:
     P = ParamSpec("P")
 
 
-class Task(Generic[P, R]):
+class Task(Running, Generic[P, R]):
     """A registered function.  Calling it runs it here and now; `delay` sends it to a worker.
 
     Its options are attributes, with Celery's names and defaults, and may be set on a base class:
@@ -53,10 +56,6 @@ class Task(Generic[P, R]):
     abstract: ClassVar[bool] = True
     hooks: frozenset[str] = frozenset()
     """The names of the hooks that it has of its own, and "__call__"."""
-    app: Any = None
-    """The `LiteQueue` that the task is registered with."""
-    name: str = ""
-    """The name under which workers know it; "module.function" unless it is given."""
     typing: bool = True
     """Check the arguments when the task is sent."""
 
@@ -181,7 +180,7 @@ class Task(Generic[P, R]):
         if "shadow_name" in self.hooks or self._changes_calls():
             return self.apply_async(args, kwargs)
         if self.typing:
-            self._check(args, kwargs)
+            self._check_call(args, kwargs)
         result: AsyncResult[R] = self.app.send(self, args, kwargs, AS_REGISTERED)
         return result
 
@@ -286,87 +285,13 @@ class Task(Generic[P, R]):
         )  # fmt: skip
         result: EagerResult[R] = self.app.apply(self, *arguments_given(args, kwargs), how)
         if callbacks or errbacks:
-            linking.call(self, result, callbacks, errbacks)
+            linking.call(self.s(), result, callbacks, errbacks)
         return result
 
     def AsyncResult(self, id: str) -> AsyncResult[R]:
         """Return a handle on one of this task's jobs."""
         result: AsyncResult[R] = self.app.AsyncResult(id)
         return result
-
-    # While it runs
-
-    @property
-    def request(self) -> Any:
-        """The job of this task that runs here; ``called_directly`` is true when there is none."""
-        request = current_request.get()
-        return DIRECT if request is None or request.task != self.name else request
-
-    def retry(
-        self,
-        args: Iterable[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        exc: BaseException | None = None,
-        throw: bool = True,
-        eta: datetime | float | None = None,
-        countdown: float | None = None,
-        max_retries: int | None = None,
-        *,
-        queue: str | Queue | None = None,
-        exchange: str | None = None,
-        routing_key: str | None = None,
-        priority: int | None = None,
-        expires: datetime | float | str | None = None,
-        **options: Any,
-    ) -> Retry:
-        """Give up this attempt and run the job again later; does not return (Celery's `retry`).
-
-        ``countdown`` is in seconds (default: the task's ``default_retry_delay``); ``args`` and
-        ``kwargs`` replace the job's own, ``queue``, ``priority`` and ``expires`` move it.  When no
-        retry is left, raises ``exc`` or `MaxRetriesExceededError`.  With ``throw`` false the
-        `Retry` is returned: the job runs again however this attempt ends.
-        """
-        refuse_options(options, UNBUILT_RETRY_OPTIONS, "retry()")
-        changes = Changes(
-            args=args, kwargs=kwargs, queue=queue, exchange=exchange, routing_key=routing_key,
-            priority=priority, expires=expires,
-        )  # fmt: skip
-        planned = plan_retry(
-            self, changes, exc=exc, eta=eta, countdown=countdown, max_retries=max_retries
-        )
-        if throw:
-            raise planned
-        return planned
-
-    def retry_policy(self) -> RetryPolicy:
-        """Return when and how often a failed job of this task runs again."""
-        return policy_of(self)
-
-    def update_state(
-        self,
-        task_id: str | None = None,
-        state: str | None = None,
-        meta: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Show ``state``, as "PROGRESS", and ``meta`` for the job until its verdict.
-
-        They are read as `AsyncResult.state` and `AsyncResult.info`.  A ready state, as "FAILURE",
-        becomes the verdict if the task then raises `Ignore`.  Raises `NotSerializable`, and
-        `ImproperlyConfigured` outside a job when ``task_id`` is not given.
-        """
-        id = task_id or self.request.id
-        if id is None:
-            raise ImproperlyConfigured("update_state() outside a job needs the task_id to speak of")
-        self.app.update_state(id, state, meta)
-
-    def send_event(
-        self, type_: str, retry: bool = True, retry_policy: Any = None, **fields: Any
-    ) -> None:
-        """Store an event of your own about the running job; ``fields`` are what JSON holds.
-
-        ``retry`` and ``retry_policy`` are Celery's, for connections, and change nothing here.
-        """
-        self.app.send_event(type_, uuid=self.request.id, **fields)
 
     # Calls to be made later: `litequeue.canvas`
 
@@ -390,12 +315,23 @@ class Task(Generic[P, R]):
         """Return a call with these arguments, to which none are added."""
         return self.signature(args, kwargs, immutable=True)
 
-    def _workflow(self, *args: Any, **kwargs: Any) -> Any:
-        """Make a workflow: still to come, so this raises NotImplementedError."""
-        raise NotImplementedError("Task.map(), starmap(), chunks(), replace(), add_to_chord()")
+    def map(self, it: Iterable[Any]) -> Signature[list[R]]:
+        """Return a call of this task with every item of ``it``, all in one job."""
+        from litequeue.canvas.maps import xmap
 
-    if not TYPE_CHECKING:  # what is not built is an error to a type checker, too
-        map = starmap = chunks = replace = add_to_chord = _workflow
+        return xmap(self.s(), it, app=self.app)
+
+    def starmap(self, it: Iterable[Iterable[Any]]) -> Signature[list[R]]:
+        """Do as `map` does; the items are the arguments of each call."""
+        from litequeue.canvas.maps import xstarmap
+
+        return xstarmap(self.s(), it, app=self.app)
+
+    def chunks(self, it: Iterable[Iterable[Any]], n: int) -> chunks:
+        """Return jobs that each do as `starmap` does with ``n`` items of ``it``."""
+        from litequeue.canvas.maps import chunks
+
+        return chunks(self.s(), it, n, app=self.app)
 
     def bind(self, app: Any) -> None:
         """Become a task of ``app``."""

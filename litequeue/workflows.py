@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from litequeue import sending, signals
 from litequeue.calling import CallOptions
+from litequeue.canvas.linking import many, without
 from litequeue.canvas.plan import Kin, plan
 from litequeue.canvas.signatures import Signature
 from litequeue.context import Planned, planning, refuse_at_import
@@ -116,8 +117,6 @@ def _linked(
     how = {name: value for name, value in options.items() if name not in _OF_CANVAS}
     callbacks, errbacks = options.get("link"), options.get("link_error")
     if callbacks or errbacks:
-        from litequeue.canvas.linking import many
-
         canvas = canvas.clone()
         for callback in many(callbacks):
             canvas.link(callback)
@@ -146,18 +145,20 @@ class _Making:
     def job(self, sig: Signature[Any], id: str, kin: Kin) -> Job:
         """Make the job of a step, as the ``apply_async`` of its task asks for it."""
         app, now = self._app, self._app.clock.now()
-        options = {name: sig.options[name] for name in sig.options if name not in _OF_CANVAS}
+        options = without(sig.options, *_OF_CANVAS) if sig.options else {}
         countdown = options.pop("countdown", None) if kin.waits else None
         task = _task_of(app, sig)
         if self._head is not None and not kin.waits:
             args, kwargs, call = self._head
         else:
             args, kwargs, call = _asked(task, sig, id, options, kin.given)
-        step = sending.Place(
-            parent=kin.parent, root=kin.root, countdown=countdown, immutable=bool(sig.immutable),
-            is_needed=kin.is_needed, is_errback=kin.is_errback,
-        )  # fmt: skip
-        job = sending.make_job(app, task, args, kwargs, call, id=id, now=now, place=step)
+        place = sending.NOWHERE
+        if kin.waits or (kin.is_needed and (task.ignore_result or call.ignore_result)):
+            place = sending.Place(
+                parent=kin.parent, root=kin.root, countdown=countdown, is_needed=kin.is_needed,
+                is_immutable_errback=kin.is_errback and bool(sig.immutable),
+            )  # fmt: skip
+        job = sending.make_job(app, task, args, kwargs, call, id=id, now=now, place=place)
         if signals.before_task_publish.receivers:
             job = sending.announce(job, task, args, kwargs)
         if self._tells_sent and task.send_events:
@@ -179,7 +180,10 @@ def _asked(
     planned = Planned(task, given)
     mark = planning.set(planned)
     try:
-        task.apply_async(tuple(sig.args or ()), dict(sig.kwargs or {}), id, **options)
+        if options:
+            task.apply_async(tuple(sig.args or ()), dict(sig.kwargs or {}), id, **options)
+        else:
+            task.delay(*(sig.args or ()), **(sig.kwargs or {}))
     finally:
         planning.reset(mark)
     if planned.made is None:
@@ -196,4 +200,3 @@ def _task_of(app: Any, sig: Signature[Any]) -> Any:
     except NotRegistered:
         return sending.stranger(app, sig.task)
     return task if task.app is app else app.tasks.get(sig.task) or sending.stranger(app, sig.task)
-

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from litequeue.canvas.groups import group, stamp_members
+from litequeue.canvas.groups import flat, group, stamp_members
 from litequeue.canvas.kinds import first_app, is_chain, is_chord, is_group
 from litequeue.canvas.lazily import Lazily
 from litequeue.canvas.making import maybe_signature, signature
 from litequeue.canvas.members import Item
+from litequeue.canvas.options import check_policy, policy_from
 from litequeue.canvas.signatures import Signature
 from litequeue.canvas.stamping import StampingVisitor, stamps
 from litequeue.context import current_app
+from litequeue.flow import FAIL, PLACEHOLDERS
 from litequeue.result.group_result import parent_here, value_here
 
 
 @Signature.register_type()
 class chord(Signature[Any]):
-    """A group whose list of results another call gets: Celery's `chord`."""
+    """A group whose list of results another call gets: Celery's `chord`.
+
+    ``policy``, described at `Signature.set`, is that of the header where none is given.
+    """
 
     tasks: Item[Any] = Item("header", "kwargs")
     body: Item[Any] = Item("body", "kwargs")
@@ -33,6 +38,8 @@ class chord(Signature[Any]):
         app: Any = None,
         **options: Any,
     ) -> None:
+        options = policy_from(header, options)
+        check_policy("chord", options)
         made = {"header": _members(header, app), "body": maybe_signature(body, app=app)}
         super().__init__(task, args, {**(kwargs or {"kwargs": {}}), **made}, app=app, **options)
         self.subtask_type = "chord"
@@ -72,7 +79,7 @@ class chord(Signature[Any]):
         too.
         """
         errback = maybe_signature(errback)
-        on_header = getattr(self.app.conf, "task_allow_error_cb_on_chord_header", False)
+        on_header = self.app.conf.task_allow_error_cb_on_chord_header
         for member in _tasks(self.tasks):
             if on_header:
                 member.link_error(errback.clone(immutable=True))
@@ -123,11 +130,15 @@ class chord(Signature[Any]):
         """Run it here and now; return the result of the body.
 
         ``args`` and ``kwargs`` are for the members.  Raises what the first of them raised that
-        failed, unless ``propagate`` is false.
+        failed, unless ``propagate`` is false, or the policy bears failures.
         """
         header = self.tasks if is_group(self.tasks) else group(self.tasks, app=self.app)
-        results = header.clone().apply(args, kwargs)
-        given = value_here(results, propagate=propagate)
+        header = header.clone()
+        policy = self.options.get("policy") or FAIL
+        if policy == FAIL:
+            given = value_here(header.apply(args, kwargs), propagate=propagate)
+        else:
+            given = [*_forgiving(header, args, kwargs, leaves_a_place=policy == PLACEHOLDERS)]
         return (self.body if body is None else body).apply((given,))
 
     def stamp(
@@ -181,8 +192,19 @@ def _members(header: Any, app: Any) -> Any:
     if isinstance(header, Signature):
         return [header]
     items = header.stream() if isinstance(header, Lazily) else header
-    made = (signature(member, app=app) for member in items)
-    return Lazily(made) if isinstance(header, Iterator | Lazily) else [*made]
+    if isinstance(header, Iterator | Lazily):  # what it makes is nobody else's
+        return Lazily(maybe_signature(member, app=app) for member in items)
+    return [signature(member, app=app) for member in items]
+
+
+def _forgiving(header: Any, args: Any, kwargs: Any, *, leaves_a_place: bool) -> Iterator[Any]:
+    """Yield what the members come to here and now; one that fails leaves None, or nothing."""
+    for member in flat(header.tasks, header._app):
+        try:
+            yield value_here(member.apply(args, kwargs))
+        except Exception:  # whatever a task raises
+            if leaves_a_place:
+                yield None
 
 
 def _tasks(header: Any) -> Any:

@@ -11,6 +11,7 @@ from litequeue.canvas.lazily import Lazily, sequence
 from litequeue.canvas.linking import without
 from litequeue.canvas.making import maybe_signature
 from litequeue.canvas.members import Item
+from litequeue.canvas.options import check_policy
 from litequeue.canvas.signatures import Signature
 from litequeue.canvas.stamping import StampingVisitor, stamps
 from litequeue.context import current_app
@@ -23,6 +24,7 @@ class group(Signature[Any]):
     """Calls that do not wait for each other: Celery's `group`.
 
     One argument that is an iterable has the members; a generator is asked for them one by one.
+    ``policy`` is described at `Signature.set`.
     """
 
     tasks: Item[Any] = Item("tasks", "kwargs")
@@ -32,6 +34,7 @@ class group(Signature[Any]):
         if len(tasks) == 1:
             members = tasks[0].tasks if is_group(tasks[0]) else tasks[0]
             members = [members.clone()] if isinstance(members, Signature) else sequence(members)
+        check_policy("group", options)
         super().__init__("celery.group", (), {"tasks": members}, **options)
         self.subtask_type = "group"
 
@@ -139,7 +142,7 @@ class group(Signature[Any]):
         """Run the members here and now, each with ``args`` and ``kwargs``; return their results."""
         how = {**self.options, **options}
         own = how.pop("task_id", None) or new_id(self.app.clock.now())
-        how = without(how, "group_id")
+        how = without(how, "group_id", "policy")
         results = [each.apply(args, kwargs, **how) for each in flat(self.tasks, self._app)]
         return GroupResult(own, results, app=self.app)
 
@@ -172,12 +175,15 @@ class group(Signature[Any]):
         return shorter(self.tasks[0]["task"], f"group({self.tasks!r})")
 
 
-def flat(members: Iterable[Any], app: Any) -> Iterator[Any]:
-    """Yield copies of the members, those of inner groups in their place; empty chains are left."""
+def flat(members: Iterable[Any], app: Any, *, clone: bool = True) -> Iterator[Any]:
+    """Yield copies of the members, those of inner groups in their place; empty chains are left.
+
+    Without ``clone`` it yields the members themselves.
+    """
     stack: deque[Iterator[Any]] = deque([_items(members)])
     while stack:
         for member in stack[-1]:
-            sig: Any = maybe_signature(member, app=app, clone=True)
+            sig: Any = maybe_signature(member, app=app, clone=clone)
             if is_group(sig):
                 stack.append(_items(sig.tasks))
                 break

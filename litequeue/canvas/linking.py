@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litequeue import states
-from litequeue.canvas.stamping import StampingVisitor, stamps
 from litequeue.exceptions import NotRegistered
+
+if TYPE_CHECKING:
+    from litequeue.canvas.stamping import StampingVisitor
 
 
 def many(value: Any) -> list[Any]:
@@ -53,6 +55,8 @@ def stamp_all(
     sig: Any, visitor: StampingVisitor | None, headers: Mapping[str, Any], *, append: bool
 ) -> None:
     """Stamp the callbacks and errbacks of a signature; what one is given, the next ones get."""
+    from litequeue.canvas.stamping import stamps
+
     for key in ("link", "link_error"):
         if not sig.options.get(key):
             continue

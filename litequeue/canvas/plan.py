@@ -206,6 +206,7 @@ class _Planner:
     def _call(self, node: _Node, before: _Before, place: _Place) -> Generator[Step, None, _Before]:
         """Yield the job of a signature, and what is linked to it."""
         sig, id = node.sig, before.gathered or place.id or _frozen(node.sig) or self._new_id()
+        callbacks, errbacks = node.all_callbacks(), node.all_errbacks()
         options = {**node.options, **before.options}
         if options or (not sig.immutable and (before.args or before.kwargs)):
             sig = sig.clone(before.args, before.kwargs, **options)
@@ -216,14 +217,14 @@ class _Planner:
             root=before.root or before.job,
             waits=waits,
             given=None if kind == ERROR else int(waits and not sig.immutable and kind == NEXT),
-            is_needed=place.needed or bool(node.all_callbacks()),
+            is_needed=place.needed or bool(callbacks),
             is_errback=kind == ERROR,
         )
         yield Step(self._make_job(sig, id, kin), waits, place.of)
         if before.job is not None:
             self.edges.add(before.job, id, kind)
         after = _Before(job=id, root=kin.root or id)
-        for kind, linked in ((NEXT, node.all_callbacks()), (ERROR, node.all_errbacks())):
+        for kind, linked in ((NEXT, callbacks), (ERROR, errbacks)):
             for each in linked:
                 line = _line(_Node(maybe_signature(each, app=sig._app)))
                 yield from self.walk(line, replace(after, kind=kind), _Place(list="nobody"))
@@ -315,7 +316,8 @@ def _members(node: _Node) -> Iterator[_Node]:
     """Yield the members of a group, those of inner groups too."""
     callbacks, errbacks, options = node.all_callbacks(), node.all_errbacks(), node.begins_with()
     tasks: Any = node.sig.tasks  # type: ignore[attr-defined]  # a group has it
-    return (_Node(each, callbacks, errbacks, options) for each in flat(tasks, node.sig._app))
+    members = flat(tasks, node.sig._app, clone=False)
+    return (_Node(each, callbacks, errbacks, options) for each in members)
 
 
 def _has_members(sig: Any) -> bool:

@@ -7,25 +7,32 @@ signature may travel as an argument, through a file, or to a Celery and back.
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar, cast
 
 from litequeue.canvas import linking
 from litequeue.canvas.members import Callee, Item
-from litequeue.canvas.stamping import NAMES, StampingVisitor, names_in, stamps
+from litequeue.canvas.options import NOT_EAGER, check_policy, said, sendable
 from litequeue.context import current_app
 from litequeue.exceptions import NotRegistered
 from litequeue.job import new_id
 from litequeue.result import AsyncResult, EagerResult
 from litequeue.result.async_result import R
 
+if TYPE_CHECKING:
+    from litequeue.canvas.stamping import StampingVisitor
+
 K = TypeVar("K", bound="type[Signature[Any]]")
 Kind: TypeAlias = "type[Signature[Any]]"
 
-_OF_WORKFLOWS: Final = ("chain", "chord", "group_id", "group_index", "parent_id", "root_id")
+_HOMES: Final = {
+    "chain": "chains", "chord": "chords", "chunks": "maps", "group": "groups", "xmap": "maps",
+    "xstarmap": "maps",
+}  # fmt: skip
+"""The modules of the kinds of signatures, each loaded when one is met."""
 _WORKFLOWS: Final = ("chain", "chord", "group")
-_NOT_EAGER: Final = (*_OF_WORKFLOWS, "reply_to")
-_KEPT: Final = frozenset(("group_id", NAMES))
+_KEPT: Final = frozenset(("group_id", "stamped_headers"))
 """Options that no call changes once a signature has them; its stamps are such, too."""
 
 
@@ -96,6 +103,8 @@ class Signature(dict[str, Any], Generic[R]):
         """
         name = d.get("subtask_type")
         if name:
+            if name in _HOMES and name not in cls.TYPES:
+                importlib.import_module(f"litequeue.canvas.{_HOMES[name]}")
             kind = cls.TYPES[name]
             if kind is not cls:
                 return kind.from_dict(d, app=app)
@@ -123,12 +132,13 @@ class Signature(dict[str, Any], Generic[R]):
 
         Options that are None leave the signature's.  A task that this app does not know is sent
         by its name.  ``route_name`` changes nothing, as in Celery.  Raises as `Task.apply_async`
-        does, and NotImplementedError for options of workflows.
+        does, and ValueError for options that only a workflow gives its steps.
         """
-        given, named, how = self._merge(args, kwargs, _said(options))
+        given, named, how = self._merge(args, kwargs, said(options))
         if self.subtask_type in _WORKFLOWS or how.get("link") or how.get("link_error"):
-            return cast("AsyncResult[R]", self._start(args, kwargs, _said(options)))
-        how = _sendable(how)
+            sent = self.app.send_workflow(self, tuple(args or ()), kwargs or {}, said(options))
+            return cast("AsyncResult[R]", sent)
+        how = sendable(how)
         try:
             task = self.type
         except NotRegistered:
@@ -137,13 +147,6 @@ class Signature(dict[str, Any], Generic[R]):
             sent = task.apply_async(given, named, **how)
         return cast("AsyncResult[R]", sent)
 
-    def _start(self, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
-        """Send what is more than one job: how, the app knows."""
-        send = getattr(self.app, "send_workflow", None)
-        if send is None:
-            raise NotImplementedError("apply_async() of a workflow; apply() runs it here and now")
-        return send(self, tuple(args or ()), dict(kwargs or {}), options)
-
     def apply(
         self,
         args: Iterable[Any] | None = None,
@@ -151,10 +154,10 @@ class Signature(dict[str, Any], Generic[R]):
         **options: Any,
     ) -> EagerResult[R]:
         """Run the call here and now as a worker would; arguments and options as `apply_async`."""
-        given, named, how = self._merge(args, kwargs, _said(options))
+        given, named, how = self._merge(args, kwargs, said(options))
         callbacks, errbacks = how.pop("link", None), how.pop("link_error", None)
         result = cast(
-            "EagerResult[R]", self.type.apply(given, named, **linking.without(how, *_NOT_EAGER))
+            "EagerResult[R]", self.type.apply(given, named, **linking.without(how, *NOT_EAGER))
         )
         linking.call(self, result, callbacks, errbacks)
         return result
@@ -203,7 +206,13 @@ class Signature(dict[str, Any], Generic[R]):
         return made
 
     def set(self, immutable: bool | None = None, **options: Any) -> Self:
-        """Set options, in place; return the signature itself."""
+        """Set options, in place; return the signature itself.
+
+        ``policy``, of a group or chord, says what a failed member means for what waits for all:
+        "fail" (it fails, too), "placeholders" (null stands for it), "ignore" (it is left out).
+        Raises ValueError for another.
+        """
+        check_policy(self.subtask_type, options)
         if immutable is not None:
             self.set_immutable(immutable)
         self.options.update(options)
@@ -282,6 +291,8 @@ class Signature(dict[str, Any], Generic[R]):
         With ``append_stamps`` a stamp that is there already becomes a list of both.
         """
         self.stamp_links(visitor, append_stamps, **headers)
+        from litequeue.canvas.stamping import stamps
+
         visited = None if visitor is None else visitor.on_signature(self, **headers) or {}
         return self.set(**stamps(headers, visited, self.options, append=append_stamps))
 
@@ -298,7 +309,11 @@ class Signature(dict[str, Any], Generic[R]):
         ``force`` adds arguments to an immutable one, too.
         """
         own, added = self.options or {}, options or {}
-        kept = _KEPT.union(names_in(own)) & own.keys()
+        kept = _KEPT & own.keys()
+        if "stamped_headers" in kept:
+            from litequeue.canvas.stamping import names_in
+
+            kept |= own.keys() & names_in(own)
         how = {**own, **{name: value for name, value in added.items() if name not in kept}}
         given, named = self.args or (), self.kwargs or {}
         if self.immutable and not force:
@@ -367,21 +382,6 @@ class Signature(dict[str, Any], Generic[R]):
     def __ior__(self, other: Any) -> Any:
         """Do as ``|`` does: to merge dicts in place is not meant here."""
         return self.__or__(other)
-
-
-def _said(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that ask for something."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _sendable(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a call; raises NotImplementedError for those of workflows."""
-    for name in _OF_WORKFLOWS:
-        if options.get(name) is not None:
-            raise NotImplementedError(f"the option {name!r} of a signature: workflows")
-    # Where Celery's rpc:// has a result sent; here whoever has the id finds it in the file.
-    ours = ("reply_to", *_OF_WORKFLOWS)
-    return {name: value for name, value in options.items() if name not in ours}
 
 
 def _shown(value: object) -> str:

@@ -19,7 +19,8 @@ def print_attempt(number: int, failed: Attempt | None, log: str | None, now: flo
     if failed is None:
         say(f"attempt {number}")
     else:
-        say(f"attempt {number} ended as {failed.state}, {when(failed.at, now)}")
+        what = f"attempt {number} ended" if number else "it never began, and ended"
+        say(f"{what} as {failed.state}, {when(failed.at, now)}")
         print_block(failed.traceback or f"{failed.type}: {failed.message}")
         for title, text in _evidence(failed.evidence):
             _print_part(title, text)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from litequeue.cli import pyproject
-from litequeue.cli.failure import Failure
+from litequeue.cli import pyproject, workflows
+from litequeue.cli.failure import NO_SUCH_THING, Failure
 from litequeue.cli.output import breakdown, clean, counted, is_terminal, note, print_json, say
 from litequeue.cli.parameters import Command, Name, database_argument, json_option
 from litequeue.cli.queue_file import check_queues, find_job, opened
@@ -84,8 +84,9 @@ def several(function: F) -> F:
 def retry(ctx: click.Context, /, db: str, ids: tuple[str, ...], **given: Any) -> int:
     """Run finished jobs again, under the same ids.
 
-    A job that failed, was revoked, rejected or ignored gets a new run, with all its retries.
-    Without --state only failed ones are meant; an ID may be abbreviated.
+    A job that failed, was revoked, rejected or ignored gets a new run, with all its retries; the
+    steps of its workflow that it had stopped wait for it again.  Without --state only failed ones
+    are meant; an ID may be abbreviated.
     """
     from litequeue.store.bulk import Change
 
@@ -137,44 +138,77 @@ def check_which(ctx: click.Context, ids: Iterable[str], given: dict[str, Any]) -
         )  # fmt: skip
 
 
-def find_all(database: Database, ids: Iterable[str]) -> list[JobRow]:
-    """Return the jobs that were named, each once; raises `Failure` where one is not found."""
-    return list({job.seq: job for job in [find_job(database, id) for id in ids]}.values())
+def find_all(database: Database, ids: Iterable[str], *, of_group: str) -> list[JobRow]:
+    """Return the jobs that were named, each once; raises `Failure` where one is not found.
+
+    ``of_group`` says what to do about a group that was named.
+    """
+    found = {}
+    for id in ids:
+        group = workflows.find_group(database, id)
+        if group is not None:
+            raise Failure(f"{id!r} is a group of jobs: {of_group}", code=NO_SUCH_THING)
+        job = find_job(database, id)
+        found[job.seq] = job
+    return list(found.values())
 
 
 def _rerun_some(database: Database, ids: Iterable[str], options: Options) -> int:
     """Run jobs again by their ids; all are found before one is changed."""
-    found = find_all(database, ids)
-    changed = [job for job in found if not options.dry_run and _rerun(database, job)]
-    left = [job for job in found if job not in changed]
+    how = f"name those of its members that failed; see `litequeue jobs {database.path}`"
+    found = find_all(database, ids, of_group=how)
+    back = {}
+    for job in found if not options.dry_run else ():
+        again = _rerun(database, job)
+        if again is not None:
+            back[job] = again
+    left = [job for job in found if job not in back]
     if options.as_json:
         print_json(
-            matched=len(found), changed=len(changed), dry_run=options.dry_run,
-            ids=[job.id for job in changed],
+            matched=len(found), changed=len(back), dry_run=options.dry_run,
+            ids=[job.id for job in back], brought_back=sum(back.values()),
         )  # fmt: skip
     for job in found:
         if options.dry_run:
             say(f"would run {job.id} ({job.task}, {job.state}) again")
         elif job in left:
-            note(f"litequeue: job {job.id} {_why_not(job)}")
+            note(f"litequeue: job {job.id} {_why_not(database, job)}")
         elif not options.as_json:
-            say(f"{job.id} {WORDS['rerun'].done}")
+            say(f"{job.id} {WORDS['rerun'].done}{_what_waits(back[job])}")
     return 1 if left and not options.dry_run else 0
 
 
-def _rerun(database: Database, job: JobRow) -> bool:
+def _rerun(database: Database, job: JobRow) -> int | None:
+    """Run a job again; return how many wait for it again, None where it was left alone."""
     from litequeue.store import jobs
+    from litequeue.store.advance import Advanced, advance_all
 
-    done = jobs.rerun(database, job.id)
-    if done:
-        ring(database, [])
-    return done
+    stopped = workflows.stopped(database, job.id)
+    if not jobs.rerun(database, job.id):
+        return None
+    if stopped:
+        advance_all(database, Advanced(more=True), SYSTEM.now(), keep())
+    ring(database, [])
+    return workflows.brought_back(database, stopped)
 
 
-def _why_not(job: JobRow) -> str:
-    if job.phase == "done":
+def _what_waits(count: int) -> str:
+    if not count:
+        return ""
+    many = f"{workflows.MOST_FOLLOWED:,} and more jobs" if count >= workflows.MOST_FOLLOWED else ""
+    return f"; {many or counted(count)} that waited for it wait{'s' if count == 1 else ''} again"
+
+
+def _why_not(database: Database, job: JobRow) -> str:
+    if job.phase != "done":
+        return f"has not ended yet, it is {job.phase}; nothing was changed"
+    culprit = workflows.culprit(database, job)
+    if culprit is None:
         return f"has already ended as {clean(job.state)}"
-    return f"has not ended yet, it is {job.phase}; nothing was changed"
+    return (
+        f"never began, because job {clean(culprit)} came before it and failed: run that one again, "
+        f"with `litequeue retry {database.path} {clean(culprit)}`"
+    )
 
 
 def _change_many(database: Database, change: Change, chosen_by: Selection, options: Options) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from litequeue import states
+from litequeue.cli import workflows
 from litequeue.cli.attempts import print_attempt, print_logs
 from litequeue.cli.output import (
     Cell,
@@ -27,6 +29,7 @@ from litequeue.cli.selection import filters, selection
 from litequeue.clock import SYSTEM
 
 if TYPE_CHECKING:
+    from litequeue.store import Database
     from litequeue.store.listing import Detail, JobRow
 
 
@@ -49,7 +52,7 @@ def jobs(
 ) -> None:
     """List jobs, the last accepted first.
 
-    States are Celery's, in any case, or failed, waiting, running, done.
+    States are Celery's, in any case, or failed, waiting, blocked, running, done.
     """
     from litequeue.store import listing
 
@@ -84,32 +87,58 @@ def _line(job: JobRow, now: float) -> tuple[Cell, ...]:
 @click.argument("id", type=Name())
 @click.option("--log", "only_log", is_flag=True,
               help="Print what its attempts logged and printed, and nothing else.")  # fmt: skip
+@click.option("--graph", type=click.Choice(["mermaid", "dot"]),
+              help="Print its workflow as a picture, and nothing else.")  # fmt: skip
 @json_option
-def show(db: str, id: str, only_log: bool, as_json: bool) -> None:
-    """Show everything about one job.
+@click.pass_context
+def show(
+    ctx: click.Context, /, db: str, id: str, only_log: bool, graph: str | None, as_json: bool
+) -> None:
+    """Show everything about one job, or how far a group is.
 
-    ID is the job's id, its beginning (4 characters or more), or a part of it (6 or more).
+    ID is the job's id, its beginning (4 characters or more), or a part of it (6 or more); of a
+    group all of its id.
     """
+    if graph is not None and (as_json or only_log):
+        raise click.UsageError("--graph goes with no --json or --log", ctx)
+    with opened(db) as database:
+        group = workflows.find_group(database, id)
+        if graph is not None:
+            known = group.name if group is not None else find_job(database, id).id
+            workflows.print_graph(database, known, graph)
+        elif group is None:
+            _show_job(database, find_job(database, id), only_log=only_log, as_json=as_json)
+        elif only_log:
+            raise click.UsageError("a group has no log: name one of its members", ctx)
+        else:
+            workflows.show_group(database, group, as_json=as_json)
+
+
+def _show_job(database: Database, job: JobRow, *, only_log: bool, as_json: bool) -> None:
     from litequeue.store import listing
 
-    with opened(db) as database:
-        job = find_job(database, id)
-        detail = listing.detail(database, job)
+    detail = listing.detail(database, job)
+    kin = workflows.kin(database, job, detail.attempts)
     now = SYSTEM.now()
     if as_json:
-        print_json(job=_full_document(job, detail, now))
+        print_json(job={**_full_document(job, detail, now), **workflows.document(kin)})
         return
     if only_log:
         print_logs(detail)
         return
-    print_pairs(_facts(job, detail, now))
+    print_pairs(_facts(job, detail, now, workflows.facts(database, job, kin)))
     failed = {attempt.attempt: attempt for attempt in detail.attempts}
     for claim in sorted({*failed, *detail.logs}):
         print_attempt(claim, failed.get(claim), detail.logs.get(claim), now)
 
 
 def waited(job: JobRow, now: float) -> float | None:
-    """Return for how many seconds a job could have run and did not; None if it never could."""
+    """Return for how many seconds a job could have run and did not; None if it never could.
+
+    Of a step of a workflow it is the time since that was sent.
+    """
+    if job.phase == states.WAITING:
+        return None
     due = job.created if job.eta is None else max(job.created, job.eta)
     until = job.started if job.started is not None else job.finished
     return None if until is None and due > now else max(0.0, (until or now) - due)
@@ -186,11 +215,14 @@ def _arguments(detail: Detail) -> tuple[Any, bool]:
     return value, whole
 
 
-def _facts(job: JobRow, detail: Detail, now: float) -> Iterator[tuple[str, Cell]]:
+def _facts(
+    job: JobRow, detail: Detail, now: float, of_workflow: Iterable[tuple[str, Cell]]
+) -> Iterator[tuple[str, Cell]]:
     yield "id", job.id
     yield "task", job.task
     yield from _asked(detail)
     yield "state", job.state if job.phase == "done" else f"{job.state} ({job.phase})"
+    yield from of_workflow
     yield "result", detail.result
     yield "queue", job.queue
     yield "priority", job.priority or None

@@ -20,8 +20,8 @@ DAY: Final = 86_400.0
 def queues(db: str, as_json: bool) -> None:
     """List the queues and what waits in them.
 
-    Waiting: may run now.  Scheduled: later.  Parked: no worker knew the task.  Paused: since when
-    no job of the queue is started.
+    Waiting: may run now.  Scheduled: later.  Blocked: after others of its workflow.  Parked: no
+    worker knew the task.  Paused: since when no job of the queue is started.
     """
     from litequeue.store import listing
 
@@ -36,6 +36,7 @@ def queues(db: str, as_json: bool) -> None:
                     "name": queue.name,
                     "waiting": queue.ready,
                     "scheduled": queue.scheduled,
+                    "blocked": queue.waiting,
                     "parked": queue.parked,
                     "running": queue.leased,
                     "oldest_wait": number(oldest[queue.name]),
@@ -46,16 +47,16 @@ def queues(db: str, as_json: bool) -> None:
         )
         return
     print_table(
-        ("queue", "waiting", "scheduled", "parked", "running", "oldest wait", "paused"),
+        ("queue", "waiting", "scheduled", "blocked", "parked", "running", "oldest wait", "paused"),
         [
             (
-                q.name, q.ready, q.scheduled, q.parked, q.leased, span(oldest[q.name]),
-                when(q.paused, now),
+                q.name, q.ready, q.scheduled, q.waiting, q.parked, q.leased,
+                span(oldest[q.name]), when(q.paused, now),
             )
             for q in found
         ],
         empty="no queue yet: the first job makes one",
-        spare=("oldest wait", "scheduled"),
+        spare=("oldest wait", "scheduled", "blocked"),
     )  # fmt: skip
 
 

@@ -101,10 +101,14 @@ STATES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     **{state.lower(): ((), (state,)) for state in sorted(states.ALL_STATES)},
     **{phase: ((phase,), ()) for phase in states.PHASES},
     "failed": ((), (states.FAILURE,)),
-    "waiting": ((states.READY, states.SCHEDULED, states.PARKED), ()),
+    "waiting": ((states.READY, states.SCHEDULED, states.PARKED, states.WAITING), ()),
+    "blocked": ((states.WAITING,), ()),
     "running": ((states.LEASED,), ()),
 }
-"""What may be said for a state: Celery's names, the phases, and plain words; (phases, states)."""
+"""What may be said for a state: Celery's names, the phases, and plain words; (phases, states).
+
+For people all that has not begun is waiting; the phase of that name is that of blocked jobs.
+"""
 
 
 class State(_ParamType):

@@ -28,8 +28,9 @@ from litequeue.cli.changes import (
 from litequeue.cli.control import stamps_in
 from litequeue.cli.output import clean, counted, note, print_json, say
 from litequeue.cli.parameters import Command, Name, database_argument
-from litequeue.cli.queue_file import check_queues, opened
+from litequeue.cli.queue_file import check_queues, find_job, opened
 from litequeue.cli.selection import selection
+from litequeue.cli.workflows import find_group
 from litequeue.clock import SYSTEM
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class How:
 @click.command(cls=Command, example="litequeue revoke jobs.sqlite 019a3f")
 @database_argument
 @several
+@click.option("--workflow", is_flag=True,
+              help="All that is left of the workflows of these jobs, or groups.")  # fmt: skip
 @click.option("--stamp", "stamps", multiple=True, type=Name(), metavar="KEY=VALUE",
               help="All jobs with this stamp, now and later; several are allowed.")  # fmt: skip
 @click.option("--terminate", is_flag=True, help="Also end those that run.")
@@ -62,16 +65,20 @@ class How:
 def revoke(ctx: click.Context, /, db: str, ids: tuple[str, ...], **given: Any) -> int:
     """Call off jobs.
 
-    Those that wait end as REVOKED.  One that runs goes on and is not run again, unless
-    --terminate ends it.  An ID may be abbreviated.
+    Those that wait end as REVOKED, with all steps that wait for them.  One that runs goes on and
+    is not run again, unless --terminate ends it.  An ID may be abbreviated.
     """
     options = taken_out(given)
     how = _how(ctx, terminate=given.pop("terminate"), signal=given.pop("signal"))
-    stamps = given.pop("stamps")
+    stamps, workflow = given.pop("stamps"), given.pop("workflow")
     if stamps:
-        return _by_stamps(ctx, db, stamps, how, options, others=[ids, *given.values()])
+        return _by_stamps(ctx, db, stamps, how, options, others=[ids, workflow, *given.values()])
     check_which(ctx, ids, given)
+    if workflow and not ids:
+        raise click.UsageError("--workflow goes with the id of a job or group of it", ctx)
     with opened(db) as database:
+        if workflow:
+            return _by_workflows(database, ids, how, options)
         if ids:
             return _by_ids(database, ids, how, options)
         chosen_by = selection(**given)
@@ -96,13 +103,13 @@ def _revoke(database: Database, ids: Iterable[str], how: How) -> Revoked:
     done = revocations.revoke(
         database, ids, terminate=how.terminate, signal=how.signal, now=SYSTEM.now(), keep=keep()
     )
-    ring(database, done.ended, post=True)
+    ring(database, [*done.ended, *done.followed], post=True)
     return done
 
 
 def _by_ids(database: Database, ids: Iterable[str], how: How, options: Options) -> int:
     """Revoke jobs by their ids; all are found before one is revoked."""
-    found = find_all(database, ids)
+    found = find_all(database, ids, of_group="add --workflow to revoke all that is left of it")
     if options.dry_run:
         for job in found if not options.as_json else ():
             say(f"would revoke {job.id} ({job.task}, {job.state})")
@@ -113,7 +120,7 @@ def _by_ids(database: Database, ids: Iterable[str], how: How, options: Options) 
     if options.as_json:
         print_json(
             matched=len(found), changed=len(done.ended), dry_run=False, ids=done.ended,
-            running=done.stands,
+            running=done.stands, followed=done.followed,
         )  # fmt: skip
     over = [job for job in found if job.id not in done.ended and job.id not in done.stands]
     for job in over:
@@ -121,7 +128,49 @@ def _by_ids(database: Database, ids: Iterable[str], how: How, options: Options) 
     for job in found if not options.as_json else ():
         if job not in over:
             say(f"{job.id} {'revoked' if job.id in done.ended else _what_runs(how)}")
+    if done.followed and not options.as_json:
+        say(f"{counted(len(done.followed))} that waited for it revoked, too")
     return 1 if over else 0
+
+
+def _by_workflows(database: Database, words: Iterable[str], how: How, options: Options) -> int:
+    """Revoke what has not ended of workflows; all are found before one is changed."""
+    from litequeue.store import workflows as stored
+
+    ids = [*dict.fromkeys(_job_or_group(database, word) for word in words)]
+    if options.dry_run:
+        total = len({number for id in ids for number in stored.jobs_of(database, id)})
+        if options.as_json:
+            print_json(matched=total, changed=0, dry_run=True, ids=[], running=[])
+        else:
+            say(f"would revoke what has not ended of {counted(total)}")
+        return 0
+    ended: list[str] = []
+    running: list[str] = []
+    for id in ids:
+        done = stored.revoke(
+            database, id, terminate=how.terminate, signal=how.signal, now=SYSTEM.now(), keep=keep()
+        )
+        ended += [*done.ended, *done.followed]
+        running += done.stands
+        if not (done.ended or done.followed or done.stands):
+            note(f"litequeue: nothing is left of the workflow of {clean(id)}")
+    ring(database, ended, post=True)
+    if options.as_json:
+        print_json(
+            matched=len(ended) + len(running), changed=len(ended), dry_run=False, ids=ended,
+            running=running,
+        )  # fmt: skip
+        return 0 if ended or running else 1
+    say(f"{counted(len(ended))} revoked")
+    for id in running:
+        say(f"{id} {_what_runs(how)}")
+    return 0 if ended or running else 1
+
+
+def _job_or_group(database: Database, word: str) -> str:
+    group = find_group(database, word)
+    return group.name if group is not None else find_job(database, word).id
 
 
 def _what_runs(how: How) -> str:
@@ -193,7 +242,7 @@ def _by_stamps(
                 database, header, values, terminate=how.terminate, signal=how.signal,
                 now=SYSTEM.now(), keep=keep(),
             )  # fmt: skip
-            ended += done.ended
+            ended += [*done.ended, *done.followed]
             running += done.stands
         ring(database, ended, post=True)
     if options.as_json:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Generic, cast
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, cast
 
-from litequeue import states
-from litequeue.context import current_app
-from litequeue.job import bound_to
-from litequeue.result import revoking
-from litequeue.result.failures import FailedAttempt, error_of, value_of
-from litequeue.result.home import Home
+from litequeue.result import family, revoking
+from litequeue.result.failures import error_of, value_of
+from litequeue.result.handle import Handle
 from litequeue.result.joining import refuse_to_block
+from litequeue.result.messages import on_changes
 from litequeue.result.revoking import Signal
 from litequeue.result.waiting import Gathering, Patience, ended, until_ended
 from litequeue.store import Record
 
 if TYPE_CHECKING:  # defaults, so that a plain `AsyncResult` says enough: in Python 3.13's typing
     from typing_extensions import TypeVar
+
+    from litequeue.result.graph import DependencyGraph, GraphFormatter
+    from litequeue.result.progress import Progress
 
     R = TypeVar("R", default=Any)
     R_co = TypeVar("R_co", covariant=True, default=Any)
@@ -28,37 +28,14 @@ else:
     R = TypeVar("R")
     R_co = TypeVar("R_co", covariant=True)
 
-_UNBUILT: Final = frozenset(
-    "as_list build_graph collect get_leaf graph iterdeps".split()  # noqa: SIM905 - one line
-)
-_UNSEEN: Final = (states.PENDING, None)
 
-
-class AsyncResult(Generic[R_co]):
+class AsyncResult(Handle, Generic[R_co]):
     """A handle on a job: it holds the id and asks the file, every time.
 
     Without ``app`` it belongs to the current app.  Pickled and unpickled, it does so again.
     """
 
-    __slots__ = ("__weakref__", "_app", "_parent", "id", "ignored")
-
-    def __init__(self, id: str, *, app: Home | None = None) -> None:
-        self.id: str = id
-        self.ignored: bool = False
-        self._app = app
-        self._parent: Any = None
-
-    @property
-    def app(self) -> Home:
-        """The app that is asked; raises `ImproperlyConfigured` when there is none."""
-        if self._app is None:
-            self._app = cast(Home, current_app())
-        return self._app
-
-    @property
-    def task_id(self) -> str:
-        """The id, by Celery's older name."""
-        return self.id
+    __slots__ = ()
 
     # Waiting
 
@@ -89,7 +66,9 @@ class AsyncResult(Generic[R_co]):
             return cast(R_co, None)
         refuse_to_block("get()", disable_sync_subtasks=disable_sync_subtasks)
         patience = Patience(self.app, timeout, interval=interval, on_interval=on_interval)
-        on_look = None if on_message is None else self._changes(on_message)
+        on_look = None
+        if on_message is not None:
+            on_look = on_changes(self.app, self.id, on_message, self._other)
         record = until_ended(self.app, self.id, patience, on_look)
         return self._conclude(record, propagate=propagate, callback=callback)
 
@@ -173,149 +152,107 @@ class AsyncResult(Generic[R_co]):
             callback(self.id, value)
         return value
 
-    def _message(self, record: Record, children: Sequence[str]) -> dict[str, Any]:
-        """Return what the file says in Celery's form."""
-        return {
-            "task_id": self.id,
-            "status": record.state,
-            "result": value_of(record, self.id, self.app.codec),
-            "traceback": None if record.failure is None else record.failure.traceback,
-            "children": [AsyncResult[Any](id, app=self.app) for id in children],
-        }
-
-    def _changes(self, on_message: Callable[[dict[str, Any]], object]) -> Callable[[Record], None]:
-        seen: tuple[str, str | None] = _UNSEEN
-
-        def look(record: Record) -> None:
-            nonlocal seen
-            now = record.state, record.result
-            if now != seen:
-                seen = now
-                on_message(self._message(record, self.app.store.children_of(self.id)))
-
-        return look
-
-    def _look(self) -> Record | None:
-        return self.app.store.fetch(self.id)
-
-    # What is known without waiting
-
-    @property
-    def state(self) -> str:
-        """Celery's state of the job; PENDING also for an unknown id (see `exists`)."""
-        record = self._look()
-        return states.PENDING if record is None else record.state
-
-    status = state
-
-    @property
-    def result(self) -> Any:
-        """The return value, or the exception, or what the task says of itself; None without one."""
-        record = self._look()
-        return None if record is None else value_of(record, self.id, self.app.codec)
-
-    info = result
-
-    @property
-    def traceback(self) -> str | None:
-        """The text of the last attempt's traceback, None without one."""
-        record = self._look()
-        return None if record is None or record.failure is None else record.failure.traceback
-
-    @property
-    def date_done(self) -> datetime | None:
-        """When the job ended, in UTC."""
-        record = self._look()
-        return None if record is None or record.finished is None else _utc(record.finished)
-
-    @property
-    def retries(self) -> int | None:
-        """How often the job has been retried."""
-        record = self._look()
-        return None if record is None else record.retries
-
-    @property
-    def name(self) -> str | None:
-        """The name of the task."""
-        details = self.app.store.details(self.id)
-        return None if details is None else details.task
-
-    @property
-    def queue(self) -> str | None:
-        """The queue it was sent to."""
-        details = self.app.store.details(self.id)
-        return None if details is None else details.queue
-
-    @property
-    def worker(self) -> str | None:
-        """The name of the worker that has it, or had it last."""
-        details = self.app.store.details(self.id)
-        return None if details is None else details.worker
-
-    @property
-    def args(self) -> Sequence[Any] | None:
-        """The positional arguments it was sent with."""
-        arguments = self._arguments()
-        return None if arguments is None else arguments[0]
-
-    @property
-    def kwargs(self) -> Mapping[str, Any] | None:
-        """The keyword arguments it was sent with."""
-        arguments = self._arguments()
-        return None if arguments is None else arguments[1]
-
-    def _arguments(self) -> tuple[Sequence[Any], Mapping[str, Any]] | None:
-        details = self.app.store.details(self.id)
-        if details is None or details.body is None:
-            return None
-        context = bound_to(details.task, self.id, details.options)
-        return self.app.codec.loads_arguments(details.body, context=context)
+    # Its family
 
     @property
     def parent(self) -> Any:
-        """The job whose task sent this one; in a workflow, the result of what comes before it."""
+        """What comes before it in its workflow, a job or a group; else the job that sent it."""
         if self._parent is not None:
             return self._parent
-        details = self.app.store.details(self.id)
-        if details is None or details.parent is None:
-            return None
-        return AsyncResult(details.parent, app=self.app)
+        return self._relative(family.parent_of(self.app, self.id))
 
     @parent.setter
     def parent(self, result: Any) -> None:
         self._parent = result
 
     @property
-    def children(self) -> list[AsyncResult[Any]]:
-        """The jobs that this one's task sent, in their order."""
-        return [AsyncResult(id, app=self.app) for id in self.app.store.children_of(self.id)]
+    def root(self) -> Any:
+        """The first of its family: what was sent first of its workflow, or by its first sender."""
+        if self._parent is not None:
+            return self._parent.root
+        return self._relative(family.root_of(self.app, self.id))
 
     @property
-    def errors(self) -> tuple[FailedAttempt, ...]:
-        """Why each failed attempt failed, the first one first."""
-        rows = self.app.store.errors_of(self.id)
-        return tuple(FailedAttempt(row[0], _utc(row[1]), *row[2:]) for row in rows)
+    def children(self) -> list[Any]:
+        """What its task sent and the steps after it, in their order: jobs and groups."""
+        return [self._relative(each) for each in family.children_of(self.app, self.id)]
 
-    def exists(self) -> bool:
-        """Tell whether the file has the job."""
-        return self._look() is not None
+    def _other(self, id: str) -> AsyncResult[Any]:
+        return AsyncResult[Any](id, app=self.app)
 
-    def ready(self) -> bool:
-        """Tell whether the job has ended, well or not."""
-        record = self._look()
-        return record is not None and record.is_done
+    def _relative(self, relative: family.Relative | None) -> Any:
+        if relative is None:
+            return None
+        if not relative.is_group:
+            return self._other(relative.id)
+        from litequeue.result.group_result import GroupResult  # which is made of these handles
 
-    def successful(self) -> bool:
-        """Tell whether the job ended with a result."""
-        return self._ended_as(states.SUCCESS)
+        return GroupResult[Any](relative.id, app=self.app)
 
-    def failed(self) -> bool:
-        """Tell whether the job ended with an exception."""
-        return self._ended_as(states.FAILURE)
+    def iterdeps(self, intermediate: bool = False) -> Iterator[tuple[Any, Any]]:
+        """Yield (parent, result) of this, its children, theirs and so on, the nearest first.
 
-    def _ended_as(self, state: str) -> bool:
-        record = self._look()
-        return record is not None and record.is_done and record.state == state
+        Raises `IncompleteStream` at one that has not ended, unless ``intermediate``.
+        """
+        from litequeue.result.descent import descend
+
+        return descend(self, intermediate=intermediate)
+
+    def collect(self, intermediate: bool = False, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
+        """Yield (result, its value) of this and all that came of it; `get` takes the ``kwargs``.
+
+        Raises as `iterdeps` and `get` do.
+        """
+        for _, result in self.iterdeps(intermediate):
+            yield result, result.get(**kwargs)
+
+    def get_leaf(self) -> Any:
+        """Return the value of what came last of this; raises as `collect` does."""
+        value: Any = None
+        for _, value in self.collect():  # noqa: B007 - the last one counts
+            pass
+        return value
+
+    def build_graph(
+        self, intermediate: bool = False, formatter: GraphFormatter | None = None
+    ) -> DependencyGraph:
+        """Return this and all that came of it as a graph; raises as `iterdeps` does."""
+        from litequeue.result.descent import graph_of
+
+        return graph_of(self, intermediate=intermediate, formatter=formatter)
+
+    @property
+    def graph(self) -> DependencyGraph:
+        """All that came of it; raises `IncompleteStream` while something has not ended."""
+        return self.build_graph()
+
+    def progress(self) -> Progress:
+        """Count the jobs it waited for, and itself; alone, the steps it shows by `set_progress`."""
+        from litequeue.result.progress import progress_of_job
+
+        return progress_of_job(self.app, self.id)
+
+    def mermaid(self, most: int = 50) -> str:
+        """Draw its workflow as Mermaid text; of a group ``most`` members, the others counted."""
+        from litequeue import drawing
+
+        return drawing.mermaid(family.drawing_of(self.app, self.id, most))
+
+    def dot(self, most: int = 50) -> str:
+        """Draw its workflow for Graphviz; of a group ``most`` members, the others counted."""
+        from litequeue import drawing
+
+        return drawing.dot(family.drawing_of(self.app, self.id, most))
+
+    def as_tuple(self) -> tuple[tuple[str, Any], None]:
+        """Return Celery's form of a handle: ((id, that of its parent), None)."""
+        parent = self.parent
+        return (self.id, None if parent is None else parent.as_tuple()), None
+
+    def as_list(self) -> list[str]:
+        """Return its id, that of its parent, and so on."""
+        parent = self.parent
+        return [self.id, *([] if parent is None else parent.as_list())]
 
     # Changing it
 
@@ -327,14 +264,17 @@ class AsyncResult(Generic[R_co]):
         signal: Signal = None,
         wait: bool = False,
         timeout: float | None = None,
+        workflow: bool = False,
     ) -> bool:
         """End the job as REVOKED if it still waits; one that runs will not run again.
 
         With ``terminate`` one that runs is ended by ``signal`` (SIGTERM); ``wait`` then waits for
         that, at most ``timeout`` seconds (None: for ever).  Returns whether this revoked the job
-        by now.  It stands for an id that is not known yet, too.
+        by now.  It stands for an id that is not known yet, too.  ``workflow``: so are all jobs of
+        its workflow.
         """
-        revoked = revoking.revoke(self.app, [self.id], terminate=terminate, signal=signal)
+        revoke = revoking.revoke_workflow if workflow else revoking.revoke
+        revoked = revoke(self.app, [self.id], terminate=terminate, signal=signal)
         if terminate and wait:
             return self.id in revoking.await_end(self.app, revoked, timeout)
         return self.id in revoked.ended
@@ -359,48 +299,3 @@ class AsyncResult(Generic[R_co]):
     def forget(self) -> bool:
         """Delete the finished job with its result; False when it is not finished."""
         return self.app.store.forget(self.id)
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Name what Celery has and we have not yet."""
-            if name in _UNBUILT:
-                raise NotImplementedError(f"AsyncResult.{name}")
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    # Being a value
-
-    def as_tuple(self) -> tuple[tuple[str, None], None]:
-        """Return Celery's form of a handle: ((id, parent), children), of which it holds the id."""
-        return (self.id, None), None
-
-    def __repr__(self) -> str:
-        """Return Celery's form."""
-        return f"<{type(self).__name__}: {self.id}>"
-
-    def __str__(self) -> str:
-        """Return the id."""
-        return self.id
-
-    def __eq__(self, other: object) -> bool:
-        """Compare by id, with a handle or with the id itself."""
-        if isinstance(other, AsyncResult):
-            return bool(other.id == self.id)
-        return other == self.id if isinstance(other, str) else NotImplemented
-
-    def __hash__(self) -> int:
-        """Hash by id."""
-        return hash(self.id)
-
-    def __copy__(self) -> AsyncResult[R_co]:
-        return type(self)(self.id, app=self._app)
-
-    def __deepcopy__(self, memo: object) -> AsyncResult[R_co]:
-        return self.__copy__()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.id,)
-
-
-def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

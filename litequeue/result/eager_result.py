@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from litequeue import exceptions, states
 from litequeue.result.async_result import AsyncResult, R_co
 from litequeue.result.failures import FailedAttempt
 from litequeue.result.joining import refuse_to_block
 from litequeue.store import Record
+
+if TYPE_CHECKING:
+    from litequeue.result.progress import Progress
 
 
 class EagerResult(AsyncResult[R_co]):
@@ -134,7 +137,7 @@ class EagerResult(AsyncResult[R_co]):
         return self._name
 
     @property
-    def children(self) -> list[AsyncResult[Any]]:
+    def children(self) -> list[Any]:
         """Nothing: what an eager task sends is not written down."""
         return []
 
@@ -159,6 +162,17 @@ class EagerResult(AsyncResult[R_co]):
     @parent.setter
     def parent(self, result: Any) -> None:
         self._parent = result
+
+    @property
+    def root(self) -> Any:
+        """The first result of its workflow."""
+        return self if self._parent is None else self._parent.root
+
+    def progress(self) -> Progress:
+        """Count it as one that has ended."""
+        from litequeue.result.progress import progress_of_counts
+
+        return progress_of_counts({(True, self._state): 1})
 
     def exists(self) -> bool:
         """Say yes: the result is here."""

@@ -16,7 +16,7 @@ from litequeue.serialization import Codec
 from litequeue.store import Record
 
 _OURS: Final = frozenset(
-    {"MaxRetriesExceededError", "WorkerLostError", "ResultTooLarge", "RejectedError"}
+    {"ChordError", "MaxRetriesExceededError", "WorkerLostError", "ResultTooLarge", "RejectedError"}
     | {"ContentDisallowed", "SecurityError"}
     | {"TaskRevokedError", "NotSerializable", "NotRegistered"}
     | {"SoftTimeLimitExceeded", "TimeLimitExceeded"}

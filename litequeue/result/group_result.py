@@ -2,29 +2,166 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, zip_longest
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from litequeue.result.async_result import R
+from litequeue import states
+from litequeue.context import current_app
+from litequeue.exceptions import JobNotFound
+from litequeue.result import family, members, revoking
+from litequeue.result.async_result import AsyncResult, R
 from litequeue.result.eager_result import EagerResult
 from litequeue.result.home import Home
 from litequeue.result.joining import refuse_to_block
 from litequeue.result.result_set import ResultSet
+from litequeue.result.revoking import Signal
+from litequeue.result.waiting import Patience, timed_out
+
+if TYPE_CHECKING:
+    from litequeue.result.progress import Progress
+
+_NOT_ALL: Final = 0.1
+"""Seconds between two looks whether all members are in the file."""
 
 
 class GroupResult(ResultSet[R]):
     """The results of a group's members, in their order.
 
-    ``parent`` is the result of what came before the group.
+    Without ``results`` it is the group of this id in the file: its members are read when they are
+    looked at, and counted without that.  ``parent`` is the result of what came before the group,
+    which the file knows, too.
     """
 
     def __init__(
-        self, id: str, results: Iterable[Any] = (), *, parent: Any = None, app: Home | None = None
+        self,
+        id: str,
+        results: Iterable[Any] | None = None,
+        parent: Any = None,
+        *,
+        app: Home | None = None,
     ) -> None:
-        super().__init__(results, app)
-        self.id = id
-        self.parent = parent
+        self._own: list[Any] | None = None
+        super().__init__((), app)
+        self.id: str = id
+        self._own = None if results is None else list(results)
+        self._parent: Any = parent
+
+    @property
+    def app(self) -> Home:
+        """The app that is asked; raises `ImproperlyConfigured` when there is none."""
+        if self._app is None and self._own is None:
+            self._app = cast(Home, current_app())
+        return super().app
+
+    # Members
+
+    @property
+    def results(self) -> list[Any]:
+        """The results of all members, read at the first look; raises `JobNotFound`."""
+        if self._own is None:
+            self._own = list(self._members())
+        return self._own
+
+    @results.setter
+    def results(self, results: list[Any]) -> None:
+        self._own = results
+
+    @property
+    def children(self) -> list[Any]:
+        """The members."""
+        return self.results
+
+    def _is_own(self) -> bool:
+        """Tell whether the members are here, and not in the file."""
+        if self._own is None and self.app.store.group(self.id) is None:
+            saved = members.load(self.app, self.id)
+            if saved is not None:
+                self._own = _handles(saved, self.app)
+        return self._own is not None
+
+    def _members(self) -> Iterator[Any]:
+        if self._is_own():
+            return iter(self.results)
+        members.group_of(self.app, self.id)
+        return map(self._handle, members.ids_of(self.app, self.id))
+
+    def _awaited(self) -> Iterator[Any]:
+        yet = 0
+        for yet, member in enumerate(self._members(), 1):  # noqa: B007 - how many there were
+            yield member
+        if not self._is_own() and yet < (members.group_of(self.app, self.id).size or 0):
+            raise JobNotFound(self.id)  # not all of it
+
+    def _as_stored(self) -> tuple[Iterable[str], Callable[[str], AsyncResult[R]]]:
+        if self._is_own():
+            return super()._as_stored()
+        return self._own_ids(), self._handle
+
+    def _own_ids(self) -> Iterable[str]:
+        if self._is_own():
+            return super()._own_ids()
+        return (member.id for member in self._awaited())
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._members()
+
+    def __len__(self) -> int:
+        if self._is_own():
+            return len(self.results)
+        return self.progress().total
+
+    def __bool__(self) -> bool:
+        """Be true, even without members."""
+        return True
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, int) and index >= 0 and not self._is_own():
+            for member in islice(self._members(), index, None):
+                return member
+            raise IndexError(index)
+        return self.results[index]
+
+    # Counting
+
+    def _counts(self) -> dict[tuple[bool, str], int]:
+        if self._is_own():
+            return super()._counts()
+        return self.app.store.count_members(self.id)
+
+    def completed_count(self) -> int:
+        """Return how many ended with a result."""
+        return super().completed_count() if self._is_own() else self.progress().succeeded
+
+    def successful(self) -> bool:
+        """Tell whether all ended with a result."""
+        if self._is_own():
+            return super().successful()
+        return self.ready() and self.progress().failed == 0
+
+    def failed(self) -> bool:
+        """Tell whether any ended with an exception."""
+        if self._is_own():
+            return super().failed()
+        return self.progress().failed > 0 and (True, states.FAILURE) in self._counts()
+
+    def ready(self) -> bool:
+        """Tell whether all have ended, well or not; an unknown group has not."""
+        if self._is_own():
+            return super().ready()
+        group = self.app.store.group(self.id)
+        return group is not None and group.size is not None and not group.waiting
+
+    def progress(self) -> Progress:
+        """Count the members, and what has become of them, by one query."""
+        from litequeue.result.progress import progress_of_name
+
+        return super().progress() if self._is_own() else progress_of_name(self.app, self.id)
+
+    def _others(self) -> list[Any]:
+        return super()._others() if self._is_own() else []
+
+    # Waiting
 
     def get(self, *args: Any, disable_sync_subtasks: bool = True, **options: Any) -> Any:
         """Do as `ResultSet.join` does; what was run here and now is not waited for."""
@@ -36,46 +173,152 @@ class GroupResult(ResultSet[R]):
 
     join = get
 
+    def _complete(self, patience: Patience) -> None:
+        while not self._is_own() and members.group_of(self.app, self.id).size is None:
+            left = patience.left(f"group {self.id} is still being stored")
+            self.app.clock.sleep(min(left, _NOT_ALL))
+
+    async def _acomplete(self, deadline: float | None) -> None:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        while not self._is_own() and members.group_of(self.app, self.id).size is None:
+            if deadline is not None and loop.time() >= deadline:
+                raise timed_out(f"group {self.id} is still being stored", None)
+            await asyncio.sleep(_NOT_ALL)
+
+    # Changing it
+
+    def revoke(
+        self,
+        connection: object = None,
+        *,
+        terminate: bool = False,
+        signal: Signal = None,
+        wait: bool = False,
+        timeout: float | None = None,
+        workflow: bool = False,
+    ) -> None:
+        """Revoke all members, with ``workflow`` all of the workflow; see `AsyncResult.revoke`."""
+        if self._is_own() or not workflow:
+            super().revoke(
+                terminate=terminate, signal=signal, wait=wait, timeout=timeout, workflow=workflow
+            )
+            return
+        revoked = revoking.revoke_workflow(self.app, [self.id], terminate=terminate, signal=signal)
+        if terminate and wait:
+            revoking.await_end(self.app, revoked, timeout)
+
+    def save(self, backend: object = None) -> None:
+        """Have the file know the members, for `restore`; a group of a workflow it knows anyway.
+
+        They are kept as long as results are.  Raises `DuplicateJob` where a job has the id.
+        """
+        own = self.results if self._is_own() else None
+        if own is None:
+            members.group_of(self.app, self.id)
+            return
+        if self.app.store.group(self.id) is not None:
+            there = members.ids_of(self.app, self.id)
+            if all(mine == its for mine, its in zip_longest(own, there)):
+                return
+        members.save(self.app, self.id, _tree(own))
+
+    def delete(self, backend: object = None) -> None:
+        """Undo `save`; the members stay, and so does a group of a workflow."""
+        self.results  # noqa: B018 - they are still here afterwards
+        members.forget(self.app, self.id)
+
+    @classmethod
+    def restore(
+        cls, id: str, backend: object = None, app: Home | None = None
+    ) -> GroupResult[Any] | None:
+        """Return the group of this id that the file knows, None without one."""
+        home = cast(Home, current_app()) if app is None else app
+        saved = members.load(home, id)
+        if saved is not None:
+            return GroupResult(id, _handles(saved, home), app=home)
+        return None if home.store.group(id) is None else GroupResult(id, app=home)
+
+    # Its family
+
     @property
-    def children(self) -> list[Any]:
-        """The members."""
-        return self.results
+    def parent(self) -> Any:
+        """What comes before it in its workflow; else the job that sent it."""
+        if self._parent is not None or is_here(self):
+            return self._parent
+        relative = family.parent_of_group(self.app, self.id)
+        if relative is None:
+            return None
+        if relative.is_group:
+            return GroupResult[Any](relative.id, app=self.app)
+        return self._handle(relative.id)
 
-    def _counts(self) -> dict[tuple[bool, str], int]:
-        return Counter(_ends(self)) if is_here(self) else super()._counts()
+    @parent.setter
+    def parent(self, result: Any) -> None:
+        self._parent = result
 
-    def successful(self) -> bool:
-        """Tell whether all ended with a result, those of inner groups too."""
-        counts = self._counts()
-        return (
-            self.completed_count() == sum(counts.values())
-            if is_here(self)
-            else (super().successful())
-        )
+    @property
+    def root(self) -> Any:
+        """The first of its family, which may be the group itself."""
+        parent = self.parent
+        return self if parent is None else parent.root
+
+    def as_tuple(self) -> tuple[tuple[str, Any], list[Any]]:
+        """Return Celery's form: ((id, that of its parent), those of its members)."""
+        parent = self.parent
+        own = self.id, None if parent is None else parent.as_tuple()
+        return own, [_tuple_of(member, parent) for member in self]
+
+    def as_list(self) -> list[str]:
+        """Return its id, that of its parent, and so on."""
+        parent = self.parent
+        return [self.id, *([] if parent is None else parent.as_list())]
+
+    def mermaid(self, most: int = 50) -> str:
+        """Draw its workflow as Mermaid text; of a group ``most`` members, the others counted."""
+        from litequeue import drawing
+
+        return drawing.mermaid(family.drawing_of(self.app, self.id, most))
+
+    def dot(self, most: int = 50) -> str:
+        """Draw its workflow for Graphviz; of a group ``most`` members, the others counted."""
+        from litequeue import drawing
+
+        return drawing.dot(family.drawing_of(self.app, self.id, most))
+
+    # Being a value
 
     def __eq__(self, other: object) -> bool:
-        """Compare id and members."""
+        """Compare id and members, with a group; the id, with a text."""
         if isinstance(other, GroupResult):
-            return other.id == self.id and other.results == self.results
-        return NotImplemented
+            read = self._own is not None or other._own is not None
+            return other.id == self.id and (not read or other.results == self.results)
+        return other == self.id if isinstance(other, str) else NotImplemented
 
-    __hash__: None = None  # its members change
+    def __hash__(self) -> int:  # type: ignore[override]  # unlike a set, it has an id
+        """Hash by id."""
+        return hash(self.id)
+
+    def __str__(self) -> str:
+        """Return the id."""
+        return self.id
+
+    def __repr__(self) -> str:
+        """Return Celery's form; members that have not been looked at are left out."""
+        if self._own is None:
+            return f"<{type(self).__name__}: {self.id}>"
+        return f"<{type(self).__name__}: {self.id} [{', '.join(each.id for each in self._own)}]>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.id, self._own)
 
 
 def is_here(result: Any) -> bool:
     """Tell whether a result, or all results of a group, came of a run here and now."""
     if isinstance(result, GroupResult):
-        return all(map(is_here, result.results))
+        return result._own is not None and all(map(is_here, result._own))
     return isinstance(result, EagerResult)
-
-
-def _ends(result: Any) -> Iterator[tuple[bool, str]]:
-    """Yield (ended, state) of every result that was run here, those of inner groups too."""
-    for member in result.results:
-        if isinstance(member, GroupResult):
-            yield from _ends(member)
-        else:
-            yield True, member.state
 
 
 def value_here(result: Any, *, propagate: bool = True) -> Any:
@@ -90,4 +333,40 @@ def value_here(result: Any, *, propagate: bool = True) -> Any:
 
 def parent_here(result: Any) -> Any:
     """Return the parent that a result was given, without a look into the file."""
-    return result.parent if isinstance(result, GroupResult) else result._parent
+    return result._parent
+
+
+def result_from_tuple(r: Any, app: Home | None = None) -> Any:
+    """Return the handle whose `as_tuple` this is; a text is the id of a job."""
+    if isinstance(r, AsyncResult | ResultSet):
+        return r
+    own, results = (r, None) if isinstance(r, str) else r
+    id, parent = own if isinstance(own, list | tuple) else (own, None)
+    before = result_from_tuple(parent, app) if parent else None
+    if results is None:
+        return AsyncResult[Any](id, app=app, parent=before)
+    return GroupResult[Any](id, [result_from_tuple(each, app) for each in results], before, app=app)
+
+
+def _tuple_of(result: Any, end: Any) -> Any:
+    """Return `as_tuple` of a member; what is before all members, ``end``, is left out."""
+    parent = result.parent
+    before = None if parent is None or parent == end else _tuple_of(parent, end)
+    if isinstance(result, AsyncResult):
+        return (result.id, before), None
+    return (result.id, before), [_tuple_of(member, parent) for member in result]
+
+
+def _tree(results: Iterable[Any]) -> members.Tree:
+    return [
+        [each.id, _tree(each)] if isinstance(each, GroupResult) else each.id for each in results
+    ]
+
+
+def _handles(tree: members.Tree, home: Home) -> list[Any]:
+    return [
+        AsyncResult[Any](each, app=home)
+        if isinstance(each, str)
+        else GroupResult[Any](each[0], _handles(each[1], home), app=home)
+        for each in tree
+    ]

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, Generic, cast
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 from litequeue import states
 from litequeue.context import current_app
-from litequeue.result import revoking
+from litequeue.result import in_order, revoking
 from litequeue.result.async_result import AsyncResult, R
 from litequeue.result.eager_result import EagerResult
 from litequeue.result.home import Home
+from litequeue.result.in_order import MOST_TOGETHER, is_stored
 from litequeue.result.joining import refuse_to_block
+from litequeue.result.messages import Message, message
 from litequeue.result.revoking import Signal
-from litequeue.result.waiting import Gathering, Patience, as_they_end, ended, in_order
+from litequeue.result.waiting import (
+    Gathering,
+    Patience,
+    as_they_end,
+    as_they_end_here,
+)
 from litequeue.store import Record
+
+if TYPE_CHECKING:
+    from litequeue.result.progress import Progress
 
 
 class ResultSet(Generic[R]):
@@ -34,8 +45,8 @@ class ResultSet(Generic[R]):
     def app(self) -> Home:
         """The app that is asked; raises `ImproperlyConfigured` when there is none."""
         if self._app is None:
-            stored = self._stored()
-            self._app = stored[0].app if stored else cast(Home, current_app())
+            stored = next(self._stored(), None)
+            self._app = cast(Home, current_app()) if stored is None else stored.app
         return self._app
 
     # Members
@@ -95,38 +106,67 @@ class ResultSet(Generic[R]):
 
     # Counting
 
-    def _stored(self) -> list[AsyncResult[R]]:
-        """Return the members that have a job in the file."""
-        return [member for member in self.results if not isinstance(member, EagerResult)]
+    def _members(self) -> Iterator[Any]:
+        """Yield the members one by one."""
+        return iter(self.results)
+
+    def _awaited(self) -> Iterator[Any]:
+        """Yield them; raise `JobNotFound` in the end where some are gone."""
+        return self._members()
+
+    def _stored(self) -> Iterator[AsyncResult[R]]:
+        """Yield the members that have a job in the file, those of inner groups too."""
+        for member in self._members():
+            if isinstance(member, ResultSet):
+                yield from member._stored()
+            elif not isinstance(member, EagerResult):
+                yield member
+
+    def _others(self) -> list[Any]:
+        """Return the members without a job of their own: eager ones, and inner groups."""
+        return [member for member in self._members() if not is_stored(member)]
+
+    def _inner(self) -> list[ResultSet[Any]]:
+        return [member for member in self._others() if isinstance(member, ResultSet)]
 
     def _counts(self) -> dict[tuple[bool, str], int]:
-        """Return how many members are (ended or not, in this state)."""
-        stored = [member.id for member in self._stored()]
+        """Return how many members that are no groups are (ended or not, in this state)."""
+        stored = [member.id for member in self._members() if is_stored(member)]
         counts = self.app.store.count_states(stored) if stored else {}
-        for member in self.results:
+        for member in self._others():
             if isinstance(member, EagerResult):
                 counts[True, member.state] = counts.get((True, member.state), 0) + 1
         return counts
 
     def completed_count(self) -> int:
         """Return how many ended with a result."""
-        return self._counts().get((True, states.SUCCESS), 0)
+        inner = sum(each.successful() for each in self._inner())
+        return self._counts().get((True, states.SUCCESS), 0) + inner
 
     def successful(self) -> bool:
         """Tell whether all ended with a result."""
-        return self.completed_count() == len(self.results)
+        return self.completed_count() == len(self)
 
     def failed(self) -> bool:
         """Tell whether any ended with an exception."""
-        return (True, states.FAILURE) in self._counts()
+        failed = (True, states.FAILURE) in self._counts()
+        return failed or any(each.failed() for each in self._inner())
 
     def ready(self) -> bool:
         """Tell whether all have ended, well or not."""
-        return all(has_ended for has_ended, _ in self._counts())
+        ended = all(has_ended for has_ended, _ in self._counts())
+        return ended and all(each.ready() for each in self._inner())
 
     def waiting(self) -> bool:
         """Tell whether any has not ended."""
         return not self.ready()
+
+    def progress(self) -> Progress:
+        """Count the members, those of inner groups too, and what has become of them."""
+        from litequeue.result.progress import progress_of_all, progress_of_counts
+
+        inner = [each.progress() for each in self._inner()]
+        return progress_of_all([progress_of_counts(self._counts()), *inner])
 
     # Waiting
 
@@ -149,23 +189,20 @@ class ResultSet(Generic[R]):
         list is empty.  ``on_message`` is called with a dict for each that ended.
         """
         refuse_to_block("join()", disable_sync_subtasks=disable_sync_subtasks)
-        ids = [member.id for member in self._stored() if not member.ignored]
         patience = Patience(self.app, timeout, interval=interval, on_interval=on_interval)
-        records = in_order(self.app, ids, patience)
-        values: list[R] = []
-        for member in self.results:
-            if isinstance(member, EagerResult) or member.ignored:
-                value = member.get(propagate=propagate, disable_sync_subtasks=False)
-            else:
-                _, record = next(records)
-                if on_message is not None:
-                    on_message(member._message(record, self.app.store.children_of(member.id)))
-                value = member._conclude(record, propagate=propagate)
-            if callback is None:
-                values.append(value)
-            else:
-                callback(member.id, value)
-        return values
+        self._complete(patience)
+        found = in_order.values(
+            self.app,
+            self._awaited(),
+            patience,
+            propagate=propagate,
+            told=None if on_message is None else lambda *one: on_message(self._message(*one)),
+        )
+        if callback is None:
+            return [value for _, value in found]
+        for id, value in found:
+            callback(id, value)
+        return []
 
     get = join
     join_native = join
@@ -183,25 +220,79 @@ class ResultSet(Generic[R]):
         no_ack: bool = True,
         on_message: Callable[[dict[str, Any]], object] | None = None,
         on_interval: Callable[[], object] | None = None,
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
+    ) -> Iterator[tuple[str, Any]]:
         """Yield (id, what became of it) of each as it ends.
 
-        That is a dict of ``task_id``, ``status``, ``result``, ``traceback`` and ``children``.
-        ``timeout`` and ``interval`` are in seconds.  Raises `TimeoutError`, and `JobNotFound`.
+        That is a dict of ``task_id``, ``status``, ``result``, ``traceback`` and ``children``; of an
+        inner group it is the list of its results, whether they have ended or not.  ``timeout`` and
+        ``interval`` are in seconds.  Raises `TimeoutError`, and `JobNotFound`.
         """
         refuse_to_block("iter_native()", disable_sync_subtasks=False)
-        for member in self.results:
-            if isinstance(member, EagerResult):
-                yield member.id, member._message()
-        members = {member.id: member for member in self._stored()}
         patience = Patience(self.app, timeout, interval=interval, on_interval=on_interval)
-        for batch in as_they_end(self.app, list(members), patience):
+        self._complete(patience)
+        for member in self._others():
+            is_eager = isinstance(member, EagerResult)
+            yield member.id, member._message() if is_eager else member.results
+        for batch in as_they_end(self.app, self._own_ids(), patience):
             children = self.app.store.children_of_many([id for id, _ in batch])
             for id, record in batch:
-                message = members[id]._message(record, children.get(id, []))
+                told = self._message(id, record, children.get(id, []))
                 if on_message is not None:
-                    on_message(message)
-                yield id, message
+                    on_message(told)
+                yield id, told
+
+    def as_completed(self, timeout: float | None = None) -> Iterator[AsyncResult[R]]:
+        """Yield the results as they end, well or not, those of inner groups too.
+
+        ``timeout`` is in seconds, for all.  Raises `TimeoutError`, and `JobNotFound`.
+        """
+        refuse_to_block("as_completed()", disable_sync_subtasks=False)
+        patience = Patience(self.app, timeout)
+        self._complete(patience)
+        yield from self._eager()
+        ids, handles = self._as_stored()
+        for batch in as_they_end(self.app, ids, patience):
+            for id, _ in batch:
+                yield handles(id)
+
+    async def __aiter__(self) -> AsyncIterator[AsyncResult[R]]:
+        """Yield the results as they end, as `as_completed` does, for ever."""
+        await self._acomplete(None)
+        for member in self._eager():
+            yield member
+        ids, handles = self._as_stored()
+        async for id, _ in as_they_end_here(self.app, ids, None):
+            yield handles(id)
+
+    def _eager(self) -> Iterator[AsyncResult[R]]:
+        for member in self._others():
+            if isinstance(member, ResultSet):
+                yield from member._eager()
+            else:
+                yield member
+
+    def _own_ids(self) -> Iterable[str]:
+        """Return the ids of the members that have a job, all different."""
+        return dict.fromkeys(member.id for member in self._members() if is_stored(member))
+
+    def _as_stored(self) -> tuple[Iterable[str], Callable[[str], AsyncResult[R]]]:
+        """Return the ids of all that have a job, and what makes the handle of one."""
+        members = {member.id: member for member in self._stored()}
+        return members, members.__getitem__
+
+    def _complete(self, patience: Patience) -> None:
+        """Wait until all members are known."""
+
+    async def _acomplete(self, deadline: float | None) -> None:
+        """Do the same, without blocking the running loop; ``deadline`` is in its time."""
+
+    def _message(self, id: str, record: Record, children: Sequence[str] | None = None) -> Message:
+        if children is None:
+            children = self.app.store.children_of(id)
+        return message(self.app, id, record, children=children, handle=self._handle)
+
+    def _handle(self, id: str) -> AsyncResult[Any]:
+        return AsyncResult(id, app=self.app)
 
     async def aget(
         self,
@@ -211,15 +302,13 @@ class ResultSet(Generic[R]):
         disable_sync_subtasks: bool = True,
     ) -> list[R]:
         """Wait for all without blocking the running asyncio loop; return or raise as `join`."""
+        import asyncio
+
         refuse_to_block("await", disable_sync_subtasks=disable_sync_subtasks)
-        stored = [member.id for member in self._stored() if not member.ignored]
-        records = await ended(self.app, stored, timeout) if stored else {}
-        return [
-            member._conclude(records[member.id], propagate=propagate)
-            if member.id in records
-            else member.get(propagate=propagate, disable_sync_subtasks=False)
-            for member in self.results
-        ]
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        await self._acomplete(deadline)
+        return await in_order.values_here(self.app, self._awaited(), deadline, propagate=propagate)
 
     def __await__(self) -> Generator[Any, None, list[R]]:
         """Wait as `aget` does, for ever."""
@@ -258,14 +347,16 @@ class ResultSet(Generic[R]):
 
         ``callback`` is called with (id, result) of each, also of those that have not ended.
         """
-        stored = [member.id for member in self._stored()]
-        records = self.app.store.fetch_many(stored) if stored else {}
-        for member in self.results:
-            record = records.get(member.id)
-            if isinstance(member, EagerResult) or record is None:
-                member.maybe_throw(propagate=propagate, callback=callback)
-            else:
-                member._conclude(record, propagate=propagate, callback=callback)
+        members = self._members()
+        while some := list(islice(members, MOST_TOGETHER)):
+            ids = [each.id for each in some if is_stored(each)]
+            records = self.app.store.fetch_many(ids) if ids else {}
+            for member in some:
+                record = records.get(member.id)
+                if record is None:
+                    member.maybe_throw(propagate=propagate, callback=callback)
+                else:
+                    member._conclude(record, propagate=propagate, callback=callback)
 
     maybe_reraise = maybe_throw
 
@@ -279,13 +370,14 @@ class ResultSet(Generic[R]):
         signal: Signal = None,
         wait: bool = False,
         timeout: float | None = None,
+        workflow: bool = False,
     ) -> None:
-        """Revoke all; see `AsyncResult.revoke`."""
-        for member in self.results:
-            if isinstance(member, EagerResult):
-                member.revoke()
-        stored = [member.id for member in self._stored()]
-        revoked = revoking.revoke(self.app, stored, terminate=terminate, signal=signal)
+        """Revoke all, with ``workflow`` all of their workflows; see `AsyncResult.revoke`."""
+        for member in self._eager():
+            member.revoke()
+        ids = [member.id for member in self._stored()]
+        revoke = revoking.revoke_workflow if workflow else revoking.revoke
+        revoked = revoke(self.app, ids, terminate=terminate, signal=signal)
         if terminate and wait:
             revoking.await_end(self.app, revoked, timeout)
 

@@ -43,6 +43,18 @@ def revoke(home: Home, ids: Iterable[str], *, terminate: bool, signal: Signal) -
     return revoked
 
 
+def revoke_workflow(home: Home, ids: Iterable[str], *, terminate: bool, signal: Signal) -> Revoked:
+    """Do the same to all jobs of the workflows that ``ids``, of jobs or groups, belong to."""
+    name = signal_name(signal) if terminate else None
+    all_of_them = Revoked()
+    for id in ids:
+        revoked = home.store.revoke_workflow(id, terminate=terminate, signal=name)
+        tell_revoked(home, revoked.ended)
+        all_of_them.ended.extend(revoked.ended)
+        all_of_them.stands.extend(revoked.stands)
+    return all_of_them
+
+
 def await_end(home: Home, revoked: Revoked, timeout: float | None) -> list[str]:
     """Wait until the revoked jobs have ended, at most ``timeout`` seconds; return those REVOKED.
 

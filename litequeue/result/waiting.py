@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import builtins
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from litequeue import exceptions
 from litequeue.result.home import Home
-from litequeue.store import News, Record, Waiting
+from litequeue.store import News, Record, Waiting, Watch
 
 MOST_AHEAD: Final = 512
 """Jobs that are looked at together while they are found to have ended."""
+MOST_WATCHED: Final = 20_000
+"""Jobs that are watched together: what is read again whenever something has changed."""
 _LONG: Final = 3600.0
 
 
@@ -46,10 +50,20 @@ class Patience:
         left = _LONG if self._deadline is None else self._deadline - now
         if self._on_interval is None:
             return left
-        if now >= self._next_call:
-            self._next_call = now + self._interval
-            self._on_interval()
+        self.tick()
         return min(left, max(0.0, self._next_call - now))
+
+    def tick(self) -> None:
+        """Call back where it is time."""
+        if self._on_interval is not None and self._clock.monotonic() >= self._next_call:
+            self._next_call = self._clock.monotonic() + self._interval
+            self._on_interval()
+
+    def rest(self) -> float | None:
+        """Return how many seconds there are left, None without an end."""
+        if self._deadline is None:
+            return None
+        return max(0.0, self._deadline - self._clock.monotonic())
 
 
 def timed_out(what: str, timeout: float | None) -> exceptions.TimeoutError:
@@ -82,18 +96,23 @@ def until_ended(
             waiting.close()
 
 
-def in_order(home: Home, ids: Sequence[str], patience: Patience) -> Iterator[tuple[str, Record]]:
+def in_order(home: Home, ids: Iterable[str], patience: Patience) -> Iterator[tuple[str, Record]]:
     """Yield the records of jobs in the order of ``ids``, each once it has ended.
 
-    Looks at one, and at ever more together while all of them have ended.
+    Looks at one, and at ever more together while all of them have ended; ``ids`` are read no
+    further than that.
     """
-    at, ahead = 0, 1
-    while at < len(ids):
-        some = ids[at : at + ahead]
+    rest, ahead = iter(ids), 1
+    some: deque[str] = deque()
+    while True:
+        some.extend(islice(rest, ahead - len(some)))
+        if not some:
+            return
         found = home.store.fetch_ended(some)
         ahead = min(2 * ahead, MOST_AHEAD)
-        for id in some:
-            at += 1
+        patience.tick()
+        while some:
+            id = some.popleft()
             if id not in found:
                 ahead = 1
                 yield id, until_ended(home, id, patience)
@@ -102,32 +121,107 @@ def in_order(home: Home, ids: Sequence[str], patience: Patience) -> Iterator[tup
 
 
 def as_they_end(
-    home: Home, ids: Sequence[str], patience: Patience
+    home: Home, ids: Iterable[str], patience: Patience
 ) -> Iterator[list[tuple[str, Record]]]:
-    """Yield the records of jobs as they end, in batches."""
+    """Yield the records of jobs as they end, in batches; ``ids`` are all different.
+
+    At most `MOST_WATCHED` of them are watched at a time: the next ones when some have ended.
+    """
     from queue import Empty, SimpleQueue
 
     news: SimpleQueue[tuple[str, News]] = SimpleQueue()
-    left = len(set(ids))
-    if not left:
-        return
-    watch = home.store.watch(ids, lambda id, found: news.put((id, found)))
+    watched = Watched(home, ids, lambda id, found: news.put((id, found)))
     try:
-        while left:
+        while watched.refill():
             batch: list[tuple[str, Record]] = []
             try:
                 while len(batch) < MOST_AHEAD:
                     # What is there is taken at once; only for the first one it waits.
-                    wait = 0.0 if batch or news.qsize() else patience.left(f"{left} jobs still run")
+                    here = batch or news.qsize()
+                    wait = 0.0 if here else patience.left(f"{watched.left} jobs still run")
                     id, found = news.get(timeout=wait)
+                    watched.left -= 1
                     batch.append((id, known(id, found)))
             except Empty:
                 pass
-            left -= len(batch)
             if batch:
                 yield batch
     finally:
-        watch.close()
+        watched.close()
+
+
+async def as_they_end_here(
+    home: Home,
+    ids: Iterable[str],
+    timeout: float | None,  # noqa: ASYNC109 - as get() has it
+) -> AsyncIterator[tuple[str, Record]]:
+    """Do as `as_they_end` does, one by one, without blocking the running loop."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    news: asyncio.Queue[tuple[str, News]] = asyncio.Queue()
+
+    def tell(id: str, found: News) -> None:
+        try:
+            loop.call_soon_threadsafe(news.put_nowait, (id, found))
+        except RuntimeError:
+            if not loop.is_closed():  # then nobody awaits it any more
+                raise
+
+    watched = Watched(home, ids, tell)
+    deadline = None if timeout is None else loop.time() + timeout
+    try:
+        while watched.refill():
+            try:
+                async with asyncio.timeout_at(deadline):
+                    id, found = await news.get()
+            except builtins.TimeoutError:
+                raise timed_out(f"{watched.left} jobs still run", timeout) from None
+            watched.left -= 1
+            yield id, known(id, found)
+    finally:
+        watched.close()
+
+
+class Watched:
+    """Jobs of which some are watched at a time; ``left`` counts those that nobody has read of."""
+
+    def __init__(self, home: Home, ids: Iterable[str], tell: Callable[[str, News], object]) -> None:
+        self.left = 0
+        self._store = home.store
+        self._rest = iter(ids)
+        self._tell = tell
+        self._watches: dict[int, Watch] = {}
+        self._made = 0
+
+    def refill(self) -> bool:
+        """Watch further ones where half of them have ended; tell whether any is left at all."""
+        if self.left <= MOST_WATCHED // 2:
+            some = list(islice(self._rest, MOST_WATCHED - self.left))
+            if some:
+                self.left += len(some)
+                self._watch(some)
+        return self.left > 0
+
+    def _watch(self, ids: Sequence[str]) -> None:
+        number = self._made = self._made + 1
+        missing = len(ids)
+
+        def tell(id: str, found: News) -> None:
+            nonlocal missing
+            self._tell(id, found)
+            missing -= 1
+            if not missing:  # nothing of it is to be kept
+                self._watches.pop(number, None)
+
+        watch = self._store.watch(ids, tell)
+        if missing:
+            self._watches[number] = watch
+
+    def close(self) -> None:
+        """End the interest."""
+        for watch in list(self._watches.values()):
+            watch.close()
 
 
 async def ended(

@@ -10,19 +10,22 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
 from litequeue.facts import AppFacts
-from litequeue.flow import Plan
+from litequeue.flow import Drawing, Group, Plan
 from litequeue.job import Job, Outcome
 from litequeue.store import (
+    drawings,
     events,
+    flows,
     fork_gate,
     jobs,
     mailbox,
     queues,
+    remembering,
     results,
     revocations,
     workflows,
@@ -149,6 +152,58 @@ class Store:
     def logs_of(self, id: str) -> list[tuple[int, str]]:
         """Return what each attempt of a job printed, where that was kept: (attempt, text)."""
         return results.logs_of(self.database, id)
+
+    # Workflows
+
+    def group(self, name: str) -> Group | None:
+        """Return how far a group is, None for an unknown one."""
+        return flows.group(self.database, name)
+
+    def members_of(self, name: str) -> Iterator[list[str]]:
+        """Yield the ids of a group's members in their order, some at a time."""
+        return flows.members_of(self.database, name)
+
+    def count_members(self, name: str) -> dict[tuple[bool, str], int]:
+        """Return how many members of a group are (done or not, in this state)."""
+        return flows.count_members(self.database, name)
+
+    def before(self, id: str) -> tuple[list[str], str | None]:
+        """Return the jobs that a job waits or waited for, and the group whose results it gets."""
+        return flows.before(self.database, id)
+
+    def after(self, id: str) -> tuple[list[str], list[str], str | None]:
+        """Return what waits for a job: jobs, errbacks, and the group that it is a member of."""
+        return flows.after(self.database, id)
+
+    def drawing(self, id: str, most: int = 50) -> Drawing | None:
+        """Return the workflow of a job or group for the eye, None where there is none.
+
+        Of a group with more than ``most`` members only some are shown.
+        """
+        return drawings.drawing(self.database, id, most=most)
+
+    def remember_step(self, id: str, *, token: int, name: str, text: str) -> bool:
+        """Keep the result of a step inside a job; False when its lease was lost."""
+        return remembering.remember(self.database, id, token=token, name=name, text=text)
+
+    def steps_of(self, id: str) -> dict[str, str]:
+        """Return the results of the steps inside a job: name to encoded text."""
+        return remembering.steps_of(self.database, id)
+
+    def revoke_workflow(
+        self, id: str, *, terminate: bool = False, signal: str | None = None
+    ) -> Revoked:
+        """Revoke what has not ended of the workflow of a job or group; tell who awaits it."""
+        return self._told(
+            workflows.revoke(
+                self.database,
+                id,
+                terminate=terminate,
+                signal=signal,
+                now=self.clock.now(),
+                keep=self.keep,
+            )
+        )
 
     # Revoking
 

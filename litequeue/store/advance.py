@@ -66,10 +66,11 @@ def advance_all(database: Database, advanced: Advanced, now: float, keep: Keep) 
 
 TAKE: Final = "DELETE FROM litequeue_advance WHERE job = ?"
 PUT: Final = "INSERT OR REPLACE INTO litequeue_advance (job, place) VALUES (?, ?)"
-LOOK: Final = "SELECT id, phase, state, flow FROM litequeue_job WHERE seq = ?"
+LOOK: Final = "SELECT id, phase, state, flow, task FROM litequeue_job WHERE seq = ?"
+# What was met before its target was replaced has nothing more to say to it: `spent` is 2.
 EDGES: Final = """
 SELECT place, target, kind, spent FROM litequeue_edge
-WHERE source = ? AND place >= ? ORDER BY place LIMIT ?
+WHERE source = ? AND place >= ? AND spent < 2 ORDER BY place LIMIT ?
 """
 FORGET_EDGES: Final = "DELETE FROM litequeue_edge WHERE source = ?"
 SPEND: Final = "UPDATE litequeue_edge SET spent = ? WHERE source = ? AND place = ?"
@@ -130,11 +131,13 @@ PUT_ERRBACK_BACK: Final = f"{PUT_BACK} AND state = 'IGNORED' AND claims = 0"
 NEEDED: Final = """
 SELECT 1 FROM litequeue_edge WHERE target = ? AND kind = 'error' AND NOT spent LIMIT 1
 """
-OPEN_TARGET: Final = "SELECT target FROM litequeue_fanin WHERE id = ? AND spent"
-SPEND_FANIN: Final = "UPDATE litequeue_fanin SET spent = ? WHERE target = ?"
-JOIN: Final = "SELECT id, policy, failed FROM litequeue_fanin WHERE target = ? AND waiting = 0"
+OPEN_TARGET: Final = "SELECT target FROM litequeue_fanin WHERE id = ? AND spent = 1"
+SPEND_FANIN: Final = "UPDATE litequeue_fanin SET spent = ? WHERE target = ? AND spent < 2"
+JOIN: Final = """
+SELECT id, policy, failed FROM litequeue_fanin WHERE target = ? AND waiting = 0 AND spent < 2
+"""
 MENDED: Final = """
-SELECT 1 FROM litequeue_fanin WHERE target = ? AND spent AND waiting = 0 AND NOT failed
+SELECT 1 FROM litequeue_fanin WHERE target = ? AND spent = 1 AND waiting = 0 AND NOT failed
 """
 CULPRIT: Final = """
 SELECT seq, id, state FROM litequeue_job
@@ -168,7 +171,7 @@ class _Turn:
         self.left -= 1 + len(edges)
         execute(TAKE, (seq,))
         if row is None:
-            self._failed(seq, str(seq), states.REVOKED, edges)
+            self._failed(seq, (str(seq), None), states.REVOKED, edges)
             if is_all:
                 execute(FORGET_EDGES, (seq,))
         elif row[1] != states.DONE:
@@ -178,7 +181,7 @@ class _Turn:
         elif row[2] == states.SUCCESS:
             self._succeeded(seq, edges)
         elif not self._is_mended(seq):
-            self._failed(seq, row[0], row[2], edges)
+            self._failed(seq, (row[0], row[4]), row[2], edges)
         if not is_all:
             execute(PUT, (seq, edges[-1][0] + 1))
 
@@ -195,12 +198,12 @@ class _Turn:
                 self._connection.execute(GIVE, (target, seq))
             self._release(target)
 
-    def _failed(self, seq: int, id: str, state: str, edges: _Edges) -> None:
+    def _failed(self, seq: int, name: tuple[str, str | None], state: str, edges: _Edges) -> None:
         if not edges:
             return
         failure = self._failure_of(seq, state)
         was_stopped = _origin(failure) is not None
-        reason = failure if was_stopped else _stopped_by(id, failure)
+        reason = failure if was_stopped else _stopped_by(name[0], failure)
         told: str | None = None
         for place, target, kind, _ in edges:
             if kind != flow.ERROR:
@@ -209,7 +212,7 @@ class _Turn:
             elif was_stopped or state != states.FAILURE:
                 self._spare(seq, place, target)
             else:
-                told = told or _as_json(id, failure)
+                told = told or _as_json(*name, failure)
                 self._connection.execute(GIVE_FAILURE, (target, told))
                 self._release(target)
 
@@ -309,9 +312,10 @@ def _origin(failure: Failure) -> str | None:
     return str(json.loads(failure.evidence)["step"])
 
 
-def _as_json(id: str, failure: Failure) -> str:
+def _as_json(id: str, task: str | None, failure: Failure) -> str:
     told: dict[str, Any] = {
         "id": id,
+        "task": task,
         "type": failure.type,
         "message": failure.message,
         "args": failure.args,

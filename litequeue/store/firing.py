@@ -21,8 +21,9 @@ from litequeue.store import gaps, revocations
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
 from litequeue.store.events import EventRow
-from litequeue.store.jobs import ADD_JOB, ADD_PAYLOAD, ADD_QUEUE
+from litequeue.store.jobs import ADD_JOB, ADD_PAYLOAD
 from litequeue.store.settle import Keep
+from litequeue.store.storing import ADD_QUEUE
 
 KEPT_TICKS: Final = 100
 """Ticks that are kept of every entry: the newest, and those whose runs others wait for."""

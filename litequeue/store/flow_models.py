@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from peewee import SQL, Check, CompositeKey, IntegerField, Model, TextField
+from peewee import SQL, Check, CompositeKey, FloatField, IntegerField, Model, TextField
 
 from litequeue import flow
 
@@ -80,13 +80,48 @@ class Advance(Model):
         strict_tables = True
 
 
+class Part(Model):
+    """Numbers of jobs, of a workflow that is not all in the file yet: ``at`` is when it began."""
+
+    workflow: Final = TextField()
+    first: Final = IntegerField()
+    last: Final = IntegerField()
+    at: Final = FloatField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table_name = "litequeue_part"
+        primary_key: Final = CompositeKey("workflow", "first")
+        strict_tables = True
+        without_rowid = True
+
+
+class Remembered(Model):
+    """The result of a step inside one job, for its next attempts."""
+
+    job: Final = IntegerField()
+    name: Final = TextField()
+    result: Final = TextField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table_name = "litequeue_step"
+        primary_key: Final = CompositeKey("job", "name")
+        strict_tables = True
+        without_rowid = True
+
+
 Edge.add_index(Edge.index(Edge.target, name="litequeue_edge_target"))
 FanIn.add_index(FanIn.index(FanIn.name, name="litequeue_fanin_name", unique=True))
 FanIn.add_index(
     FanIn.index(FanIn.target, name="litequeue_fanin_target").where(FanIn.target.is_null(False))
 )
 
-TABLES: Final = (Edge, FanIn, Advance)
+Part.add_index(Part.index(Part.at, name="litequeue_part_at"))
+
+TABLES: Final = (Edge, FanIn, Advance, Part, Remembered)
 
 
 # An UPDATE OR REPLACE (or IGNORE) rules every statement in here: each is free of conflicts.

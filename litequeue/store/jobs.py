@@ -32,10 +32,10 @@ from litequeue.store.settle import (
     settle,
     weight,
 )
+from litequeue.store.storing import ADD_PAYLOADS, ADD_QUEUE, LAST_SEQ
 
 # Enqueue
 
-ADD_QUEUE: Final = "INSERT OR IGNORE INTO litequeue_queue (name) VALUES (?)"
 ADD_JOB: Final = """
 INSERT INTO litequeue_job (id, task, queue, priority, phase, eta, expires, created, parent)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
@@ -100,12 +100,10 @@ def _job_row(job: Job, now: float) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-LAST_SEQ: Final = "SELECT coalesce(max(seq), 0) FROM litequeue_job"
 ADD_JOBS: Final = """
 INSERT INTO litequeue_job (id, task, queue, priority, phase, eta, expires, created, parent, seq)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-ADD_PAYLOADS: Final = "INSERT INTO litequeue_payload (body, options, seq) VALUES (?, ?, ?)"
 
 
 def enqueue_many(
@@ -322,19 +320,26 @@ def revoke(database: Database, id: str, *, now: float, keep: Keep) -> bool:
     return bool(revocations.revoke(database, [id], now=now, keep=keep).ended)
 
 
+# One that has run was given all it waited for, unless it has become another one since.
 RERUN: Final = """
 UPDATE litequeue_job
-SET phase = CASE WHEN flow IS NOT NULL AND claims = 0 AND EXISTS (
-            SELECT 1 FROM litequeue_edge WHERE target = litequeue_job.seq
-            UNION ALL SELECT 1 FROM litequeue_fanin WHERE target = litequeue_job.seq)
+SET phase = CASE WHEN flow IS NOT NULL AND EXISTS (
+            SELECT 1 FROM litequeue_edge AS edge
+            WHERE target = litequeue_job.seq AND spent < 2
+              AND (claims = 0 OR kind <> 'error' AND EXISTS (
+                  SELECT 1 FROM litequeue_job AS source
+                  WHERE source.seq = edge.source
+                    AND (source.phase <> 'done' OR source.state <> 'SUCCESS')))
+            UNION ALL SELECT 1 FROM litequeue_fanin
+            WHERE target = litequeue_job.seq AND spent < 2 AND (claims = 0 OR waiting > 0))
         THEN 'waiting' ELSE 'ready' END,
     state = 'PENDING', result = NULL, retries = 0, deaths = 0, once = 0,
     eta = NULL, expires = NULL, started = NULL, runtime = NULL, finished = NULL, keep_until = NULL,
     owner = NULL, pid = NULL
 WHERE id = ? AND phase = 'done' AND state <> 'SUCCESS'
   AND (flow IS NULL OR NOT EXISTS (
-      SELECT 1 FROM litequeue_edge WHERE target = litequeue_job.seq AND spent
-      UNION ALL SELECT 1 FROM litequeue_fanin WHERE target = litequeue_job.seq AND spent))
+      SELECT 1 FROM litequeue_edge WHERE target = litequeue_job.seq AND spent = 1
+      UNION ALL SELECT 1 FROM litequeue_fanin WHERE target = litequeue_job.seq AND spent = 1))
 """
 
 

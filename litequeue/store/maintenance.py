@@ -18,9 +18,10 @@ ORDER BY keep_until LIMIT ?
 """
 PRUNE_ERRORS: Final = "DELETE FROM litequeue_error WHERE job = ?"
 PRUNE_LOGS: Final = "DELETE FROM litequeue_log WHERE job = ?"
+PRUNE_STEPS: Final = "DELETE FROM litequeue_step WHERE job = ?"
 PRUNE_PAYLOAD: Final = "DELETE FROM litequeue_payload WHERE seq = ?"
 PRUNE_JOB: Final = "DELETE FROM litequeue_job WHERE seq = ?"
-PRUNE_ALL: Final = (PRUNE_ERRORS, PRUNE_LOGS, PRUNE_PAYLOAD, PRUNE_JOB)
+PRUNE_ALL: Final = (PRUNE_ERRORS, PRUNE_LOGS, PRUNE_STEPS, PRUNE_PAYLOAD, PRUNE_JOB)
 """Everything that the file has about a job, each by its number."""
 
 
@@ -65,22 +66,64 @@ RETURNING CAST(id AS BLOB), seq
 def expire(
     database: Database, now: float, keep_until: float, *, limit: int = PRUNE_AT_ONCE
 ) -> list[tuple[str, int]]:
-    """End waiting jobs that are too late as REVOKED; return their (id, seq)."""
-    with database.write(durable=False) as connection:
+    """End waiting jobs that are too late as REVOKED; return their (id, seq).
+
+    Too late is also what has not begun of a workflow that is given up.
+    """
+    with database.write(durable=False, rows=limit) as connection:
+        _give_up(connection, now, limit)
         rows = connection.execute(EXPIRE, (now, keep_until, now, limit)).fetchall()
     return [(bytes(id).decode("utf-8", "replace"), seq) for id, seq in rows]
+
+
+GIVEN_UP_AFTER: Final = 86_400.0
+"""Seconds after which a workflow that is not yet complete in the file is given up."""
+
+GIVEN_UP: Final = """
+SELECT workflow, first, last FROM litequeue_part WHERE at <= ? ORDER BY at LIMIT 1
+"""
+TOO_LATE: Final = """
+UPDATE litequeue_job SET expires = ? WHERE seq BETWEEN ? AND ? AND phase <> 'done'
+"""
+CLOSE_GROUPS: Final = """
+UPDATE litequeue_fanin
+SET waiting = waiting - 1,
+    size = (SELECT count(*) FROM litequeue_job WHERE flow = litequeue_fanin.id AND flow > 0)
+WHERE id IN (SELECT flow FROM litequeue_job WHERE seq BETWEEN ? AND ?) AND size IS NULL
+"""
+PART_LEFT: Final = "UPDATE litequeue_part SET first = ? WHERE workflow = ? AND first = ?"
+NO_PART_LEFT: Final = "DELETE FROM litequeue_part WHERE workflow = ? AND first = ?"
+
+
+def _give_up(connection: sqlite3.Connection, now: float, limit: int) -> None:
+    """Make steps of a workflow too late whose other part never came."""
+    part = connection.execute(GIVEN_UP, (now - GIVEN_UP_AFTER,)).fetchone()
+    if part is None:
+        return
+    workflow, first, last = part
+    end = min(last, first + limit - 1)
+    connection.execute(TOO_LATE, (now, first, end))
+    connection.execute(CLOSE_GROUPS, (first, end))
+    if end == last:
+        connection.execute(NO_PART_LEFT, (workflow, first))
+    else:
+        connection.execute(PART_LEFT, (end + 1, workflow, first))
 
 
 HAS_EXPIRED: Final = """
 SELECT 1 FROM litequeue_job
 WHERE expires <= ? AND phase <> 'done' AND phase <> 'leased' LIMIT 1
 """
+HAS_GIVEN_UP: Final = "SELECT 1 FROM litequeue_part WHERE at <= ? LIMIT 1"
 
 
 def has_expired(database: Database, now: float) -> bool:
     """Tell whether a waiting job is too late."""
     with database.read() as connection:
-        return connection.execute(HAS_EXPIRED, (now,)).fetchone() is not None
+        return bool(
+            connection.execute(HAS_EXPIRED, (now,)).fetchone()
+            or connection.execute(HAS_GIVEN_UP, (now - GIVEN_UP_AFTER,)).fetchone()
+        )
 
 
 HAS_PRUNABLE: Final = """
@@ -98,6 +141,7 @@ NEXT_EXPIRY: Final = """
 SELECT expires FROM litequeue_job
 WHERE expires IS NOT NULL AND phase <> 'done' AND phase <> 'leased' ORDER BY expires LIMIT 1
 """
+NEXT_GIVEN_UP: Final = f"SELECT min(at) + {GIVEN_UP_AFTER} FROM litequeue_part"
 NEXT_PRUNE: Final = """
 SELECT keep_until FROM litequeue_job WHERE phase = 'done' ORDER BY keep_until LIMIT 1
 """
@@ -108,7 +152,7 @@ def next_moment(database: Database) -> float | None:
     with database.read() as connection:
         found = [
             row[0]
-            for statement in (NEXT_EXPIRY, NEXT_PRUNE)
+            for statement in (NEXT_EXPIRY, NEXT_GIVEN_UP, NEXT_PRUNE)
             if (row := connection.execute(statement).fetchone()) is not None
         ]
     return min((moment for moment in found if moment is not None), default=None)

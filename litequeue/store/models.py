@@ -14,7 +14,7 @@ from peewee import SQL, Check, CompositeKey, FloatField, IntegerField, Model, Te
 
 from litequeue import states
 from litequeue.store.beat_models import Entry, Tick
-from litequeue.store.flow_models import Advance, Edge, FanIn
+from litequeue.store.flow_models import Advance, Edge, FanIn, Part, Remembered
 
 _PHASES: Final = (
     states.READY, states.LEASED, states.DONE, states.SCHEDULED, states.PARKED, states.WAITING,
@@ -311,7 +311,7 @@ class Meta(Model):
 
 TABLES: Final = (
     Job, Payload, Error, Log, Queue, Worker, WorkerName, App, Task, Command, Reply, Revocation,
-    Event, Entry, Tick, Edge, FanIn, Advance, Meta,
+    Event, Entry, Tick, Edge, FanIn, Advance, Part, Remembered, Meta,
 )  # fmt: skip
 
 for _index in (

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from litequeue import states
+from litequeue.exceptions import DuplicateJob
 from litequeue.job import Failure, Lease, Outcome
 from litequeue.store.driver import sqlite3
 from litequeue.store.errors import sqlite_error
+from litequeue.store.sequels import Followed, follow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,8 @@ class LeaseLost(Exception):
 
 def weight(outcome: Outcome) -> int:
     """Return how many rows' worth of the WAL an outcome takes."""
-    return 1 + (len(outcome.result or "") + len(outcome.log or "")) // ROW
+    size = len(outcome.result or "") + len(outcome.log or "") + len(outcome.sequel or "")
+    return 1 + size // ROW
 
 
 def settle(
@@ -95,8 +98,9 @@ def settle(
     """
     if careful:
         return sorted(o.seq for o in outcomes if not _settle_one(connection, o, now, keep))
-    ends = [_end_row(o, now, keep) for o in outcomes if o.state != states.RETRY]
-    retries = [_retry_row(o, now) for o in outcomes if o.state == states.RETRY]
+    ending = [o for o in outcomes if o.sequel is None or _ends(connection, o, now)]
+    ends = [_end_row(o, now, keep) for o in ending if o.state != states.RETRY]
+    retries = [_retry_row(o, now) for o in ending if o.state == states.RETRY]
     for statement, rows in ((SETTLE, ends), (SETTLE_RETRY, retries)):
         if rows and connection.executemany(statement, rows).rowcount != len(rows):
             raise LeaseLost
@@ -104,6 +108,14 @@ def settle(
         if outcome.failure or outcome.log or outcome.body or outcome.moves:
             _write_rest(connection, outcome, now)
     return []
+
+
+def _ends(connection: sqlite3.Connection, outcome: Outcome, now: float) -> bool:
+    """Store what the job hands on; False when it goes on as another one."""
+    followed = follow(connection, outcome, now)
+    if followed is Followed.LOST:
+        raise LeaseLost
+    return followed is Followed.ENDS
 
 
 def _settle_one(connection: sqlite3.Connection, outcome: Outcome, now: float, keep: Keep) -> bool:
@@ -122,6 +134,11 @@ def _settle_one(connection: sqlite3.Connection, outcome: Outcome, now: float, ke
 
 
 def _write_one(connection: sqlite3.Connection, outcome: Outcome, now: float, keep: Keep) -> bool:
+    followed = Followed.ENDS if outcome.sequel is None else follow(connection, outcome, now)
+    if followed is not Followed.ENDS:
+        if followed is Followed.GOES_ON:
+            _write_rest(connection, outcome, now)
+        return followed is Followed.GOES_ON
     if outcome.state == states.RETRY:
         cursor = connection.execute(SETTLE_RETRY, _retry_row(outcome, now))
     else:
@@ -146,10 +163,11 @@ def _write_rest(connection: sqlite3.Connection, outcome: Outcome, now: float) ->
 
 
 def is_about_a_value(error: BaseException) -> bool:
-    """Tell whether ``error`` is about a value that SQLite cannot take, not about the file."""
+    """Tell whether ``error`` is about a value that cannot be stored, not about the file."""
     cause = sqlite_error(error.__cause__ or error)
     kinds = (sqlite3.IntegrityError, sqlite3.DataError)
-    return isinstance(error, OverflowError | UnicodeError) or isinstance(cause, kinds)
+    wrong = OverflowError | ValueError | DuplicateJob
+    return isinstance(error, wrong) or isinstance(cause, kinds)
 
 
 def _end_row(outcome: Outcome, now: float, keep: Keep) -> tuple[Any, ...]:

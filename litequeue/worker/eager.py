@@ -61,6 +61,7 @@ def _run(
     if parent is not None:
         extras["root"] = parent.root_id
     retries = options.retries
+    remembered: dict[str, str] | None = None
     while True:
         request = Request(
             id=id, task=task.name, args=given, kwargs=named, retries=retries, claim=retries + 1,
@@ -68,7 +69,7 @@ def _run(
             parent_id=None if parent is None else parent.id,
             options=dumps(extras) if extras else None, trail=task.trail, is_eager=True,
             ignores=bool(task.ignore_result), time_limit=task.time_limit,
-            soft_time_limit=task.soft_time_limit,
+            soft_time_limit=task.soft_time_limit, remembered=remembered,
         )  # fmt: skip
         started = app.clock.now()
         job = _job(app, task, request, started)
@@ -87,7 +88,7 @@ def _run(
             given = list(plan.args)
         if plan is not None and plan.kwargs is not None:
             named = dict(plan.kwargs)
-        retries += int(attempt.counted)
+        retries, remembered = retries + int(attempt.counted), request.remembered
 
 
 def _is_not_its_own(value: object) -> bool:

@@ -106,6 +106,8 @@ def _words(outcome: Outcome) -> str:
         return f"succeeded {took}: {safe(outcome.shown or '')}"
     failure = outcome.failure
     reason = "" if failure is None else f": {safe(failure.type)}: {safe(failure.message)}"
+    if outcome.state == states.RETRY and outcome.sequel is not None:
+        return f"has replaced itself {took}"
     if outcome.state == states.RETRY:
         return f"ended {took} and will be retried{reason}"
     if outcome.state == states.FAILURE:

@@ -212,9 +212,9 @@ class Reporter:
             )
         elif outcome.state == states.RETRY and outcome.counted:
             yield self._of_job("task-retried", lease, now, **_error(failure))
-        elif outcome.state == states.RETRY:
+        elif outcome.state == states.RETRY and outcome.sequel is None:
             yield self._of_job("task-rejected", lease, now, requeue=True)
-        # Of a job that ended in `Ignore`, Celery reports nothing.
+        # Of a job that ended in `Ignore`, or goes on as another, Celery reports nothing.
 
     def _of_worker(self, kind: str, now: float, active: int, processed: int) -> Row:
         return row(

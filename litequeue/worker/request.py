@@ -23,7 +23,6 @@ _NOT_HERE: Final = dict.fromkeys(
         "logfile",
         "loglevel",
         "reply_to",
-        "replaced_task_nesting",
     ]
 )
 
@@ -55,7 +54,8 @@ class Request:
     ``max_retries`` of a call of `Task.retry`, which holds for automatic retries, too.  The time
     limits are in seconds; ``once`` says that the job was acknowledged before it ran.
     ``plans`` are the workflows that begin with the commit of its end; if it ``is_replaced``, the
-    first of them goes on in its place.
+    first of them goes on in its place.  ``remembered`` are the results of steps that former
+    attempts have done, by their names; ``stepped`` the names that this one has used.
     """
 
     id: str
@@ -84,6 +84,8 @@ class Request:
     shown: tuple[str, Any, str | None] | None = None
     plans: list[Plan] = field(default_factory=list)
     is_replaced: bool = False
+    remembered: dict[str, str] | None = None
+    stepped: set[str] | None = None
     called_directly: bool = False
     utc: bool = True
     _extras: dict[str, Any] | None = None
@@ -186,6 +188,12 @@ class Request:
         """The id of the group that it is a member of."""
         group: str | None = current_app().store.after(self.id)[2]
         return group
+
+    @property
+    def replaced_task_nesting(self) -> int:
+        """How many jobs have been replaced by one another before this one."""
+        nesting: int = self.headers.get("replaced_task_nesting", 0)
+        return nesting
 
     @property
     def properties(self) -> dict[str, Any]:

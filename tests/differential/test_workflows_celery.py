@@ -7,7 +7,8 @@ The differences that are meant:
   `apply` ends with the first chain of the members that fails before its end.
 - A stamp that is a list is that of one signature; Celery extends the one list of all its steps.
 - ``stamped_headers`` has the names of its own stamps; Celery hands one list from step to step.
-- The repr of a chord whose body is an empty chain; Celery raises IndexError.
+- The repr of a chord whose body is an empty chain; Celery raises IndexError.  That of a header of
+  nothing is the tuple or list that it was made of; Celery may have made it a list meanwhile.
 - ``copy.deepcopy`` is a signature, as `clone` makes it; Celery makes a plain dict.
 - `freeze` of Celery adds ``reply_to``, the queue of an rpc:// backend; results are in the file.
 - `freeze` of Celery turns the members of a group in a group round (``extendleft``); its `apply`
@@ -19,194 +20,36 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-import os
 import pickle
 import re
-from functools import reduce
-from operator import or_
 from typing import Any
 
-import celery
 import pytest
 from celery import canvas as celerys
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 
 from litequeue import LiteQueue, canvas
-from litequeue.canvas import maps
 from litequeue.canvas.plan import plan
 from litequeue.job import Job
-
-pytestmark = pytest.mark.filterwarnings("ignore:task_allow_error_cb_on_chord_header")
-
-NAMES = ("add", "pack", "first", "fail")
-DEPTH = 4
-NOTHING = ("raised ValueError: a chain of nothing", "raised ValueError: a chord without a body")
-
-# Programs: what makes a workflow in either library
-
-DEEDS: dict[str, Any] = {
-    "immutable": lambda sig, tasks: sig.set(immutable=True),
-    "options": lambda sig, tasks: sig.set(priority=5),
-    "link": lambda sig, tasks: sig.link(tasks["linked"].s(5)) and sig,
-    "link_error": lambda sig, tasks: [sig.link_error(tasks["oops"].s()), sig][1],
-    "on_error": lambda sig, tasks: sig.on_error(tasks["oops"].si(None, None, None)),
-    "arguments": lambda sig, tasks: sig.clone((3,)),
-    "skew": lambda sig, tasks: sig.skew(1, 3) if hasattr(sig, "skew") else sig,
-    "stamp": lambda sig, tasks: [sig.stamp(tenant="ann", size=1), sig][1],
-    "stamp more": lambda sig, tasks: [sig.stamp(append_stamps=True, tenant="bob"), sig][1],
-    "replace": lambda sig, tasks: sig.replace(options={"queue": "slow"}),
-    "deepcopy": lambda sig, tasks: copy.copy(sig).clone(),
-}
-
-atoms = st.tuples(
-    st.just("s"),
-    st.sampled_from((*NAMES[:3], *NAMES)),
-    st.lists(st.integers(0, 9), max_size=2),
-    st.booleans(),
-    st.sampled_from(("", "", "", "link", "chain", "link_error", "on_error")),
+from tests.differential.programs import (
+    both,
+    build,
+    many,
+    outcome,
+    plain,
+    programs,
+    value,
+    with_callbacks,
 )
 
+NOTHING = ("raised ValueError: a chain of nothing", "raised ValueError: a chord without a body")
 
-def wider(inner: Any) -> Any:
-    several = st.lists(inner, max_size=3)
-    return st.one_of(
-        st.tuples(st.just("chain"), several, st.sampled_from(("or", "or", "args", "list", "raw"))),
-        st.tuples(st.just("group"), several, st.sampled_from(("args", "list", "gen"))),
-        st.tuples(
-            st.just("chord"), several, inner, st.sampled_from(("or", "list", "gen", "group"))
-        ),
-        st.tuples(st.just("clone"), inner),
-        st.tuples(st.just("do"), inner, st.sampled_from([*DEEDS])),
-        st.tuples(st.just("json"), inner),
-    )
-
-
-def level(depth: int) -> Any:
-    return atoms if depth == 0 else st.one_of(atoms, wider(level(depth - 1)))
-
-
-programs = level(DEPTH)
-
-
-def build(program: Any, place: Any) -> Any:
-    """Return the workflow that a program makes with one of both libraries."""
-    module, app, tasks = place
-    kind = program[0]
-    if kind == "s":
-        return build_call(program, tasks)
-    if kind == "clone":
-        return build(program[1], place).clone()
-    if kind == "do":
-        return DEEDS[program[2]](build(program[1], place), tasks)
-    if kind == "json":
-        return module.signature(json.loads(json.dumps(build(program[1], place))), app=app)
-    parts = [build(part, place) for part in program[1]]
-    if kind == "chain":
-        return build_chain(program[2], parts, module)
-    if kind == "group":
-        given = {"list": [parts], "gen": [iter_of(parts)]}
-        return module.group(*given.get(program[2], parts))
-    return build_chord(program, parts, place)
-
-
-def build_call(program: Any, tasks: Any) -> Any:
-    _, name, args, fixed, linked = program
-    sig = tasks[name].signature(tuple(args), immutable=fixed)
-    if linked == "link":
-        sig.link(tasks["linked"].s(7))
-    elif linked == "chain":
-        sig.link(tasks["linked"].s() | tasks["linked"].si(8))
-    elif linked:
-        getattr(sig, linked)(tasks["oops"].s())
-    return sig
-
-
-def build_chain(how: str, parts: Any, module: Any) -> Any:
-    if how == "or":
-        return reduce(or_, parts) if parts else module.chain()
-    if how == "list":
-        return module.chain(parts)
-    return module.chain(*parts, **({"queue": "q"} if how == "raw" else {}))
-
-
-def build_chord(program: Any, parts: Any, place: Any) -> Any:
-    module, _, _ = place
-    body, how = build(program[2], place), program[3]
-    if how == "or":
-        return module.group(*parts) | body
-    header = {"list": parts, "gen": iter_of(parts), "group": module.group(parts)}[how]
-    return module.chord(header, body)
-
-
-def iter_of(parts: Any) -> Any:
-    return (part for part in parts)
-
-
-# Both libraries
-
-
-class Place:
-    """One library: its module, an app, and tasks which write down their calls."""
-
-    def __init__(self, module: Any, app: Any) -> None:
-        self.calls: list[Any] = []
-        calls = self.calls
-
-        def add(*args: Any) -> Any:
-            calls.append(("add", plain(args)))
-            return len(args) + sum(numbers(args))
-
-        def pack(*args: Any) -> Any:
-            calls.append(("pack", plain(args)))
-            return list(args)
-
-        def first(*args: Any) -> Any:
-            calls.append(("first", plain(args)))
-            return args[0] if args else None
-
-        def fail(*args: Any) -> Any:
-            calls.append(("fail", plain(args)))
-            raise ValueError(repr(plain(args)))
-
-        def linked(*args: Any) -> Any:
-            calls.append(("linked", plain(args)))
-
-        def oops(request: Any, exc: Any, traceback: Any) -> Any:
-            calls.append(("oops", type(exc).__name__, str(exc)))
-
-        if module is canvas:
-            app.task(name="celery.accumulate")(lambda *args, index=None: args[index])
-            app.task(name="celery.map")(lambda task, it: maps.map_here(app, task, it))
-            app.task(name="celery.starmap")(lambda task, it: maps.starmap_here(app, task, it))
-        functions = (add, pack, first, fail, linked, oops)
-        tasks = {each.__name__: app.task(name=f"m.{each.__name__}")(each) for each in functions}
-        self.all = (module, app, tasks)
-
-    def __iter__(self) -> Any:
-        return iter(self.all)
-
-
-def numbers(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        for each in value:
-            yield from numbers(each)
-    elif value is not None:
-        yield value
-
-
-def plain(value: Any) -> Any:
-    return [*map(plain, value)] if isinstance(value, list | tuple) else value
+pytestmark = pytest.mark.filterwarnings("ignore:task_allow_error_cb_on_chord_header")
 
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: Any) -> Any:
-    app = LiteQueue(tmp_path_factory.mktemp("flow") / "jobs.sqlite", set_as_current=True)
-    other = celery.Celery(
-        "shop", set_as_current=True, broker="memory://", backend="cache+memory://"
-    )
-    other.conf.task_always_eager = True
-    return Place(canvas, app), Place(celerys, other)
+    return both(LiteQueue(tmp_path_factory.mktemp("flow") / "jobs.sqlite", set_as_current=True))
 
 
 def form(sig: Any) -> Any:
@@ -227,16 +70,6 @@ def form(sig: Any) -> Any:
         return kept
 
     return tidy(json.loads(json.dumps(sig)))
-
-
-def outcome(act: Any) -> Any:
-    """Return what a call returns, or which exception it raises."""
-    try:
-        return act()
-    except (RecursionError, AssertionError):
-        raise
-    except Exception as error:  # whatever either library raises
-        return f"raised {type(error).__name__}: {error}" if type(error) is ValueError else "raised"
 
 
 def has_inner_group(sig: Any, inside: bool = False) -> bool:
@@ -274,46 +107,6 @@ def parents_of(result: Any) -> Any:
     return parents(result)
 
 
-A, B, F = (
-    ("s", name, [number], False, "") for name, number in (("add", 1), ("pack", 2), ("fail", 3))
-)
-WITH_CALLBACKS = [
-    ("do", (*canvas_of, *how), deed)
-    for canvas_of, how in [
-        (("chain", [A, B]), ("or",)),
-        (("chain", [A, B]), ("raw",)),
-        (("chain", [A, F]), ("raw",)),
-        (("chain", [A, ("group", [A, B], "list")]), ("or",)),
-        (("chain", [A, ("chord", [A, B], B, "list")]), ("raw",)),
-        (("chain", [A, ("chain", [A, B], "raw"), B]), ("args",)),
-        (("group", [A, F]), ("args",)),
-        (("chord", [A, B], F), ("list",)),
-        (("chord", [A, B], ("chain", [B, A], "or")), ("list",)),
-    ]
-    for deed in ("link", "link_error")
-]
-
-
-def with_callbacks(test: Any) -> Any:
-    """Have the programs of a test begin with callbacks of all kinds of workflows."""
-    for each in (*WITH_CALLBACKS, *(("chain", [each, A], "or") for each in WITH_CALLBACKS)):
-        test = example(program=each)(test)
-    return test
-
-
-many = settings(
-    max_examples=int(os.environ.get("PROGRAMS", "300")),
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[*HealthCheck],
-    database=None,
-)
-
-
-def value(result: Any) -> Any:
-    return None if result is None else plain(result.get())
-
-
 @many
 @with_callbacks
 @given(program=programs)
@@ -342,7 +135,7 @@ def test_the_structure(places: Any, program: Any) -> None:
 
 def repr_of(sig: Any) -> Any:
     text = outcome(lambda: repr(sig))
-    text = re.sub("@0x[0-9a-f]+", "", text)
+    text = re.sub("@0x[0-9a-f]+", "", text).replace("(())", "([])")
     return text.replace("<_chain", "<chain").replace("<_regen: ", "").replace(">", "")
 
 
@@ -507,7 +300,7 @@ def planned(sig: Any, app: Any, args: Any = ()) -> Any:
     sigs: dict[str, Any] = {}
     ids = (f"new {number}" for number in itertools.count())
 
-    def make_job(sig: Any, id: str) -> Any:
+    def make_job(sig: Any, id: str, kin: Any) -> Any:
         sigs[id] = sig
         return Job(id=id, task=sig.task, body="", queue="q")
 

@@ -2,7 +2,8 @@
 
 A fenced block ``python title="tasks.py"`` is a file; other ``python`` and ``sql`` blocks run in
 the order of the page, with the lines that they say they print.  The comment ``<!-- worker -->``
-has a worker running on the page's tasks.py meanwhile, with the options after a colon.
+has a worker running on the page's tasks.py meanwhile, with the options after a colon; after
+``<!-- typed -->`` the commands of a console block are run, where they stand.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ DOCS: Final = ROOT / "docs"
 PAGES: Final = (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
 LINKED: Final = (*PAGES, *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING")))
 
-FENCE: Final = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE: Final = re.compile(
+    r"^(?:(<!-- typed -->)\n)?```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 TITLE: Final = re.compile(r'\btitle="([\w.]+)"')
 WORKER: Final = re.compile(r"<!-- worker(?:: (.*?))? -->")
 PRINTS: Final = re.compile(r"^\s*print\(.*\)  # (.+)$", re.MULTILINE)
@@ -27,11 +30,18 @@ HEADING: Final = re.compile(r"^(#+) +(.+?) *$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block; ``title`` is the file it stands for."""
+    """A fenced block; ``title`` is the file it stands for, ``is_typed`` that it is run."""
 
     language: str
     title: str | None
     text: str
+    is_typed: bool = False
+
+    @property
+    def commands(self) -> list[str]:
+        """What it tells people to type."""
+        lines = (line for line in self.text.splitlines() if line.startswith("$ "))
+        return [line[2:].partition("  #")[0].strip() for line in lines]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +54,8 @@ class Page:
     @property
     def blocks(self) -> list[Block]:
         return [
-            Block(language, title[1] if (title := TITLE.search(info)) else None, text)
-            for language, info, text in FENCE.findall(self.text)
+            Block(language, title[1] if (title := TITLE.search(info)) else None, text, bool(typed))
+            for typed, language, info, text in FENCE.findall(self.text)
         ]
 
     @property
@@ -66,6 +76,8 @@ class Page:
                 parts.append(block.text)
             elif block.language == "sql":
                 parts.append(f"_sql({block.text!r})\n")
+            elif block.is_typed:
+                parts.append(f"_type({block.commands!r})\n")
         return "\n".join(parts)
 
     @property
@@ -80,13 +92,8 @@ class Page:
     @property
     def commands(self) -> list[str]:
         """What the page tells people to type."""
-        consoles = (block.text for block in self.blocks if block.language == "console")
-        return [
-            line[2:].partition("  #")[0].strip()
-            for text in consoles
-            for line in text.splitlines()
-            if line.startswith("$ ")
-        ]
+        consoles = (block for block in self.blocks if block.language == "console")
+        return [command for block in consoles for command in block.commands]
 
     @property
     def links(self) -> list[str]:
@@ -116,6 +123,17 @@ def _sql(text):
     for statement in filter(str.strip, text.split(";")):
         connection.execute(statement).fetchall()
     connection.close()
+
+
+def _type(commands):
+    """Type them into a shell, as readers would."""
+    import shlex
+    import subprocess
+    import sys
+
+    for command in commands:
+        words = [sys.executable, "-m", *shlex.split(command)]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
 '''
 
 

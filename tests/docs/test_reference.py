@@ -13,12 +13,13 @@ import click
 import pytest
 
 import litequeue
-from litequeue import AsyncResult, EagerResult, LiteQueue, ResultSet, Task, exceptions, states
+from litequeue import LiteQueue, Task, exceptions, flow, states
 from litequeue.calling import UNBUILT_CALL_OPTIONS
-from litequeue.canvas import Signature
+from litequeue.canvas import Signature, chain, chord, chunks, group
 from litequeue.cli import exit_code, root
 from litequeue.config import Settings
 from litequeue.declaring import TASK_OPTIONS, UNBUILT_TASK_OPTIONS
+from litequeue.result import AsyncResult, EagerResult, GroupResult, Progress, ResultSet
 from litequeue.store.models import TABLES
 from litequeue.store.views import (
     ENQUEUE_VIEW,
@@ -42,7 +43,10 @@ TREE = [
 
 
 def public_members(kind: object) -> set[str]:
-    return {name for name in vars(kind) if not name.startswith("_")}
+    """Return what is its own, or that of a class of ours which it derives from."""
+    kinds = kind.__mro__ if isinstance(kind, type) else (kind,)
+    ours = [each for each in kinds if (each.__module__ or "").startswith("litequeue.")]
+    return {name for each in ours for name in vars(each) if not name.startswith("_")}
 
 
 SETTINGS = [setting for setting in fields(Settings) if not setting.name.startswith("_")]
@@ -147,12 +151,27 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert set(litequeue.__all__) - {"__version__"} <= told
 
 
-def test_every_member_of_a_signature_is_told() -> None:
-    assert public_members(Signature) - code_words(reference("canvas").text) == set()
+@pytest.mark.parametrize("kind", [Signature, chain, group, chord, chunks])
+def test_every_member_of_a_signature_is_told(kind: type) -> None:
+    assert public_members(kind) - code_words(reference("canvas").text) == set()
+
+
+def test_every_policy_is_told() -> None:
+    section = reference("canvas").section("Options")
+    assert set(re.findall(r'^\| `"(\w+)"` \|', section, re.MULTILINE)) == {*flow.POLICIES}
+
+
+def test_every_field_of_progress_is_told() -> None:
+    rows = re.findall(r"^\| (`.+?`) \|", reference("results").section("Progress"), re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert told == {field.name for field in fields(Progress)}
 
 
 INNER = {
-    LiteQueue: {"apply", "codec", "facts", "introduced", "router", "send", "store", "update_state"},
+    LiteQueue: {
+        *("apply", "codec", "facts", "introduced", "plan_workflow", "router", "send"),
+        *("send_workflow", "store", "update_state"),
+    },
     Task: {"abstract", "bind", "find_hooks", "hooks"},
 }
 """How the parts of litequeue speak with each other."""
@@ -171,7 +190,7 @@ def test_every_attribute_of_an_app_is_told() -> None:
     assert {*inspect.signature(LiteQueue).parameters} - told == set()
 
 
-@pytest.mark.parametrize("kind", [AsyncResult, ResultSet, EagerResult])
+@pytest.mark.parametrize("kind", [AsyncResult, ResultSet, EagerResult, GroupResult])
 def test_every_member_of_a_result_is_told(kind: type) -> None:
     members = public_members(kind) | {"app", "ignored", "results"}
     assert members - code_words(reference("results").text) == set()
@@ -217,13 +236,17 @@ def test_every_field_of_a_request_is_told() -> None:
         "ends",
         "extras",
         "ignores",
+        "is_replaced",
         "limit",
         "may_show",
         "once",
         "options",
         "plan_retry",
+        "plans",
+        "remembered",
         "retry_plan",
         "shown",
+        "stepped",
     }
     fields = {name for name in dir(Request) if not name.startswith("_")}
     told = code_words(reference("tasks").section("The request"))

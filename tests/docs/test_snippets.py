@@ -37,7 +37,7 @@ def run_page(page: Page, site: Site) -> tuple[int, list[str], str]:
     return done.returncode, done.stdout.splitlines(), done.stderr
 
 
-@pytest.mark.parametrize("page", PROGRAMS, ids=lambda page: page.path.stem)
+@pytest.mark.parametrize("page", PROGRAMS, ids=lambda page: str(page.path.relative_to(ROOT)))
 def test_a_page_does_what_it_says(page: Page, site: Site) -> None:
     if "tasks.py" not in page.files:
         site.write("tasks.py", "from litequeue import LiteQueue\napp = LiteQueue('jobs.sqlite')\n")

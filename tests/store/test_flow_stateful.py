@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from litequeue.flow import Plan
@@ -24,7 +24,18 @@ from litequeue.store import Database, bulk, flow_models, jobs, revocations, work
 from litequeue.store import advance as advancing
 from litequeue.store.listing import EVERYTHING
 from tests.store.flows import chain, chord, options, states_of
-from tests.store.steps import KEEP, NOW, claim, failure, problems, reap, retry, step, success
+from tests.store.steps import (
+    KEEP,
+    NOW,
+    claim,
+    failure,
+    problems,
+    reap,
+    retry,
+    rows,
+    step,
+    success,
+)
 
 Tree = Any  # "step", ("chain", [trees]) or ("chord", [trees])
 KINDS = st.sampled_from(["chain", "chord"])
@@ -36,6 +47,9 @@ TREES = st.recursive(
 WHAT = ("work", "work", "work", "fail", "retry", "die", "zombie", "revoke", "rerun", "rerun all",
         "idle")  # fmt: skip
 DEEDS = st.lists(st.tuples(st.sampled_from(WHAT), st.integers(0, 50)), max_size=15)
+
+
+STOPPED = "SELECT 1 FROM litequeue_job WHERE id = ? AND state = 'FAILURE' AND claims = 0"
 
 
 def plan_of(tree: Tree, names: Any) -> Plan:
@@ -84,10 +98,15 @@ class World:
             if deed == "revoke":
                 revocations.revoke(database, [ids[number % len(ids)]], now=NOW, keep=KEEP)
             elif deed == "rerun":
-                jobs.rerun(database, ids[number % len(ids)])
+                self.rerun(ids[number % len(ids)])
             elif deed == "rerun all":
                 self.rerun_all()
             step(database)
+
+    def rerun(self, id: str) -> None:
+        was_stopped = rows(self.database.path, STOPPED, id) != []
+        opened = jobs.rerun(self.database, id)
+        assert not (opened and was_stopped), f"{id} alone cannot run again"
 
     def rerun_all(self) -> None:
         chosen = bulk.choose(self.database, bulk.Change.RERUN, EVERYTHING, NOW)
@@ -95,6 +114,8 @@ class World:
         step(self.database)
 
     def bring_to_an_end(self) -> None:
+        """What failed runs again, once; then all succeeds."""
+        is_again = False
         for _ in range(60):
             self.running += claim(self.database, 99)
             step(self.database, *(succeed(lease) for lease in self.running))
@@ -103,7 +124,9 @@ class World:
             if left == {"SUCCESS"}:
                 return
             if not left & {"PENDING", "RETRY"}:
+                assert not is_again, f"some do not come back: {states_of(self.database)}"
                 self.rerun_all()
+                is_again = True
         raise AssertionError(f"it never ends: {states_of(self.database)}")
 
     def check_given(self) -> None:
@@ -170,10 +193,12 @@ def test_a_mistake_would_be_found(name: str, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(bulk, "RERUN_IT", mutant.replace("WHERE id = ?", "WHERE seq = ?"))
 
     @settings(max_examples=400, deadline=None, database=None, derandomize=True,
-              phases=[Phase.generate], suppress_health_check=list(HealthCheck))  # fmt: skip
+              phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(TREES, DEEDS, st.booleans())
+    @example(tree=("chain", ["step", "step"]), deeds=[("fail", 0)], errback=False)
+    @example(tree=("chain", ["step", "step"]), deeds=[("fail", 0), ("rerun", 1)], errback=False)
     def attempt(tree: Tree, deeds: list[tuple[str, int]], errback: bool) -> None:
         play(tree, deeds, errback=errback)
 
-    with pytest.raises(Exception):  # noqa: B017, PT011  # any way of being found will do
+    with pytest.raises((AssertionError, KeyError)):
         attempt()

@@ -128,9 +128,14 @@ def test_an_errback_gets_the_failure(database: Database) -> None:
     assert e.id == "e"
     assert json.loads(e.options or "") == {
         "failed": {
-            "id": "b", "type": "ValueError", "message": "broken", "args": "[]", "traceback": None,
+            "id": "b",
+            "task": "t",
+            "type": "ValueError",
+            "message": "broken",
+            "args": "[]",
+            "traceback": None,
         }
-    }  # fmt: skip
+    }
     step(database, success(e))
     assert states_of(database) == {"a": "SUCCESS", "b": "FAILURE", "c": "FAILURE", "e": "SUCCESS"}
 

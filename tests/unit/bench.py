@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from litequeue import LiteQueue, Task
 from litequeue.context import current_request, working_for
 from litequeue.facts import AppFacts
+from litequeue.flow import Plan
 from litequeue.job import Job, Lease, Outcome
 from litequeue.signals import Signal
 from litequeue.store.events import EventRow
@@ -31,6 +33,7 @@ class Outbox:
         self.shown: list[tuple[str, str | None, str | None, int | None]] = []
         self.ended: list[tuple[Job, Outcome, int]] = []
         self.events: list[EventRow] = []
+        self.plans: list[Plan] = []
 
     def introduce(self, app: AppFacts) -> None:
         self.introduced.append(app)
@@ -45,6 +48,15 @@ class Outbox:
 
     def enqueue_many(self, jobs: Sequence[Job], *, happened: Sequence[EventRow] = ()) -> None:
         self.jobs.extend(jobs)
+        self.events.extend(happened)
+
+    def add_workflow(
+        self, plan: Plan, *, happened: Sequence[EventRow] = (), wait: float | None = None
+    ) -> None:
+        steps, edges = tuple(plan.steps), tuple(plan.edges)
+        self.plans.append(replace(plan, steps=steps, edges=edges))
+        self.jobs.extend(step.job for step in steps)
+        self.waits.append(wait)
         self.events.extend(happened)
 
     def update_state(

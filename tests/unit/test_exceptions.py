@@ -165,8 +165,8 @@ def test_every_exception_of_celerys_is_here_or_says_why_not() -> None:
 
 
 def test_importing_what_is_not_built_says_so() -> None:
-    with pytest.raises(ImportError, match="ChordError: chords are not built yet"):
-        exec("from litequeue.exceptions import ChordError")
+    with pytest.raises(ImportError, match="InvalidTaskError: a job that cannot be read"):
+        exec("from litequeue.exceptions import InvalidTaskError")
     with pytest.raises(ImportError, match="cannot import name 'Nonsense'"):
         exec("from litequeue.exceptions import Nonsense")
 

@@ -122,7 +122,8 @@ def test_the_wire_carries_every_field() -> None:
     failure = Failure("E", "m", "t", "[1]", True)
     moves = ("slow", 3, 9.0)
     outcome = Outcome(
-        *(1, 2, 3, "RETRY", "5", 4.0, 5.0, 6.0, False, "[[],{}]", failure, moves, "shown", "log")
+        *(1, 2, 3, "RETRY", "5", 4.0, 5.0, 6.0, False, "[[],{}]", failure, moves, "shown", "log"),
+        "[[],false]",
     )
     assert len(outcome_to_wire(outcome)) == len(fields(Outcome))
     assert not any(getattr(outcome, field.name) == field.default for field in fields(Outcome)), (

@@ -198,7 +198,7 @@ class TestAtOnce:
             ((30, "t"), {"countdown": 5}, ImproperlyConfigured),
             ((30, "t"), {"task_id": "x"}, ImproperlyConfigured),
             ((30, "t"), {"colour": 5}, TypeError),
-            ((30, "t"), {"link": 5}, NotImplementedError),
+            ((30, "t"), {"link": 5}, TypeError),
             ((30, "t"), {"mifsire": "one"}, TypeError),
             ((30, "t"), {"overlap": "never"}, ScheduleError),
             ((30, "t"), {"grace": "10m"}, ImproperlyConfigured),

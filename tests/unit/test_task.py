@@ -240,12 +240,6 @@ def test_retry_options_of_a_call_say_how_long_to_wait(bench: Bench) -> None:
         task.apply_async(retry_policy={"retries": 3})
 
 
-@pytest.mark.parametrize("name", ["map", "starmap", "chunks", "replace", "add_to_chord"])
-def test_what_is_not_built_yet_says_so(bench: Bench, name: str) -> None:
-    with pytest.raises(NotImplementedError, match=name):
-        getattr(bench.task(lambda: None), name)(1)
-
-
 def test_here_and_now_options_of_a_queue_change_nothing(bench: Bench) -> None:
     task: Any = bench.task(lambda: "done")
     assert task.apply(time_limit=5, soft_time_limit=3, countdown=9, queue="mail").get() == "done"

@@ -383,8 +383,8 @@ class TestHooksAndOptions:
 
     def test_what_is_not_built_or_unknown_is_refused(self, bench: Bench) -> None:
         task = bench.task(raising(AssertionError("ran")))
-        with pytest.raises(NotImplementedError, match="link"):
-            task.apply(link=5)
+        with pytest.raises(NotImplementedError, match="concurrency_key"):
+            task.apply(concurrency_key=5)
         with pytest.raises(TypeError, match="'contdown'"):
             task.apply(contdown=5)
 

@@ -61,8 +61,13 @@ def journal(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> Journal:
             logging.INFO,
             "shop.pay[the-id] ended as IGNORED in 0.000 s",
         ),
+        (
+            Outcome(1, 1, 1, "RETRY", counted=False, sequel="[[],true]"),
+            logging.INFO,
+            "shop.pay[the-id] has replaced itself in 0.000 s",
+        ),
     ],
-    ids=["success", "nothing", "failure", "expected", "retry", "rejected", "ignored"],
+    ids=["success", "nothing", "failure", "expected", "retry", "rejected", "ignored", "replaced"],
 )
 def test_one_line_per_verdict(
     journal: Journal, caplog: pytest.LogCaptureFixture, outcome: Outcome, level: int, line: str

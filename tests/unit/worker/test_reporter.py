@@ -107,6 +107,11 @@ class TestJobs:
         _, event = events(reporter.settled([verdict], {5: LEASE}, NOW))
         assert event == {**COMMON, "timestamp": NOW, **told}
 
+    def test_nothing_is_said_of_a_job_that_replaced_itself(self, reporter: Reporter) -> None:
+        verdict = outcome("RETRY", counted=False, sequel="[[],true]")
+        told = events(reporter.settled([verdict], {5: LEASE}, NOW))
+        assert [each["type"] for each in told] == ["task-started"]
+
     @pytest.mark.parametrize("state", ["IGNORED", "MINE"])
     def test_of_an_ignored_job_no_verdict_is_told(self, reporter: Reporter, state: str) -> None:
         rows = reporter.settled([outcome(state)], {5: LEASE}, NOW)

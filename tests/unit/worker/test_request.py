@@ -55,7 +55,7 @@ def test_what_a_worker_was_lost_with_was_delivered_again(
 @pytest.mark.parametrize(
     "name", ["callbacks", "chain", "chord", "errbacks", "group", "reply_to", "stamps", "logfile"]
 )
-def test_what_only_workflows_and_limits_have_is_none(bench: Bench, name: str) -> None:
+def test_what_this_job_has_not_is_none(bench: Bench, name: str) -> None:
     with bench.running() as request:
         assert getattr(request, name) is None
 

@@ -1,0 +1,53 @@
+"""Options of a signature: which of them a call takes, and what a group may say of its failures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+OF_WORKFLOWS: Final = ("chain", "chord", "group_id", "group_index", "parent_id", "root_id")
+"""What a workflow gives its steps, as Celery's `freeze` notes it."""
+NOT_EAGER: Final = (*OF_WORKFLOWS, "reply_to")
+_POLICY: Final = "policy"
+
+
+def said(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that ask for something."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def sendable(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a call; raises ValueError for those of workflows."""
+    for name in OF_WORKFLOWS:
+        if options.get(name) is not None:
+            raise ValueError(
+                f"the option {name!r} is what a workflow gives its steps; send the workflow, or a "
+                "clone without the option"
+            )
+    # Where Celery's rpc:// has a result sent; here whoever has the id finds it in the file.
+    return {name: value for name, value in options.items() if name not in NOT_EAGER}
+
+
+def check_policy(kind: str | None, options: Mapping[str, Any]) -> None:
+    """Raise ValueError for a policy that makes no sense, or not for this kind of signature."""
+    policy = options.get(_POLICY)
+    if policy is None:
+        return
+    from litequeue.flow import POLICIES
+
+    if kind not in ("group", "chord"):
+        raise ValueError(
+            "a policy says what a failed member of a group means for what waits for the group; "
+            "give it to a group or to a chord"
+        )
+    if policy not in POLICIES:
+        raise ValueError(
+            f"the policy of a {kind} is one of {', '.join(POLICIES)}, not {policy!r:.80}"
+        )
+
+
+def policy_from(header: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a chord, with the policy of the group that its header is made of."""
+    own = header.get("options") if isinstance(header, Mapping) else None
+    policy = own.get(_POLICY) if isinstance(own, Mapping) else None
+    return {**options} if policy is None or _POLICY in options else {**options, _POLICY: policy}
