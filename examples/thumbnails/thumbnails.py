@@ -1,4 +1,4 @@
-"""Small pictures of large ones, made in the background.
+"""Small pictures of large ones, made in the background, and then one sheet of them all.
 
 In one terminal:   litequeue worker thumbnails.sqlite -A thumbnails:app
 In another:        python thumbnails.py pictures
@@ -11,7 +11,8 @@ import re
 import sys
 from pathlib import Path
 
-from litequeue import LiteQueue
+from litequeue import LiteQueue, group
+from litequeue.progress import watch
 
 app = LiteQueue("thumbnails.sqlite")
 
@@ -25,19 +26,44 @@ def thumbnail(picture: str, width: int = 64) -> str:
     """
     source = Path(picture)
     target = source.with_suffix(".small.ppm")
-    unfinished = target.with_suffix(f".{os.getpid()}")
-    unfinished.write_bytes(shrink(source.read_bytes(), width))
-    unfinished.replace(target)
+    write_whole(target, shrink(source.read_bytes(), width))
     return str(target)
+
+
+@app.task
+def sheet(pictures: list[str], target: str) -> str:
+    """Put the small pictures into one, below each other, and return its path.
+
+    It is called once, when the last of them is made: it is the body of a chord.
+    """
+    parts = [parse(Path(picture).read_bytes()) for picture in pictures]
+    width = min(columns for columns, _, _ in parts)
+    lines = [
+        pixels[3 * columns * y : 3 * (columns * y + width)]
+        for columns, rows, pixels in parts
+        for y in range(rows)
+    ]
+    write_whole(Path(target), b"P6 %d %d 255\n%b" % (width, len(lines), b"".join(lines)))
+    return target
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    unfinished = target.with_suffix(f".{os.getpid()}")
+    unfinished.write_bytes(content)
+    unfinished.replace(target)
+
+
+def parse(picture: bytes) -> tuple[int, int, bytes]:
+    """Return columns, rows and pixels of a PPM picture."""
+    header = re.match(rb"P6\s+(\d+)\s+(\d+)\s+255\s", picture)
+    if header is None:
+        raise ValueError("not a PPM picture with 255 shades")
+    return int(header[1]), int(header[2]), picture[header.end() :]
 
 
 def shrink(picture: bytes, width: int) -> bytes:
     """Return the picture at this width, every new pixel the mean of those it stands for."""
-    header = re.match(rb"P6\s+(\d+)\s+(\d+)\s+255\s", picture)
-    if header is None:
-        raise ValueError("not a PPM picture with 255 shades")
-    columns, rows = int(header[1]), int(header[2])
-    pixels = picture[header.end() :]
+    columns, rows, pixels = parse(picture)
     step = max(1, columns // width)
     small = bytearray()
     for top in range(0, rows - step + 1, step):
@@ -68,9 +94,9 @@ def main() -> None:
     if not folder.exists():
         paint(folder)
     pictures = [path for path in sorted(folder.glob("*.ppm")) if ".small" not in path.name]
-    results = app.enqueue_many((thumbnail, (str(picture),)) for picture in pictures)
-    for result in results:
-        print(result.get(timeout=60))
+    small = group((thumbnail.s(str(picture)) for picture in pictures), policy="ignore")
+    everything = small | sheet.s(str(folder / "all.small.ppm"))
+    print(watch(everything.delay(), "thumbnails", timeout=60))
 
 
 if __name__ == "__main__":

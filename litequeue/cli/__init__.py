@@ -25,7 +25,7 @@ _FAMILIES: Final = {
     },
     "Look": {
         "jobs": ("jobs", "List jobs, the last accepted first."),
-        "show": ("jobs", "Show everything about one job."),
+        "show": ("jobs", "Show everything about a job, or how far a group is."),
         "queues": ("lists", "List the queues and what waits in them."),
         "tasks": ("lists", "List the tasks that can be sent."),
         "workers": ("lists", "List the workers, and say which are alive."),

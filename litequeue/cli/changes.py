@@ -179,15 +179,22 @@ def _rerun_some(database: Database, ids: Iterable[str], options: Options) -> int
 
 
 def _rerun(database: Database, job: JobRow) -> int | None:
-    """Run a job again; return how many wait for it again, None where it was left alone."""
+    """Run a job again; return how many wait for it again, None where it will not begin."""
     from litequeue.store import jobs
     from litequeue.store.advance import Advanced, advance_all
 
     stopped = workflows.stopped(database, job.id)
     if not jobs.rerun(database, job.id):
-        return None
-    if stopped:
+        # It may have come back with one before it that was named, too.
+        is_back = job.phase == "done" and any(
+            each.phase != "done" for each in workflows.jobs(database, [job.id])
+        )
+        return 0 if is_back else None
+    if stopped or workflows.waits_for_others(database, job.id):
+        # Else the next worker would do it: bring back what was stopped, or stop this one again.
         advance_all(database, Advanced(more=True), SYSTEM.now(), keep())
+        if job.id in workflows.stopped_among(database, [job.id]):
+            return None
     ring(database, [])
     return workflows.brought_back(database, stopped)
 
@@ -206,8 +213,8 @@ def _why_not(database: Database, job: JobRow) -> str:
     if culprit is None:
         return f"has already ended as {clean(job.state)}"
     return (
-        f"never began, because job {clean(culprit)} came before it and failed: run that one again, "
-        f"with `litequeue retry {database.path} {clean(culprit)}`"
+        f"never began, because job {clean(culprit)} came before it and did not succeed: "
+        f"run that one again, with `litequeue retry {database.path} {clean(culprit)}`"
     )
 
 

@@ -94,7 +94,7 @@ def _line(job: JobRow, now: float) -> tuple[Cell, ...]:
 def show(
     ctx: click.Context, /, db: str, id: str, only_log: bool, graph: str | None, as_json: bool
 ) -> None:
-    """Show everything about one job, or how far a group is.
+    """Show everything about a job, or how far a group is.
 
     ID is the job's id, its beginning (4 characters or more), or a part of it (6 or more); of a
     group all of its id.

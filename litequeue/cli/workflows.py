@@ -165,11 +165,26 @@ def stopped(database: Database, id: str) -> dict[str, float | None]:
         group = None if name is None else flows.group(database, name)
         if group is not None and group.target is not None:
             after = [*after, group.target]
-        for job in jobs(database, (each for each in after[:MOST_FOLLOWED] if each not in found)):
-            if job.phase == states.DONE and job.state != states.SUCCESS and job.started is None:
-                found[job.id] = job.finished
-                rest.append(job.id)
+        new = stopped_among(database, (each for each in after[:MOST_FOLLOWED] if each not in found))
+        found |= new
+        rest += new
     return found
+
+
+def stopped_among(database: Database, ids: Iterable[str]) -> dict[str, float | None]:
+    """Return those of the jobs that have ended without having begun, with the times of that."""
+    return {
+        job.id: job.finished
+        for job in jobs(database, ids)
+        if job.phase == states.DONE and job.state != states.SUCCESS and job.started is None
+    }
+
+
+def waits_for_others(database: Database, id: str) -> bool:
+    """Tell whether a job is a step of a workflow that does not begin it."""
+    from litequeue.store import flows
+
+    return any(flows.before(database, id))
 
 
 def brought_back(database: Database, before: Mapping[str, float | None]) -> int:
@@ -228,7 +243,7 @@ def show_group(database: Database, group: Group, *, as_json: bool) -> None:
             ("members", f"{total:,}" + (" so far" if group.size is None else "")),
             ("ended", _sum(ended)),
             ("not ended", _sum(left)),
-            ("policy", _POLICIES.get(group.policy)),
+            ("policy", _POLICIES.get(group.policy) if group.target else None),
             ("goes to", _named(database, [group.target] if group.target else [])),
         ]
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from litequeue import states
 from litequeue.context import current_app
 from litequeue.exceptions import JobNotFound
+from litequeue.flow import Group
 from litequeue.result import family, members, revoking
 from litequeue.result.async_result import AsyncResult, R
 from litequeue.result.eager_result import EagerResult
@@ -42,6 +43,7 @@ class GroupResult(ResultSet[R]):
         app: Home | None = None,
     ) -> None:
         self._own: list[Any] | None = None
+        self._is_filed = False
         super().__init__((), app)
         self.id: str = id
         self._own = None if results is None else list(results)
@@ -72,12 +74,21 @@ class GroupResult(ResultSet[R]):
         """The members."""
         return self.results
 
+    def _look(self) -> Group | None:
+        """Return what the file says of it; None where its members are here, or nobody knows it."""
+        if self._own is not None:
+            return None
+        group = self.app.store.group(self.id)
+        self._is_filed = group is not None
+        if group is None:
+            saved = members.load(self.app, self.id)
+            self._own = None if saved is None else _handles(saved, self.app)
+        return group
+
     def _is_own(self) -> bool:
         """Tell whether the members are here, and not in the file."""
-        if self._own is None and self.app.store.group(self.id) is None:
-            saved = members.load(self.app, self.id)
-            if saved is not None:
-                self._own = _handles(saved, self.app)
+        if self._own is None and not self._is_filed:
+            self._look()
         return self._own is not None
 
     def _members(self) -> Iterator[Any]:
@@ -107,9 +118,7 @@ class GroupResult(ResultSet[R]):
         return self._members()
 
     def __len__(self) -> int:
-        if self._is_own():
-            return len(self.results)
-        return self.progress().total
+        return len(self.results) if self._is_own() else self.progress().total
 
     def __bool__(self) -> bool:
         """Be true, even without members."""
@@ -135,28 +144,35 @@ class GroupResult(ResultSet[R]):
 
     def successful(self) -> bool:
         """Tell whether all ended with a result."""
-        if self._is_own():
-            return super().successful()
-        return self.ready() and self.progress().failed == 0
+        group = self._look()
+        if group is None:
+            return self._is_own() and super().successful()
+        return _has_ended(group) and not group.failed
 
     def failed(self) -> bool:
         """Tell whether any ended with an exception."""
-        if self._is_own():
-            return super().failed()
-        return self.progress().failed > 0 and (True, states.FAILURE) in self._counts()
+        group = self._look()
+        if group is None:
+            return self._is_own() and super().failed()
+        return group.failed > 0 and (True, states.FAILURE) in self._counts()
 
     def ready(self) -> bool:
         """Tell whether all have ended, well or not; an unknown group has not."""
-        if self._is_own():
-            return super().ready()
-        group = self.app.store.group(self.id)
-        return group is not None and group.size is not None and not group.waiting
+        group = self._look()
+        if group is None:
+            return self._is_own() and super().ready()
+        return _has_ended(group)
 
     def progress(self) -> Progress:
         """Count the members, and what has become of them, by one query."""
-        from litequeue.result.progress import progress_of_name
+        from litequeue.result.progress import progress_of_counts, progress_of_group
 
-        return super().progress() if self._is_own() else progress_of_name(self.app, self.id)
+        group = self._look()
+        if group is None:
+            return super().progress() if self._own is not None else progress_of_counts({})
+        if group.size is None:  # who stores it is not done
+            return progress_of_counts(self._counts())
+        return progress_of_group(group)
 
     def _others(self) -> list[Any]:
         return super()._others() if self._is_own() else []
@@ -312,6 +328,10 @@ class GroupResult(ResultSet[R]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.id, self._own)
+
+
+def _has_ended(group: Group) -> bool:
+    return group.size is not None and not group.waiting
 
 
 def is_here(result: Any) -> bool:

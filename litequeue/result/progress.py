@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from litequeue import states
 from litequeue.flow import Group
@@ -93,6 +93,8 @@ def progress_of_job(home: Home, id: str) -> Progress:
 
     Of a job without steps before it that says how far it is, (current, total) are the numbers.
     """
+    from litequeue.result.group_result import GroupResult  # which counts by the means of this
+
     record = home.store.fetch(id)
     part, shown = (0.0, None) if record is None else _part_of(home, id, record)
     alone = True
@@ -101,7 +103,7 @@ def progress_of_job(home: Home, id: str) -> Progress:
     for relative in family.steps_before(home, id):
         alone = False
         if relative.is_group:
-            gathered.append(progress_of_name(home, relative.id))
+            gathered.append(GroupResult[Any](relative.id, app=home).progress())
             continue
         before = home.store.fetch(relative.id)
         if before is not None:
@@ -112,16 +114,6 @@ def progress_of_job(home: Home, id: str) -> Progress:
         current, total = shown
         return Progress(total, current, current, 0, 0, total - current, part)
     return progress_of_all([progress_of_counts(counts), *gathered], part)
-
-
-def progress_of_name(home: Home, name: str) -> Progress:
-    """Return it for a group, by one query; for an unknown one there is nothing to count."""
-    group = home.store.group(name)
-    if group is None:
-        return Progress.of()
-    if group.size is None:  # who stores it is not done
-        return progress_of_counts(home.store.count_members(name))
-    return progress_of_group(group)
 
 
 def _count(record: Record | None) -> dict[tuple[bool, str], int]:

@@ -30,7 +30,7 @@ SELECT seq FROM litequeue_job WHERE flow = ? AND flow > 0 ORDER BY seq LIMIT ?
 """
 RUNNING: Final = """
 SELECT seq FROM litequeue_job INDEXED BY litequeue_job_leased
-WHERE phase = 'leased' AND flow = ? LIMIT ?
+WHERE phase = 'leased' AND owner > 0 AND flow = ? LIMIT ?
 """
 FAILED: Final = """
 SELECT seq FROM litequeue_job

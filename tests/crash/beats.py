@@ -7,29 +7,27 @@ compared with the ticks that arithmetic says there are.
 
 from __future__ import annotations
 
-import argparse
 import json
-import signal
-import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import floor
 from pathlib import Path
-from random import Random, SystemRandom
+from random import Random
 from typing import Final
 
 from litequeue import schedules
 from litequeue.entry import Entry
 from litequeue.schedules import Schedule, crontab, interval
 from litequeue.store import Database, entries
-from tests.crash.table import Findings, show
-from tests.integration.processes import Site, Worker, kill
+from tests.crash import checker, command
+from tests.crash.crew import Crew, opened
+from tests.crash.table import Findings
+from tests.integration.processes import Site, Worker
 
 APP: Final = "tests.crash.programs.ticking:app"
 PER_ENTRY: Final = 100
@@ -46,16 +44,13 @@ WHERE tick.job IS NULL OR NOT EXISTS (SELECT 1 FROM litequeue_job AS job WHERE j
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do.  ``rate`` is kills per second, ``span`` the seconds that an entry lasts.
-
-    Of the ``beats`` every third is one in a worker.
-    """
+    """What to do."""
 
     ticks: int = 10_000
-    beats: int = 5
+    beats: int = field(default=5, metadata={"help": "of these every third is one in a worker"})
     seed: int = 0
-    rate: float = 3.0
-    span: float = 99.0
+    rate: float = field(default=3.0, metadata={"help": "kills per second"})
+    span: float = field(default=99.0, metadata={"help": "seconds that an entry lasts"})
 
 
 class Campaign:
@@ -63,21 +58,22 @@ class Campaign:
 
     def __init__(self, plan: Plan, folder: Path, say: Callable[[str], None]) -> None:
         self.plan = plan
-        self.say = say
         self.site = Site(folder)
         self.random = Random(plan.seed)
         self.findings = Findings()
-        self.kills: Counter[str] = Counter()
-        self.alone: list[subprocess.Popen[bytes]] = []
-        self.crew: list[Worker] = []
+        self.last = 0.0
+        self.crew = Crew(
+            self.site, self.random, say, lambda: f"{max(0.0, self.last - time.time()):.0f} s to go"
+        )
 
     def run(self) -> Findings:
         """Run it all; nothing is left running, whatever happens."""
         try:
             expected = self._set_up()
+            self.last = max(at for _, at in expected)
             self._start_all()
-            self._storm(max(at for _, at in expected))
-            self._drain(len(expected))
+            self._storm()
+            self.crew.drain(lambda: self._look(len(expected)), PATIENCE)
         finally:
             self.site.close()
         self._judge(expected)
@@ -109,11 +105,10 @@ class Campaign:
         )  # fmt: skip
 
     def _start_all(self) -> None:
-        for number in range(self.plan.beats):
-            if number % 3 == 1:
-                self.crew.append(self._worker())
-            else:
-                self.alone.append(self._beat())
+        in_workers = range(1, self.plan.beats, 3)
+        self.crew.start_workers(len(in_workers), self._worker)
+        for _ in range(self.plan.beats - len(in_workers)):
+            self.crew.add("beat", self._beat)
 
     def _worker(self) -> Worker:
         return self.site.worker("-l", "WARNING", app=APP, children=1, ready=False)
@@ -122,71 +117,42 @@ class Campaign:
         command = [sys.executable, "-m", "litequeue", "beat", str(self.site.path), "-A", APP]
         return self.site.start([*command, "-l", "WARNING"], log=self.site.folder / "beats.log")
 
-    def _storm(self, until: float) -> None:
-        """Kill at random moments until the last tick is due."""
-        said = 0.0
-        while (now := time.time()) < until:
-            time.sleep(min(self.random.expovariate(self.plan.rate), until - now))
-            self._strike()
-            self._tend()
-            if now - said > 5.0:
-                said = now
-                self.say(f"{self.kills.total()} kills, {until - now:.0f} s to go")
+    def _storm(self) -> None:
+        """Kill beats at random moments until the last tick is due; in workers it is the consumer.
 
-    def _strike(self) -> None:
-        """Kill a beat; of a worker its consumer, which is the beat, or its supervisor."""
-        number = self.random.randrange(len(self.alone) + len(self.crew))
-        if number < len(self.alone):
-            role, pid = "beat", self.alone[number].pid
-        else:
-            worker = self.crew[number - len(self.alone)]
-            role = self.random.choice(("consumer", "supervisor"))
-            pid = worker.find_consumer() if role == "consumer" else worker.supervisor
-        if pid and kill(pid, signal.SIGKILL):
-            self.kills[role] += 1
+        The supervisor of a worker is hit, too.
+        """
+        roles = ["beat"] * len(self.crew.programs)
+        roles += ["consumer", "supervisor"] * len(self.crew.workers)
+        weights = [1.0 if role == "beat" else 0.5 for role in roles]
+        while (left := self.last - time.time()) > 0:
+            self.crew.wait(min(self.random.expovariate(self.plan.rate), left))
+            (role,) = self.random.choices(roles, weights)
+            self.crew.strike(role, blindly=True)
 
-    def _tend(self) -> None:
-        """Start again what was killed."""
-        for index, beat in enumerate(self.alone):
-            if beat.poll() is not None:
-                self._note_end("beat", beat.returncode)
-                self.alone[index] = self._beat()
-        for index, worker in enumerate(self.crew):
-            if worker.process.poll() is not None:
-                self._note_end("worker", worker.process.returncode)
-                self.crew[index] = self._worker()
-
-    def _note_end(self, what: str, code: int) -> None:
-        unexpected = code not in (-signal.SIGKILL, 0)
-        self.findings.add("unexpected ends", [f"a {what}: exit code {code}"] * unexpected)
-
-    def _drain(self, wanted: int) -> None:
-        """Let those that are left send what is missing."""
-        last, since = -1, time.monotonic()
-        while (count := len(self._sent())) < wanted and time.monotonic() - since < PATIENCE:
-            self._tend()
-            if count != last:
-                last, since = count, time.monotonic()
-            time.sleep(0.1)
+    def _look(self, wanted: int) -> tuple[int, int]:
+        """Return how many ticks are still to be sent."""
+        sent = len(self._sent())
+        return max(0, wanted - sent), sent
 
     def _sent(self) -> list[tuple[str, float]]:
-        with closing(sqlite3.connect(self.site.path, timeout=10.0)) as file:
-            file.execute("PRAGMA wal_autocheckpoint = 0")  # only litequeue's own ones are guarded
+        with opened(self.site.path) as file:
             found = file.execute("SELECT options FROM litequeue_payload").fetchall()
         told = [json.loads(options) for (options,) in found]
         return [(each["entry"], each["tick"]) for each in told]
 
     def _judge(self, expected: Counter[tuple[str, float]]) -> None:
         sent = Counter(self._sent())
-        with closing(sqlite3.connect(self.site.path)) as file:
-            integrity = [row[0] for row in file.execute("PRAGMA integrity_check")]
+        with opened(self.site.path) as file:
+            said = checker.integrity(file)
             broken = file.execute(_BROKEN).fetchall()
             ticks = file.execute("SELECT count(*) FROM litequeue_tick").fetchone()[0]
             lag = sorted(
                 fired - due for fired, due in file.execute("SELECT fired, due FROM litequeue_tick")
             )
         figures = self.findings.figures
-        figures |= {"kills": self.kills.total(), "by role": dict(self.kills)}
+        kills = Counter(each.role for each in self.crew.kills)
+        figures |= {"kills": kills.total(), "by role": dict(kills)}
         figures |= {"ticks expected": expected.total(), "jobs": sent.total(), "tick rows": ticks}
         if lag:
             figures |= {"late by, p50": round(lag[len(lag) // 2], 3), "longest": round(lag[-1], 3)}
@@ -196,17 +162,9 @@ class Campaign:
         add("never due", list(sent.keys() - expected.keys()))
         add("ticks without their job", broken)
         add("tick rows missing", [] if ticks == expected.total() else [ticks])
-        add("integrity", [each for each in integrity if each != "ok"])
-        add("too few kills", [] if self.kills.total() >= self.plan.span / 4 else [self.kills])
-        add("tracebacks in logs", self._tracebacks())
-
-    def _tracebacks(self) -> list[str]:
-        found = []
-        for log in sorted(self.site.folder.glob("*.log")):
-            _, mark, text = log.read_text(errors="replace").partition("Traceback")
-            if mark:
-                found.append(f"{log.name}: {text[-1500:]}")
-        return found
+        add("integrity", [] if said == "ok" else [said])
+        add("too few kills", [] if kills.total() >= self.plan.span / 4 else [kills])
+        self.crew.judge(self.findings)
 
 
 def moments(entry: Entry, anchor: float) -> list[float]:
@@ -224,36 +182,5 @@ def moments(entry: Entry, anchor: float) -> list[float]:
     return found
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    standard = Plan()
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.crash.beats", description=(__doc__ or "").split("\n\n")[1]
-    )
-    parser.add_argument("--ticks", type=int, default=standard.ticks)
-    parser.add_argument("--beats", type=int, default=standard.beats)
-    parser.add_argument("--seed", type=int, default=SystemRandom().randrange(1 << 32))
-    parser.add_argument("--rate", type=float, default=standard.rate, help="kills per second")
-    parser.add_argument("--span", type=float, default=standard.span, help="seconds of an entry")
-    parser.add_argument("--dir", type=Path, default=None, help="keep everything in this directory")
-    return parser.parse_args(arguments)
-
-
-def say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-
-
-def main() -> int:
-    chosen = vars(parse())
-    folder: Path | None = chosen.pop("dir")
-    plan = Plan(**chosen)
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="beats-") as temporary:
-        if folder is not None:
-            folder.mkdir(parents=True)
-        findings = Campaign(plan, folder or Path(temporary), say).run()
-    show(f"beats, seed {plan.seed}, {time.monotonic() - began:.0f} s", findings)
-    return 1 if findings.broken else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.main("beats", Plan, Campaign, __doc__))

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import os
 from functools import reduce
 from operator import or_
 from typing import Any
 
 import celery
+import pytest
 from celery import canvas as celerys
-from hypothesis import HealthCheck, example, settings
+from hypothesis import HealthCheck, example, seed, settings
 from hypothesis import strategies as st
 
 from litequeue import LiteQueue, canvas
 
 NAMES = ("add", "pack", "first", "fail")
+REPLACED = ("swap", "spread")
 DEPTH = 4
 
 DEEDS: dict[str, Any] = {
@@ -33,13 +36,15 @@ DEEDS: dict[str, Any] = {
     "deepcopy": lambda sig, tasks: copy.copy(sig).clone(),
 }
 
-atoms = st.tuples(
-    st.just("s"),
-    st.sampled_from((*NAMES[:3], *NAMES)),
-    st.lists(st.integers(0, 9), max_size=2),
-    st.booleans(),
-    st.sampled_from(("", "", "", "link", "chain", "link_error", "on_error")),
-)
+
+def atoms(*names: str) -> Any:
+    return st.tuples(
+        st.just("s"),
+        st.sampled_from(names),
+        st.lists(st.integers(0, 9), max_size=2),
+        st.booleans(),
+        st.sampled_from(("", "", "", "link", "chain", "link_error", "on_error")),
+    )
 
 
 def wider(inner: Any) -> Any:
@@ -56,11 +61,12 @@ def wider(inner: Any) -> Any:
     )
 
 
-def level(depth: int) -> Any:
-    return atoms if depth == 0 else st.one_of(atoms, wider(level(depth - 1)))
+def level(depth: int, one: Any) -> Any:
+    return one if depth == 0 else st.one_of(one, wider(level(depth - 1, one)))
 
 
-programs = level(DEPTH)
+programs = level(DEPTH, atoms(*NAMES[:3], *NAMES))
+with_replacements = level(DEPTH, atoms(*NAMES[:3], *NAMES, *REPLACED))
 
 
 def build(program: Any, place: Any) -> Any:
@@ -149,12 +155,27 @@ class Place:
         def oops(request: Any, exc: Any, traceback: Any) -> Any:
             calls.append(("oops", type(exc).__name__, str(exc)))
 
-        functions = (add, pack, first, fail, linked, oops)
-        tasks = {each.__name__: app.task(name=f"m.{each.__name__}")(each) for each in functions}
+        def swap(self: Any, *args: Any) -> Any:
+            calls.append(("swap", plain(args)))
+            return self.replace(tasks["first"].s(*args) | tasks["add"].s(1))
+
+        def spread(self: Any, *args: Any) -> Any:
+            calls.append(("spread", plain(args)))
+            return self.replace(module.group(tasks["add"].s(*args), tasks["pack"].s(*args)))
+
+        tasks = declared(app, add, pack, first, fail, linked, oops)
+        tasks |= declared(app, swap, spread, bind=True)
         self.all = (module, app, tasks)
 
     def __iter__(self) -> Any:
         return iter(self.all)
+
+
+def declared(app: Any, *functions: Any, **options: Any) -> dict[str, Any]:
+    """Return the tasks of ``app`` that functions become, by their names."""
+    return {
+        each.__name__: app.task(name=f"m.{each.__name__}", **options)(each) for each in functions
+    }
 
 
 def numbers(value: Any) -> Any:
@@ -175,6 +196,7 @@ def both(app: LiteQueue) -> tuple[Place, Place]:
         "shop", set_as_current=True, broker="memory://", backend="cache+memory://"
     )
     other.conf.task_always_eager = True
+    logging.getLogger("celery.app.trace").disabled = True
     return Place(canvas, app), Place(celerys, other)
 
 
@@ -218,13 +240,21 @@ def with_callbacks(test: Any) -> Any:
     return test
 
 
-many = settings(
-    max_examples=int(os.environ.get("PROGRAMS", "300")),
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[*HealthCheck],
-    database=None,
-)
+COUNT = int(os.environ.get("PROGRAMS", "300"))
+SEED = os.environ.get("SEED")
+
+
+def many(test: Any) -> Any:
+    """Have a test try `COUNT` programs: the same ones each time, unless SEED chooses others."""
+    how = settings(
+        max_examples=COUNT,
+        deadline=None,
+        derandomize=SEED is None,
+        suppress_health_check=[*HealthCheck],
+        database=None,
+    )
+    timed = pytest.mark.timeout(60 + COUNT / 10)(how(test))
+    return timed if SEED is None else seed(int(SEED))(timed)
 
 
 def value(result: Any) -> Any:

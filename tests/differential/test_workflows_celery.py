@@ -7,8 +7,8 @@ The differences that are meant:
   `apply` ends with the first chain of the members that fails before its end.
 - A stamp that is a list is that of one signature; Celery extends the one list of all its steps.
 - ``stamped_headers`` has the names of its own stamps; Celery hands one list from step to step.
-- The repr of a chord whose body is an empty chain; Celery raises IndexError.  That of a header of
-  nothing is the tuple or list that it was made of; Celery may have made it a list meanwhile.
+- The repr of a chord whose body is an empty chain; Celery raises IndexError.  A header
+  is shown as the tuple or list that it was made of; Celery may have made it a list meanwhile.
 - ``copy.deepcopy`` is a signature, as `clone` makes it; Celery makes a plain dict.
 - `freeze` of Celery adds ``reply_to``, the queue of an rpc:// backend; results are in the file.
 - `freeze` of Celery turns the members of a group in a group round (``extendleft``); its `apply`
@@ -133,9 +133,12 @@ def test_the_structure(places: Any, program: Any) -> None:
     assert parents(results[0]) == parents(results[1])
 
 
+SQUARE = str.maketrans("()", "[]")
+
+
 def repr_of(sig: Any) -> Any:
     text = outcome(lambda: repr(sig))
-    text = re.sub("@0x[0-9a-f]+", "", text).replace("(())", "([])")
+    text = re.sub("@0x[0-9a-f]+", "", text).translate(SQUARE).replace(",]", "]")
     return text.replace("<_chain", "<chain").replace("<_regen: ", "").replace(">", "")
 
 

@@ -68,13 +68,18 @@ class TestThumbnails:
         example.paint(pictures, count=4, size=128)
         done = site.run("thumbnails.py", "pictures")
         assert done.returncode == 0, done.stderr
-        made = sorted(pictures.glob("*.small.ppm"))
-        assert done.stdout.splitlines() == [str(path) for path in made]
+        sheet = pictures / "all.small.ppm"
+        assert done.stdout.splitlines() == [str(sheet)]
+        made = sorted(path for path in pictures.glob("*.small.ppm") if path != sheet)
         assert len(made) == 4
         for path in made:
             original = path.with_name(path.name.replace(".small", "")).read_bytes()
             assert path.read_bytes() == example.shrink(original, 64)
-        assert len(list(pictures.iterdir())) == 8  # nothing unfinished is left
+        parts = [example.parse(path.read_bytes()) for path in made]
+        columns, rows, pixels = example.parse(sheet.read_bytes())
+        assert (columns, rows) == (64, sum(part[1] for part in parts))
+        assert pixels == b"".join(part[2] for part in parts)
+        assert len(list(pictures.iterdir())) == 9  # nothing unfinished is left
 
     def test_the_readme_names_the_commands_of_the_program(self) -> None:
         said = load(self.FOLDER / "thumbnails.py").__doc__ or ""

@@ -187,14 +187,15 @@ def test_queues_are_listed(cli: Cli, database: Database) -> None:
     first, second = document(cli, "queues", database.path)["queues"]
     assert first.pop("oldest_wait") > 0
     assert first == {
-        "name": "default", "waiting": 3, "scheduled": 0, "parked": 0, "running": 0, "paused": None,
+        "name": "default", "waiting": 3, "scheduled": 0, "blocked": 0, "parked": 0, "running": 0,
+        "paused": None,
     }  # fmt: skip
     assert second == {
-        "name": "mail", "waiting": 0, "scheduled": 1, "parked": 0, "running": 0,
+        "name": "mail", "waiting": 0, "scheduled": 1, "blocked": 0, "parked": 0, "running": 0,
         "oldest_wait": None, "paused": None,
     }  # fmt: skip
     lines = cli("queues", database.path).out.splitlines()
-    assert lines[2].split() == ["mail", "0", "1", "0", "0"]
+    assert lines[2].split() == ["mail", "0", "1", "0", "0", "0"]
 
 
 def test_tasks_are_listed(cli: Cli, database: Database) -> None:
@@ -373,7 +374,7 @@ def test_jobs_are_revoked_by_their_ids(cli: Cli, database: Database) -> None:
     found = document(cli, "revoke", database.path, "ready-0001", "later-0001")
     assert found == {
         "matched": 2, "changed": 2, "dry_run": False, "ids": ["ready-0001", "later-0001"],
-        "running": [],
+        "running": [], "followed": [],
     }  # fmt: skip
     assert state_of(database, "ready-0001") == "REVOKED"
     done = cli("revoke", database.path, "ready-0001", "ready-0002")

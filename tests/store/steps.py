@@ -143,6 +143,8 @@ _RULES = {
         SELECT job FROM litequeue_error WHERE job NOT IN (SELECT seq FROM litequeue_job)""",
     "a log without its job": """
         SELECT job FROM litequeue_log WHERE job NOT IN (SELECT seq FROM litequeue_job)""",
+    "a step without its job": """
+        SELECT job FROM litequeue_step WHERE job NOT IN (SELECT seq FROM litequeue_job)""",
     "a reply without its command": """
         SELECT command FROM litequeue_reply
         WHERE command NOT IN (SELECT id FROM litequeue_command)""",
@@ -168,11 +170,12 @@ _RULES = {
     "a job that waits for what has ended": """
         SELECT job.id FROM litequeue_job AS job
         WHERE job.phase = 'waiting' AND job.seq NOT IN (SELECT job FROM litequeue_advance)
-          AND (EXISTS (SELECT 1 FROM litequeue_fanin WHERE target = job.seq AND waiting = 0)
+          AND (EXISTS (SELECT 1 FROM litequeue_fanin
+                       WHERE target = job.seq AND waiting = 0 AND spent < 2)
                OR EXISTS (SELECT 1 FROM litequeue_edge AS edge
                           JOIN litequeue_job AS source ON source.seq = edge.source
                           WHERE edge.target = job.seq AND edge.kind <> 'error'
-                            AND source.phase = 'done'
+                            AND edge.spent < 2 AND source.phase = 'done'
                             AND source.seq NOT IN (SELECT job FROM litequeue_advance)))""",
     "an edge without its target": """
         SELECT source, place FROM litequeue_edge
@@ -181,8 +184,8 @@ _RULES = {
         SELECT job.id FROM litequeue_edge AS edge
         JOIN litequeue_job AS job ON job.seq = edge.target
         JOIN litequeue_job AS source ON source.seq = edge.source
-        WHERE edge.kind <> 'error' AND job.phase IN ('ready', 'scheduled', 'parked', 'leased')
-          AND source.phase <> 'done'""",
+        WHERE edge.kind <> 'error' AND edge.spent < 2 AND source.phase <> 'done'
+          AND job.phase IN ('ready', 'scheduled', 'parked', 'leased')""",
     "a finished job that is kept for ever": """
         SELECT id FROM litequeue_job WHERE (phase = 'done') <> (keep_until IS NOT NULL)""",
 }

@@ -1,14 +1,14 @@
 """Any workflow, whatever happens to its steps, keeps its books and can be brought to an end.
 
-Workflows are drawn as trees, and then steps succeed, fail, retry, die, are revoked and run again in
-any order.  After each action the file is held against its rules (`steps.problems`); in the end all
-that failed is run again until everything has succeeded, each step with the results it was due.
+Workflows are drawn as trees, and then steps succeed, fail, retry, die, become other steps, add
+members to their groups, are revoked and run again in any order.  After each action the file is held
+against its rules (`steps.problems`); in the end all that failed is run again until everything has
+succeeded, each step with the results it was due.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,9 +18,19 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from litequeue.flow import Plan
-from litequeue.job import Lease
-from litequeue.store import Database, bulk, flow_models, jobs, revocations, workflows
+from litequeue import flow
+from litequeue.flow import Plan, Sequel, Step
+from litequeue.job import Lease, Outcome
+from litequeue.store import (
+    Database,
+    bulk,
+    flow_models,
+    jobs,
+    revocations,
+    sequels,
+    storing,
+    workflows,
+)
 from litequeue.store import advance as advancing
 from litequeue.store.listing import EVERYTHING
 from tests.store.flows import chain, chord, options, states_of
@@ -29,6 +39,7 @@ from tests.store.steps import (
     NOW,
     claim,
     failure,
+    job,
     problems,
     reap,
     retry,
@@ -44,8 +55,8 @@ TREES = st.recursive(
     lambda inner: st.tuples(KINDS, st.lists(inner, min_size=1, max_size=3)),
     max_leaves=7,
 )
-WHAT = ("work", "work", "work", "fail", "retry", "die", "zombie", "revoke", "rerun", "rerun all",
-        "idle")  # fmt: skip
+WHAT = ("work", "work", "work", "fail", "retry", "die", "zombie", "replace", "add", "revoke",
+        "rerun", "rerun all", "idle")  # fmt: skip
 DEEDS = st.lists(st.tuples(st.sampled_from(WHAT), st.integers(0, 50)), max_size=15)
 
 
@@ -72,8 +83,11 @@ class World:
         for edge in plan.edges:
             if edge.kind != "error":
                 self.due[edge.target] = [edge.source]
+        self.new = (f"n{number:02}" for number in count())
         steps = list(plan.steps)
-        self.groups = {fanin.target: [s.job.id for s in steps if s.group == fanin.group]
+        self.names = {s.job.id: s.group for s in steps if s.group}
+        self.targets = {fanin.group: fanin.target for fanin in plan.fanins}
+        self.groups: dict[str | None, list[str]] = {fanin.target: [s.job.id for s in steps if s.group == fanin.group]
                        for fanin in plan.fanins if fanin.target}  # fmt: skip
         workflows.insert(self.database, plan, NOW)
         self.running: list[Lease] = []
@@ -84,14 +98,19 @@ class World:
         self.running += claim(database, 1 + number % 3)
         lease = self.running.pop(number % len(self.running)) if self.running else None
         if deed in ("work", "fail", "retry") and lease is not None:
-            verdict: Callable[..., Any] = {"work": succeed, "fail": failure, "retry": retry}[deed]
+            verdict: Any = {"work": succeed, "fail": failure, "retry": retry}[deed]
             step(database, verdict(lease))
         elif deed == "die" and lease is not None:
             reap(database, lease, most=1 + number % 2)
             self.lost.append(lease)
         elif deed == "zombie" and self.lost:
-            step(database, succeed(self.lost[number % len(self.lost)]))
+            zombie = self.lost[number % len(self.lost)]
+            step(database, [succeed, self.replaced, self.added][number % 3](zombie, is_lost=True))
             self.running += [lease] if lease is not None else []
+        elif deed == "replace" and lease is not None and lease.id != "errback":
+            step(database, self.replaced(lease, kind=number % 3))
+        elif deed == "add" and lease is not None:
+            step(database, self.added(lease))
         else:
             self.running += [lease] if lease is not None else []
             ids = sorted(states_of(database))
@@ -102,6 +121,33 @@ class World:
             elif deed == "rerun all":
                 self.rerun_all()
             step(database)
+
+    def replaced(self, lease: Lease, kind: int = 1, *, is_lost: bool = False) -> Outcome:
+        """It becomes another step, the end of a chain, or the body of a chord."""
+        new = [next(self.new) for _ in range(kind)]
+        plan = chord(new, lease.id) if kind == 2 else chain(*new, lease.id)
+        if not is_lost:
+            self.due.pop(lease.id, None)
+            self.groups.pop(lease.id, None)
+            if kind == 2:
+                self.groups[lease.id] = new
+            elif kind == 1:
+                self.due[lease.id] = new
+        sequel = flow.to_text(Sequel((plan,), takes=True))
+        return retry(lease, counted=False, failure=None, sequel=sequel)
+
+    def added(self, lease: Lease, *, is_lost: bool = False) -> Outcome:
+        """It succeeds, and adds a member to its group."""
+        name = self.names.get(lease.id)
+        if name is None:
+            return succeed(lease)
+        new = next(self.new)
+        target = self.targets[name]
+        if not is_lost and target in self.groups:
+            self.groups[target].append(new)
+            self.names[new] = name
+        plan = Plan([Step(job(new), group=name)], [], [], new)
+        return success(lease, json.dumps(lease.id), sequel=flow.to_text(Sequel((plan,))))
 
     def rerun(self, id: str) -> None:
         was_stopped = rows(self.database.path, STOPPED, id) != []
@@ -136,7 +182,7 @@ class World:
             assert options(self.database, id)["given"] == [json.dumps(each) for each in members]
 
 
-def succeed(lease: Lease) -> Any:
+def succeed(lease: Lease, *, is_lost: bool = False) -> Outcome:
     return success(lease, json.dumps(lease.id))
 
 
@@ -177,7 +223,17 @@ MUTANTS = {
         jobs, "RERUN", "flow IS NULL OR", "flow IS NOT NULL OR",
     ),
     "what waits is not ended": (advancing, "END", "phase = 'waiting'", "phase = 'ready'"),
+    "a further member is not counted": (storing, "GROW", "waiting + ?1", "waiting"),
+    "what was met speaks again": (sequels, "MET_EDGES", "spent = 2", "spent = 0"),
+    "a list is given again": (sequels, "MET_FANINS", "spent = 2", "spent = 0"),
+    "a zombie hands on": (sequels, "HOLDS", "token = ?", "?"),
+    "a replaced job runs too early": (jobs, "RERUN", "kind <> 'error'", "kind = 'error'"),
 }  # fmt: skip
+
+
+CHAIN: Tree = ("chain", ["step", "step"])
+CHORD: Tree = ("chord", ["step", "step"])
+BOTH = [("work", 0), ("work", 0)]
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -192,11 +248,22 @@ def test_a_mistake_would_be_found(name: str, monkeypatch: pytest.MonkeyPatch) ->
     if module is jobs:
         monkeypatch.setattr(bulk, "RERUN_IT", mutant.replace("WHERE id = ?", "WHERE seq = ?"))
 
-    @settings(max_examples=400, deadline=None, database=None, derandomize=True,
-              phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(
+        max_examples=400,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(TREES, DEEDS, st.booleans())
-    @example(tree=("chain", ["step", "step"]), deeds=[("fail", 0)], errback=False)
-    @example(tree=("chain", ["step", "step"]), deeds=[("fail", 0), ("rerun", 1)], errback=False)
+    @example(tree=CHAIN, deeds=[("fail", 0)], errback=False)
+    @example(tree=CHAIN, deeds=[("fail", 0), ("rerun", 1)], errback=False)
+    @example(tree=CHAIN, deeds=[("die", 1), ("zombie", 1)], errback=False)
+    @example(tree=CHAIN, deeds=[("work", 0), ("replace", 1), ("fail", 0)], errback=False)
+    @example(tree=CHAIN, deeds=[("replace", 1), ("revoke", 1), ("rerun", 1)], errback=False)
+    @example(tree=CHORD, deeds=[*BOTH, ("replace", 1), ("fail", 0)], errback=False)
+    @example(tree=CHORD, deeds=[("work", 0), ("add", 0), *BOTH], errback=False)
     def attempt(tree: Tree, deeds: list[tuple[str, int]], errback: bool) -> None:
         play(tree, deeds, errback=errback)
 

@@ -55,6 +55,12 @@ class Store:
     def children_of(self, id: str) -> list[str]:
         return [f"child of {id}"]
 
+    def before(self, id: str) -> tuple[list[str], str | None]:
+        return [], None
+
+    def details(self, id: str) -> None:
+        return None
+
     def wait_for(self, id: str) -> Store:
         self.registered += 1
         return self

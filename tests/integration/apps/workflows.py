@@ -127,7 +127,7 @@ def sender(self: Any) -> list[str]:
 @app.task(bind=True)
 def replaced(self: Any, count: int) -> Any:
     """Be a chord of so many in the end."""
-    raise self.replace(group(add.s(each, each) for each in range(count)) | total.s())
+    return self.replace(group(add.s(each, each) for each in range(count)) | total.s())
 
 
 @app.task(bind=True)

@@ -1,0 +1,217 @@
+"""Workflows run for real, against Celery's own evaluation: random programs have the same values.
+
+A program is sent as `apply_async` sends it, stored in a real file, claimed, run and settled by the
+store's verbs and the executor, and its value is read back with `get`.  Celery evaluates it here
+and now, and is wrong in what `TestWhereCeleryIsWrong` shows, each with the reason:
+
+- A chain of nothing, and a chord whose body is one, are refused before anything runs.  Celery has
+  None for them, after it has run the header, or an AttributeError in a chain.
+- What waits for a failed header fails with a `ChordError` that names the member, and its errbacks
+  are called, as Celery's documentation says and its workers do; `apply` raises what the member
+  raised, and calls nothing.
+- All members of a group run, and the first of them in order that failed says why.  `apply` ends
+  with the first chain of the members that fails before its end; the rest never runs.
+- The callbacks of a task that replaces itself are called once; `apply` calls them once more for
+  the task that was replaced.
+- A chain ends where a task raises `Ignore`, as with Celery's workers; `apply` goes on with None.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from typing import Any
+
+import celery.exceptions
+import pytest
+from hypothesis import given
+
+import litequeue
+from litequeue import LiteQueue
+from litequeue.exceptions import ChordError
+from tests.conftest import FakeClock
+from tests.differential.drive import Drive, driving, unfinished
+from tests.differential.programs import (
+    REPLACED,
+    both,
+    build,
+    declared,
+    many,
+    outcome,
+    value,
+    with_callbacks,
+    with_replacements,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:task_allow_error_cb_on_chord_header")
+
+NOTHING = ("a chain of nothing has no result", "a chord without a body leaves nothing")
+CALLBACKS = ("linked", "oops")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: Any) -> Any:
+    path = tmp_path_factory.mktemp("run") / "jobs.sqlite"
+    app = LiteQueue(path, clock=FakeClock(), durability="process", set_as_current=True)
+    places = both(app)
+    with driving(app) as drive:
+        yield drive, *places
+
+
+def run(drive: Drive, place: Any, program: Any) -> Any:
+    """Return what a program comes to in the file; the place has the calls that were made."""
+    place.calls.clear()
+    sig = outcome(lambda: build(program, place))
+    if isinstance(sig, str):
+        return sig
+    result = outcome(sig.apply_async)
+    if isinstance(result, str):
+        return result
+    drive.run()
+    assert unfinished(drive.app) == []
+    return read(result)
+
+
+def read(result: Any) -> Any:
+    """Return the value of a result, or the words of what the task raised that failed."""
+    try:
+        return value(result)
+    except ChordError as error:
+        return f"raised {culprit(error)}"
+    except ValueError as error:
+        return f"raised ValueError: {error}"
+
+
+def culprit(error: ChordError) -> str:
+    """Return what failed first, by the words of all that failed because of it."""
+    words = f"ChordError: {error}"
+    while chord := re.fullmatch(r"ChordError: Dependency (\S+) raised (\w+)\((.*)\)", words, re.S):
+        assert chord[1], "it names the member"
+        words = f"{chord[2]}: {ast.literal_eval(chord[3])}"
+    return words
+
+
+def evaluated(place: Any, program: Any) -> Any:
+    """Return what Celery's own evaluation comes to."""
+    place.calls.clear()
+    sig = outcome(lambda: build(program, place))
+    return sig if sig == "raised" else outcome(lambda: value(sig.apply()))
+
+
+@many
+@with_callbacks
+@given(program=with_replacements)
+def test_the_value_of_a_run(shop: Any, program: Any) -> None:
+    drive, ours, theirs = shop
+    found = run(drive, ours, program)
+    expected = evaluated(theirs, program)
+    calls, others = (Counter(map(repr, place.calls)) for place in (ours, theirs))
+    if is_nothing(found):
+        assert VOID in repr(program)
+        assert not calls
+    elif expected == "raised" != found:
+        assert VOID in repr(program)
+    elif is_failure(expected):
+        assert not without_doubles(others - calls, program)
+        # Of several, either may meet another one first.
+        assert found in [f"raised ValueError: {args!r}" for name, args, *_ in calls_of(ours)]
+    else:
+        assert found == expected
+        assert not calls - others
+        assert not without_doubles(others - calls, program)
+
+
+VOID = "('chain', []"
+
+
+def is_nothing(found: Any) -> bool:
+    return isinstance(found, str) and any(words in found for words in NOTHING)
+
+
+def is_failure(found: Any) -> bool:
+    return isinstance(found, str) and found.startswith("raised ")
+
+
+def calls_of(place: Any) -> list[Any]:
+    return [call for call in place.calls if call[0] == "fail"]
+
+
+def without_doubles(missing: Counter[str], program: Any) -> list[str]:
+    """Return the calls that only Celery made, but for callbacks of what replaced itself."""
+    replaces = any(f"'{name}'" in repr(program) for name in REPLACED)
+    return [each for each in missing if not (replaces and each.startswith(CALLBACKS))]
+
+
+class TestWhereCeleryIsWrong:
+    """The differences that are meant, and that Celery still makes them."""
+
+    @pytest.fixture
+    def here(self, shop: Any) -> Any:
+        """Return what runs a program of both libraries: the values and the calls of each."""
+        drive, ours, theirs = shop
+
+        def both_ways(program: Any) -> Any:
+            found = run(drive, ours, program)
+            expected = evaluated(theirs, program)
+            return found, expected, ours.calls[:], theirs.calls[:]
+
+        return both_ways
+
+    def test_nothing(self, here: Any) -> None:
+        found, expected, _, _ = here(("chain", [], "args"))
+        assert (is_nothing(found), expected) == (True, None)
+        found, expected, calls, others = here(("chord", [ADD], ("chain", [], "args"), "list"))
+        assert (is_nothing(found), expected) == (True, None)
+        assert (calls, others) == ([], [("add", [1])])
+        found, expected, _, _ = here(("chain", [("chain", [], "raw"), ADD], "raw"))
+        assert (found, expected) == (2, "raised"), "an AttributeError"
+
+    def test_a_failed_header(self, shop: Any, here: Any) -> None:
+        body = ("s", "pack", [], False, "link_error")
+        found, expected, calls, others = here(("chord", [ADD, FAIL], body, "list"))
+        assert found == expected == "raised ValueError: [2]"
+        assert calls[:2] == others == [("add", [1]), ("fail", [2])]
+        ((name, kind, words),) = calls[2:]
+        assert (name, kind) == ("oops", "ChordError")
+        sig = build(("chord", [ADD, FAIL], body, "list"), shop[2])
+        with pytest.raises(ValueError, match="2"):  # no ChordError
+            sig.apply()
+        assert re.fullmatch(r"Dependency \S+ raised ValueError\('\[2\]'\)", words)
+
+    def test_all_members_run(self, here: Any) -> None:
+        early = ("chain", [("s", "fail", [3], False, ""), ADD], "raw")
+        found, expected, calls, others = here(("group", [FAIL, early, ADD], "list"))
+        assert (found, expected) == ("raised ValueError: [2]", "raised ValueError: [3]")
+        assert [*map(str, calls)] == ["('fail', [2])", "('fail', [3])", "('add', [1])"]
+        assert others == calls[:2]
+
+    @pytest.mark.parametrize("name", REPLACED)
+    def test_callbacks_of_what_replaces_itself(self, here: Any, name: str) -> None:
+        found, expected, calls, others = here(("s", name, [1], False, "link"))
+        assert found == expected
+        assert [each for each in calls if each[0] == "linked"] == [("linked", [found, 7])]
+        assert [each for each in others if each[0] == "linked"] == [("linked", [found, 7])] * 2
+
+    def test_ignore(self, shop: Any) -> None:
+        drive, ours, theirs = shop
+        answers = []
+        for (_, app, tasks), kind in (
+            (ours, litequeue.Ignore),
+            (theirs, celery.exceptions.Ignore),
+        ):
+
+            def ignore(*_: Any, kind: Any = kind) -> None:
+                raise kind
+
+            skip = declared(app, ignore)["ignore"]
+            answers.append(skip.s() | tasks["pack"].s(5))
+        assert value(answers[1].apply()) == [None, 5]
+        result = answers[0].apply_async()
+        drive.tasks_again()
+        drive.run()
+        assert (result.state, result.parent.state) == ("IGNORED", "IGNORED")
+
+
+ADD = ("s", "add", [1], False, "")
+FAIL = ("s", "fail", [2], False, "")
