@@ -36,6 +36,7 @@ format: $(VENV)/.lint  ## put the style right where a tool can
 crash: $(VENV)/.test  ## the long campaign: kill -9 everything, lose nothing
 	$(BIN)/python -m tests.crash.campaign $(ARGS)
 	$(BIN)/python -m tests.crash.beats
+	$(BIN)/python -m tests.crash.chords
 
 soak: $(VENV)/.test  ## a million jobs in one worker: nothing lost, nothing grows (15 minutes)
 	$(BIN)/python -m tests.crash.soak $(ARGS)

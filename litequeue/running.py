@@ -168,7 +168,8 @@ class Running:
         request = self.request
         name = None if request.called_directly or request.is_eager else request.group
         group = None if name is None else self.app.store.group(name)
-        if group is None or group.target is None:
+        # Of a group that is still being stored (size None) the file does not know the target yet.
+        if group is None or (group.size is not None and group.target is None):
             raise ValueError(
                 "Current task is not member of any chord, so none can be added to; send the "
                 "signature by itself"
@@ -318,7 +319,7 @@ class _Steps:
         read = self.read(name, text)
         kept = prefix + text
         if not request.is_eager and not app.store.remember_step(
-            request.id, request.token, name, kept
+            request.id, token=request.token, name=name, text=kept
         ):
             raise Ignore(f"the job was given to somebody else before the step {name!r} ended")
         request.remembered[name] = kept

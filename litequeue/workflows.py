@@ -50,11 +50,11 @@ def send(
     if sending.is_eager(app.conf):
         ran: AsyncResult[Any] | GroupResult[Any] = canvas.apply(args, kwargs, **how)
         return ran
-    making = _Making(app)
+    named = options.get("task_id")
+    making = _Making(app, named)
     planned = plan(
-        canvas, making.job, making.next_id, args=args, kwargs=kwargs, options=how,
-        task_id=options.get("task_id"),
-    )  # fmt: skip
+        canvas, making.job, making.next_id, args=args, kwargs=kwargs, options=how, task_id=named
+    )
     sending.introduced(app).add_workflow(planned, happened=making.happened)
     making.announce()
     if planned.group is not None:
@@ -70,7 +70,7 @@ def send_linked(
     call: CallOptions,
 ) -> AsyncResult[Any]:
     """Accept one call with the jobs that are linked to it."""
-    making = _Making(app, head=(args, kwargs, call))
+    making = _Making(app, call.id, head=(args, kwargs, call))
     head = Signature(task, args, kwargs, link=call.link, link_error=call.link_error, app=app)
     planned = plan(head, making.job, making.next_id, task_id=call.id)
     sending.introduced(app).add_workflow(planned, happened=making.happened, wait=call.patience)
@@ -126,18 +126,27 @@ def _linked(
 
 
 class _Making:
-    """Makes jobs of signatures, with the options of their tasks, and remembers whom to tell."""
+    """Makes jobs of signatures, with the options of their tasks, and remembers whom to tell.
 
-    def __init__(self, app: Any, head: Any = None) -> None:
+    In a workflow that is ``named`` the ids are made of that name: the same call is the same jobs,
+    so whoever was cut off while he sent it may send it again.  ``head`` is the call of the first.
+    """
+
+    def __init__(self, app: Any, named: str | None = None, head: Any = None) -> None:
         self.happened: list[EventRow] = []
         self._app = app
+        self._named = named
+        self._made = 0
         self._head = head
         self._ids: deque[str] = deque()
         self._tells_sent: bool = app.conf.task_send_sent_event
         self._published: list[Callable[[], object]] = []
 
     def next_id(self) -> str:
-        """Return a new id; they grow."""
+        """Return the id of a further step; they grow."""
+        if self._named is not None:
+            self._made += 1
+            return f"{self._named}.{self._made}"
         if not self._ids:
             self._ids.extend(new_ids(self._app.clock.now(), _IDS_AT_ONCE))
         return self._ids.popleft()

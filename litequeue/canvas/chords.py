@@ -10,7 +10,7 @@ from litequeue.canvas.kinds import first_app, is_chain, is_chord, is_group
 from litequeue.canvas.lazily import Lazily
 from litequeue.canvas.making import maybe_signature, signature
 from litequeue.canvas.members import Item
-from litequeue.canvas.options import check_policy, policy_from
+from litequeue.canvas.options import check_policy, of_header
 from litequeue.canvas.signatures import Signature
 from litequeue.canvas.stamping import StampingVisitor, stamps
 from litequeue.context import current_app
@@ -38,7 +38,7 @@ class chord(Signature[Any]):
         app: Any = None,
         **options: Any,
     ) -> None:
-        options = policy_from(header, options)
+        options = of_header(header, options)
         check_policy("chord", options)
         made = {"header": _members(header, app), "body": maybe_signature(body, app=app)}
         super().__init__(task, args, {**(kwargs or {"kwargs": {}}), **made}, app=app, **options)

@@ -9,6 +9,8 @@ OF_WORKFLOWS: Final = ("chain", "chord", "group_id", "group_index", "parent_id",
 """What a workflow gives its steps, as Celery's `freeze` notes it."""
 NOT_EAGER: Final = (*OF_WORKFLOWS, "reply_to")
 _POLICY: Final = "policy"
+_OWN: Final = (*OF_WORKFLOWS, "link", "link_error", "task_id")
+"""Options of a group that are not for the chord which is made of it."""
 
 
 def said(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,8 +48,12 @@ def check_policy(kind: str | None, options: Mapping[str, Any]) -> None:
         )
 
 
-def policy_from(header: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a chord, with the policy of the group that its header is made of."""
-    own = header.get("options") if isinstance(header, Mapping) else None
-    policy = own.get(_POLICY) if isinstance(own, Mapping) else None
-    return {**options} if policy is None or _POLICY in options else {**options, _POLICY: policy}
+def of_header(header: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a chord, with those of the group that its header is made of.
+
+    Celery loses them.
+    """
+    if not isinstance(header, Mapping) or header.get("subtask_type") != "group":
+        return {**options}
+    own = header.get("options") or {}
+    return {**{name: own[name] for name in own if name not in _OWN}, **options}

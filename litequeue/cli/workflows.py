@@ -197,10 +197,10 @@ def brought_back(database: Database, before: Mapping[str, float | None]) -> int:
 
 def find_group(database: Database, text: str) -> Group | None:
     """Return the group of this id, unless it is that of a job."""
-    from litequeue.store import flows
+    from litequeue.store import flows, results
 
     group = flows.group(database, text)
-    return None if group is None or any(job.id == text for job in jobs(database, [text])) else group
+    return group if group is not None and results.fetch(database, text) is None else None
 
 
 def progress(group: Group) -> str:

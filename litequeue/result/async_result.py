@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, cast
 
-from litequeue.result import family, revoking
+from litequeue.result import revoking
 from litequeue.result.failures import error_of, value_of
 from litequeue.result.handle import Handle
 from litequeue.result.joining import refuse_to_block
@@ -17,6 +17,7 @@ from litequeue.store import Record
 if TYPE_CHECKING:  # defaults, so that a plain `AsyncResult` says enough: in Python 3.13's typing
     from typing_extensions import TypeVar
 
+    from litequeue.result.family import Relative
     from litequeue.result.graph import DependencyGraph, GraphFormatter
     from litequeue.result.progress import Progress
 
@@ -159,6 +160,8 @@ class AsyncResult(Handle, Generic[R_co]):
         """What comes before it in its workflow, a job or a group; else the job that sent it."""
         if self._parent is not None:
             return self._parent
+        from litequeue.result import family
+
         return self._relative(family.parent_of(self.app, self.id))
 
     @parent.setter
@@ -170,17 +173,21 @@ class AsyncResult(Handle, Generic[R_co]):
         """The first of its family: what was sent first of its workflow, or by its first sender."""
         if self._parent is not None:
             return self._parent.root
+        from litequeue.result import family
+
         return self._relative(family.root_of(self.app, self.id))
 
     @property
     def children(self) -> list[Any]:
         """What its task sent and the steps after it, in their order: jobs and groups."""
+        from litequeue.result import family
+
         return [self._relative(each) for each in family.children_of(self.app, self.id)]
 
     def _other(self, id: str) -> AsyncResult[Any]:
         return AsyncResult[Any](id, app=self.app)
 
-    def _relative(self, relative: family.Relative | None) -> Any:
+    def _relative(self, relative: Relative | None) -> Any:
         if relative is None:
             return None
         if not relative.is_group:
@@ -235,12 +242,14 @@ class AsyncResult(Handle, Generic[R_co]):
     def mermaid(self, most: int = 50) -> str:
         """Draw its workflow as Mermaid text; of a group ``most`` members, the others counted."""
         from litequeue import drawing
+        from litequeue.result import family
 
         return drawing.mermaid(family.drawing_of(self.app, self.id, most))
 
     def dot(self, most: int = 50) -> str:
         """Draw its workflow for Graphviz; of a group ``most`` members, the others counted."""
         from litequeue import drawing
+        from litequeue.result import family
 
         return drawing.dot(family.drawing_of(self.app, self.id, most))
 

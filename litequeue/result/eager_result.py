@@ -146,6 +146,11 @@ class EagerResult(AsyncResult[R_co]):
         """Nothing: only jobs have attempts."""
         return ()
 
+    @property
+    def logs(self) -> dict[int, str]:
+        """Nothing: what it printed went where this process prints."""
+        return {}
+
     # There is no job of this id, so there is nothing to say about one.
     date_done: None = None
     retries: None = None

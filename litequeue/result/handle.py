@@ -120,6 +120,11 @@ class Handle:
         rows = self.app.store.errors_of(self.id)
         return tuple(FailedAttempt(row[0], _utc(row[1]), *row[2:]) for row in rows)
 
+    @property
+    def logs(self) -> dict[int, str]:
+        """What each attempt logged and printed, by its number, where that was kept."""
+        return dict(self.app.store.logs_of(self.id))
+
     def exists(self) -> bool:
         """Tell whether the file has the job."""
         return self._look() is not None

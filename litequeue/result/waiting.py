@@ -103,16 +103,17 @@ def in_order(home: Home, ids: Iterable[str], patience: Patience) -> Iterator[tup
     further than that.
     """
     rest, ahead = iter(ids), 1
-    some: deque[str] = deque()
+    read: deque[str] = deque()
     while True:
-        some.extend(islice(rest, ahead - len(some)))
-        if not some:
+        read.extend(islice(rest, max(0, ahead - len(read))))
+        if not read:
             return
+        some = list(islice(read, ahead))
         found = home.store.fetch_ended(some)
         ahead = min(2 * ahead, MOST_AHEAD)
         patience.tick()
-        while some:
-            id = some.popleft()
+        for id in some:
+            read.popleft()
             if id not in found:
                 ahead = 1
                 yield id, until_ended(home, id, patience)

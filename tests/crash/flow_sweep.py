@@ -9,17 +9,20 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from litequeue.flow import Plan
-from litequeue.store import Database, jobs, revocations, workflows
+from litequeue.flow import Plan, Sequel, Step, to_text
+from litequeue.job import Lease, Outcome
+from litequeue.store import Database, jobs, revocations, sequels, settle, storing, workflows
 from litequeue.store import advance as advancing
 from litequeue.store.claim import Claim
 from litequeue.store.jobs import settle_and_claim
-from tests.store.flows import chain, chord
-from tests.store.steps import KEEP, NOW, failure, success
+from tests.store.flows import chain, chord, returns_its_id
+from tests.store.steps import KEEP, NOW, failure, job
 
 WORKER = 7
+GROUP = "b+f+g+y"
 CHUNK = 3
 
 
@@ -56,12 +59,19 @@ class Victim:
         self.say("again")
         self._run(frozenset())
 
+    def hand_on(self) -> None:
+        """One member of the chord becomes the end of a chain, and one adds a member."""
+        self.store()
+        self._run(frozenset(), hands_on)
+
     def revoke(self) -> None:
         self.store()
         revocations.revoke(self.database, ["c"], now=NOW, keep=KEEP)
         self.say("revoked")
 
-    def _run(self, failing: frozenset[str]) -> None:
+    def _run(
+        self, failing: frozenset[str], verdict: Callable[[Lease], Outcome] = returns_its_id
+    ) -> None:
         outcomes: list[Any] = []
         while True:
             wanted = Claim(owner=WORKER, limit=2, tasks=frozenset("t"))
@@ -73,12 +83,24 @@ class Victim:
             if not settled.leases and not outcomes:
                 return
             outcomes = [
-                failure(each) if each.id in failing else success(each, json.dumps(each.id))
-                for each in settled.leases
+                failure(each) if each.id in failing else verdict(each) for each in settled.leases
             ]
 
 
-SCENARIOS = ("store", "store_in_chunks", "work", "fail", "revoke")
+def hands_on(lease: Lease) -> Outcome:
+    """Return the verdict of a step of the scenario `Victim.hand_on`: each attempt has other ids."""
+    verdict = returns_its_id(lease)
+    if lease.id == "b" and json.loads(lease.options or "{}").get("given") == '"a"':
+        text = to_text(Sequel((chain(f"b{lease.claim}", "b"),), takes=True))
+        return replace(verdict, state="RETRY", result=None, counted=False, sequel=text)
+    if lease.id == "g":
+        new = f"h{lease.claim}"
+        further = Plan([Step(job(new), group=GROUP)], [], [], new)
+        return replace(verdict, sequel=to_text(Sequel((further,))))
+    return verdict
+
+
+SCENARIOS = ("store", "store_in_chunks", "work", "hand_on", "fail", "revoke")
 
 
 # Planted mistakes
@@ -115,10 +137,32 @@ def released_before_it_is_given() -> None:
 
 
 def sealed_too_early() -> None:
-    genuine = workflows._Storing.add
+    genuine = storing.Storing.add
 
-    def add(self: Any, connection: sqlite3.Connection, steps: Any) -> None:
-        genuine(self, connection, steps)
+    def add(self: Any, connection: sqlite3.Connection, steps: Any) -> Any:
+        span = genuine(self, connection, steps)
         self.seal(connection)
+        return span
 
-    workflows._Storing.add = add  # type: ignore[method-assign]  # as long as we live
+    storing.Storing.add = add  # type: ignore[method-assign]  # as long as we live
+
+
+def handed_on_before_it_is_settled() -> None:
+    genuine = settle.follow
+
+    def follow(connection: sqlite3.Connection, outcome: Outcome, now: float) -> Any:
+        followed = genuine(connection, outcome, now)
+        _anew(connection)
+        return followed
+
+    settle.follow = follow  # as long as we live
+
+
+def becomes_another_before_that_is_stored() -> None:
+    genuine = sequels._store
+
+    def store(connection: sqlite3.Connection, *more: Any) -> None:
+        _anew(connection)
+        genuine(connection, *more)
+
+    sequels._store = store  # as long as we live

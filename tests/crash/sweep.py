@@ -7,10 +7,13 @@ mistakes that the sweep has to find; they are made in the victim's process alone
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sqlite3
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from litequeue.job import Failure, Job, Lease, Outcome
 from litequeue.store import Database, Keep, jobs, leases
@@ -97,6 +100,14 @@ def _end(lease: Lease, state: str, **more: Any) -> Outcome:
 
 
 # Dying
+
+EVERY = [pytest.param(4, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)]
+"""Of how many statements one is died before: other ones in each run, all of them with -m slow."""
+
+
+def moments(most: int, every: int = 1) -> range:
+    """Return the statements to die before, up to ``most``."""
+    return range(1 + random.randrange(every), most, every)
 
 
 def die_before_statement(number: int) -> None:

@@ -137,15 +137,17 @@ def every_tick_is_there(path: Path) -> None:
     assert set(found.values()) == {1}
 
 
-def sweep_over(tmp_path: Path, scenario: str, plant: Callable[[], None] | None = None) -> int:
-    """Kill before statement 1, 2, … until the victim gets through; return how many there were."""
+def sweep_over(
+    tmp_path: Path, scenario: str, plant: Callable[[], None] | None = None, *, every: int = 1
+) -> int:
+    """Kill before one statement after the other until the victim gets through; return its number."""
     original = tmp_path / "original.sqlite"
     beat_sweep.prepare(str(original))
     worker = Database(original)
     enlist(worker, WORKER)
     worker.close()
     content = original.read_bytes()
-    for number in range(1, MOST):
+    for number in sweep.moments(MOST, every):
         path = tmp_path / str(number) / "jobs.sqlite"
         path.parent.mkdir()
         path.write_bytes(content)
@@ -157,11 +159,12 @@ def sweep_over(tmp_path: Path, scenario: str, plant: Callable[[], None] | None =
     pytest.fail(f"{scenario} did not end within {MOST} statements")
 
 
+@pytest.mark.parametrize("every", sweep.EVERY)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_kill_before_any_statement_neither_loses_nor_doubles(
-    tmp_path: Path, scenario: str
+    tmp_path: Path, scenario: str, every: int
 ) -> None:
-    assert sweep_over(tmp_path, scenario) > 12
+    assert sweep_over(tmp_path, scenario, every=every) > 12
 
 
 @pytest.mark.parametrize(

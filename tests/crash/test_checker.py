@@ -11,9 +11,9 @@ import pytest
 
 from litequeue.store import Database
 from tests.crash import checker
-from tests.crash.campaign import Report
 from tests.crash.checker import Attempt, Kill, Sent
 from tests.crash.programs.app import value_of
+from tests.crash.table import Findings
 
 CLEAN = {"lost", "stored twice", "sent by nobody", "not finished", "completed twice"} | {
     "verdict missing",
@@ -178,9 +178,9 @@ def test_rescue_is_timed_from_the_kill_to_the_next_start() -> None:
     assert checker.rescue_times([Kill("child", 7, (7,), 2 * second)], runs) == [1.0]
 
 
-def test_one_breach_spoils_the_report() -> None:
-    report = Report(seed=1)
-    report.add("lost", [])
-    assert report.is_clean
-    report.add("processes left after 2 s", [4711])
-    assert not report.is_clean
+def test_one_breach_spoils_it_all() -> None:
+    findings = Findings()
+    findings.add("lost", [])
+    assert not findings.broken
+    findings.add("processes left after 2 s", [4711])
+    assert findings.broken == {"processes left after 2 s": ["4711"]}

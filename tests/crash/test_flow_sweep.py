@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from litequeue.store import Database, jobs, workflows
+from litequeue.store import Database, audit, jobs, workflows
 from tests.crash import flow_sweep, sweep
 from tests.crash.flow_sweep import SCENARIOS, WORKER
-from tests.store.flows import options, run, states_of
+from tests.store.flows import options, returns_its_id, run, states_of
 from tests.store.steps import NOW, enlist, problems, rows, step
 
 pytestmark = pytest.mark.crash
@@ -22,6 +22,8 @@ MOST = 1_500
 GIVEN = {
     "b": '"a"', "d": '"c"', "e": '"c"', "f": ['"d"', '"e"'], "y": ['"b"', '"f"', '"g"'], "z": '"y"',
 }  # fmt: skip
+
+VERDICTS = {"hand_on": flow_sweep.hands_on}
 
 
 def run_victim(
@@ -82,7 +84,7 @@ def go_on(path: Path, scenario: str) -> None:
         )
     chunk = flow_sweep.CHUNK if scenario == "store_in_chunks" else workflows.CHUNK
     workflows.insert(database, flow_sweep.plan(), NOW, chunk=chunk)
-    run(database)
+    run(database, verdict=VERDICTS.get(scenario, returns_its_id))
     step(database)
     found = states_of(database)
     if scenario == "fail" and found["a"] == "FAILURE":
@@ -98,8 +100,17 @@ def go_on(path: Path, scenario: str) -> None:
     errback = found.pop("x")
     assert errback in ("IGNORED", "SUCCESS") if scenario == "fail" else errback == "IGNORED"
     assert set(found.values()) == {"SUCCESS"}, "a step that never runs"
-    for id, given in GIVEN.items():
-        assert options(database, id).get("given") == given
+    given = dict(GIVEN)
+    if scenario == "hand_on":
+        new = sorted(found.keys() - given.keys() - set("acg"))
+        assert len(new) == 2, "what a job handed on is there twice"
+        given["b"] = f'"{new[0]}"'
+        given["y"] = [*GIVEN["y"], f'"{new[1]}"']
+    if scenario != "fail":
+        twice = "SELECT job FROM litequeue_verdict GROUP BY job HAVING count(*) > 1"
+        assert rows(path, twice) == [], "two verdicts of one run"
+    for id, value in given.items():
+        assert options(database, id).get("given") == value
     assert rows(path, "SELECT id FROM litequeue_job WHERE claims = 0 AND id <> 'x'") == []
     database.close()
 
@@ -110,6 +121,7 @@ def sweep_over(
     """Kill before statement 1, 2, … until the victim gets through; return how many there were."""
     original = tmp_path / "original.sqlite"
     worker = Database(original, create=True)
+    audit.keep_ledger(worker)
     enlist(worker, WORKER)
     worker.close()
     content = original.read_bytes()
@@ -138,6 +150,8 @@ def test_a_kill_before_any_statement_neither_loses_nor_doubles(
         (flow_sweep.taken_before_it_is_done, "work"),
         (flow_sweep.released_before_it_is_given, "work"),
         (flow_sweep.sealed_too_early, "store_in_chunks"),
+        (flow_sweep.handed_on_before_it_is_settled, "hand_on"),
+        (flow_sweep.becomes_another_before_that_is_stored, "hand_on"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )

@@ -1,4 +1,4 @@
-"""A short campaign of soft limits: some 300 hits.  The long one is `-m tests.crash.soft_limits`."""
+"""A short campaign of soft limits: some 150 hits.  The long one is `-m tests.crash.soft_limits`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOFT = "SoftTimeLimitExceeded"
 @pytest.mark.timeout(120)  # on a busy machine; here some 10 s
 def test_a_soft_limit_leaves_nothing_open_and_every_verdict_true(tmp_path: Path) -> None:
     seed = SystemRandom().randrange(1 << 32)
-    found = Campaign(Plan(hits=300, seed=seed), tmp_path, print).run()
+    found = Campaign(Plan(hits=150, seed=seed), tmp_path, print).run()
     assert not found.broken, f"seed {seed}: {found.figures}"
     assert found.figures["different lines struck"] > 20
 

@@ -13,7 +13,7 @@ from litequeue.store import Database, jobs, leases, results
 from litequeue.store.claim import Claim
 from litequeue.store.leases import Lost
 from tests.crash import sweep
-from tests.crash.sweep import KEEP, NOW, OWNER, SCENARIOS, TASKS
+from tests.crash.sweep import EVERY, KEEP, NOW, OWNER, SCENARIOS, TASKS
 from tests.store.steps import enlist, job, problems, rows
 
 pytestmark = pytest.mark.crash
@@ -130,12 +130,14 @@ def check(path: Path, scenario: str, told: list[str]) -> None:
     assert rows(path, "SELECT count(*) FROM litequeue_job WHERE phase <> 'done'") == [(0,)]
 
 
-def sweep_over(tmp_path: Path, scenario: str, plant: Callable[[], None] | None = None) -> int:
-    """Kill before statement 1, 2, … until the victim gets through; return how many there were."""
+def sweep_over(
+    tmp_path: Path, scenario: str, plant: Callable[[], None] | None = None, *, every: int = 1
+) -> int:
+    """Kill before one statement after the other until the victim gets through; return its number."""
     original = tmp_path / "original.sqlite"
     prepare(original)
     content = original.read_bytes()
-    for number in range(1, MOST):
+    for number in sweep.moments(MOST, every):
         path = tmp_path / str(number) / "jobs.sqlite"
         path.parent.mkdir()
         path.write_bytes(content)
@@ -147,14 +149,18 @@ def sweep_over(tmp_path: Path, scenario: str, plant: Callable[[], None] | None =
     pytest.fail(f"{scenario} did not end within {MOST} statements")
 
 
+@pytest.mark.parametrize("every", EVERY)
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_kill_before_any_statement_loses_nothing(tmp_path: Path, scenario: str) -> None:
-    assert sweep_over(tmp_path, scenario) > 12
+def test_a_kill_before_any_statement_loses_nothing(
+    tmp_path: Path, scenario: str, every: int
+) -> None:
+    assert sweep_over(tmp_path, scenario, every=every) > 12
 
 
-def test_a_kill_before_any_statement_of_the_first_opening(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", EVERY)
+def test_a_kill_before_any_statement_of_the_first_opening(tmp_path: Path, every: int) -> None:
     """The file does not exist yet: whatever is left of it, the next one makes a queue of it."""
-    for number in range(1, MOST):
+    for number in sweep.moments(MOST, every):
         path = tmp_path / str(number) / "jobs.sqlite"
         path.parent.mkdir()
         told = run_victim(path, "enqueue", number, None)

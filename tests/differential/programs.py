@@ -10,13 +10,13 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-import celery
+import celery.exceptions
 import pytest
 from celery import canvas as celerys
 from hypothesis import HealthCheck, example, seed, settings
 from hypothesis import strategies as st
 
-from litequeue import LiteQueue, canvas
+from litequeue import Ignore, LiteQueue, canvas
 
 NAMES = ("add", "pack", "first", "fail")
 REPLACED = ("swap", "spread")
@@ -66,7 +66,7 @@ def level(depth: int, one: Any) -> Any:
 
 
 programs = level(DEPTH, atoms(*NAMES[:3], *NAMES))
-with_replacements = level(DEPTH, atoms(*NAMES[:3], *NAMES, *REPLACED))
+with_replacements = level(DEPTH, atoms(*NAMES[:3], *NAMES, *REPLACED, "skip"))
 
 
 def build(program: Any, place: Any) -> Any:
@@ -163,7 +163,11 @@ class Place:
             calls.append(("spread", plain(args)))
             return self.replace(module.group(tasks["add"].s(*args), tasks["pack"].s(*args)))
 
-        tasks = declared(app, add, pack, first, fail, linked, oops)
+        def skip(*args: Any) -> Any:
+            calls.append(("skip", plain(args)))
+            raise Ignore if module is canvas else celery.exceptions.Ignore
+
+        tasks = declared(app, add, pack, first, fail, skip, linked, oops)
         tasks |= declared(app, swap, spread, bind=True)
         self.all = (module, app, tasks)
 

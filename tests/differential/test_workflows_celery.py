@@ -10,6 +10,7 @@ The differences that are meant:
 - The repr of a chord whose body is an empty chain; Celery raises IndexError.  A header
   is shown as the tuple or list that it was made of; Celery may have made it a list meanwhile.
 - ``copy.deepcopy`` is a signature, as `clone` makes it; Celery makes a plain dict.
+- A chord has the options of the group that its header was made of; Celery loses them.
 - `freeze` of Celery adds ``reply_to``, the queue of an rpc:// backend; results are in the file.
 - `freeze` of Celery turns the members of a group in a group round (``extendleft``); its `apply`
   does not.  Here they stay as they are: such programs are not frozen.
@@ -65,6 +66,9 @@ def form(sig: Any) -> Any:
         for key in ("task_id", "group_id", "root_id", "parent_id"):
             if isinstance(kept.get(key), str):
                 kept[key] = seen.setdefault(kept[key], f"id {len(seen)}")
+        if kept.get("subtask_type") == "chord":
+            for name in ("priority", "queue"):
+                kept["options"].pop(name, None)
         if "stamped_headers" in kept:  # Celery makes a list of a set
             kept["stamped_headers"] = sorted(kept["stamped_headers"])
         return kept

@@ -29,7 +29,7 @@ from litequeue.store.claim import Claim
 from litequeue.store.workers import Identity
 from litequeue.worker.executor import Executor
 
-EXAMPLES: Final = int(os.environ.get("HOSTILE_ARGUMENTS", "2500"))
+EXAMPLES: Final = int(os.environ.get("HOSTILE_ARGUMENTS", "1000"))
 """Argument sets in all.  `make hostile` tries 10,000."""
 LIMIT: Final = 20_000
 """Bytes of arguments: small, so that what is too large need not be large."""

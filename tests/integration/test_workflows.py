@@ -147,8 +147,8 @@ def test_each_step_knows_its_place(work: Site) -> None:
     for member in (one, two):
         assert (member["parent_id"], member["root_id"]) == (begin["id"], begin["id"])
         assert member["group"] == header.id
-    assert (one["queue"], one["priority"], one["tenant"]) == ("default", 2, None)
-    assert (two["queue"], two["priority"], two["tenant"]) == ("third", 0, "ann")
+    assert (one["queue"], one["priority"], one["stamps"]) == ("default", 2, None)
+    assert (two["queue"], two["priority"], two["stamps"]) == ("third", 0, {"tenant": "ann"})
     assert (end["id"], end["root_id"], end["queue"]) == (last.id, begin["id"], "other")
     assert last.root.id == begin["id"]
 

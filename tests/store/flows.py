@@ -6,11 +6,11 @@ Only what the store has to know of them: `litequeue.canvas` makes the real ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from litequeue.flow import Edge, FanIn, Plan, Step
-from litequeue.job import Job
+from litequeue.job import Job, Lease, Outcome
 from litequeue.store import Database, workflows
 from tests.store.steps import NOW, claim, failure, job, rows, step, success
 
@@ -106,7 +106,17 @@ def insert(database: Database, plan: Plan) -> None:
     workflows.insert(database, plan, NOW)
 
 
-def run(database: Database, *, failing: Collection[str] = (), now: float = NOW) -> list[str]:
+def returns_its_id(lease: Lease) -> Outcome:
+    return success(lease, json.dumps(lease.id))
+
+
+def run(
+    database: Database,
+    *,
+    failing: Collection[str] = (),
+    verdict: Callable[[Lease], Outcome] = returns_its_id,
+    now: float = NOW,
+) -> list[str]:
     """Run all that can run; every job returns its id.  Return the ids in the order of claims."""
     ran: list[str] = []
     while True:
@@ -114,10 +124,7 @@ def run(database: Database, *, failing: Collection[str] = (), now: float = NOW) 
         if not leases:
             return ran
         ran += [lease.id for lease in leases]
-        outcomes = [
-            failure(lease) if lease.id in failing else success(lease, json.dumps(lease.id))
-            for lease in leases
-        ]
+        outcomes = [failure(lease) if lease.id in failing else verdict(lease) for lease in leases]
         step(database, *outcomes, now=now)
 
 

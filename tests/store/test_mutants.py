@@ -268,8 +268,12 @@ RARE: Final = {
     "what is parked in a paused queue is taken", "old deaths count in a new run",
     "what is parked in a paused queue is looked for", "due one moment too late",
     "acknowledged for ever", "first come in place of priority",
+    "what a job told outlives its worker", "an id is used again", "a state without the token",
+    "started without the token", "a new run is revoked by an old word", "patterns are names",
+    "a new run is late from the start", "what has not ended runs again", "all queues are chosen",
+    "what succeeded runs again",
 }  # fmt: skip
-"""Faults that take seconds to be met with."""
+"""Faults that take a second or more to be met with."""
 MARKED: Final = [
     pytest.param(name, marks=pytest.mark.slow) if name in RARE else name for name in PLANTS
 ]

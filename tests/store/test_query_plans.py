@@ -131,7 +131,7 @@ def test_a_scan_would_be_seen(schema: sqlite3.Connection, statement: str) -> Non
 
 # Flatness
 
-FEW, MANY = 1_000, 200_000
+FEW, MANY = 500, 100_000
 CLAIMED = 64
 
 

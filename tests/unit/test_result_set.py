@@ -42,6 +42,19 @@ def test_a_join_waits_for_the_next_in_line(home: Home) -> None:
     assert len(home.store.slept) == 2
 
 
+def test_a_join_begins_again_with_one_behind_those_it_waited_for(home: Home) -> None:
+    ids = [str(number) for number in range(100)]
+    for id in ids:
+        home.put(id, "STARTED" if id in ("20", "21") else "SUCCESS", int(id))
+    home.later("20", "SUCCESS", 20)
+    home.later("21", "SUCCESS", 21)
+    looks: list[int] = []
+    fetch = home.store.fetch_ended
+    home.store.fetch_ended = lambda some: looks.append(len(some)) or fetch(some)
+    assert ResultSet(map(home.result, ids)).join() == list(range(100))
+    assert looks == [1, 2, 4, 8, 16, 1, 1, 2, 4, 8, 16, 32, 15]
+
+
 def test_the_time_of_a_join_is_for_all_together(home: Home) -> None:
     for id in "abc":
         home.put(id, "STARTED")

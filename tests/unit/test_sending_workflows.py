@@ -118,6 +118,13 @@ class TestOptions:
         result = (add.s(1, 2) | add.s(3)).apply_async(task_id="mine")
         assert result.id == "mine" == bench.outbox.jobs[-1].id
 
+    def test_the_other_ids_are_made_of_it(self, bench: Bench, add: Any, total: Any) -> None:
+        for _ in range(2):
+            chord([add.s(1, 1), add.s(2, 2) | add.s(3)], total.s()).apply_async(task_id="mine")
+        once, again = bench.outbox.plans
+        assert once == again, "who sends it again sends the same jobs"
+        assert len({step.job.id for step in once.steps}) == 4
+
     def test_a_result_that_others_wait_for_is_kept(self, bench: Bench, add: Any) -> None:
         quiet = bench.app.task(name="quiet", ignore_result=True)(lambda *_: 5)
         (quiet.s() | quiet.s()).delay()

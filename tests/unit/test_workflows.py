@@ -187,11 +187,6 @@ class TestEager:
             with pytest.raises(TypeError, match=name):
                 group(add.s()).apply_async(None, None, None, **{name: add.s()})
 
-    def test_sending(self, bench: Bench, add: Task[..., Any]) -> None:
-        with pytest.raises(NotImplementedError, match="workflow"):
-            (add.s(1) | add.s(2)).delay()
-        assert bench.outbox.jobs == []
-
     def test_kinds(self, add: Task[..., Any]) -> None:
         sig = add.s(1) | add.s(2)
         assert type(sig) is type(chain(add.s(), add.s())) is chain

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import TypeAlias
 
 from litequeue import QueueBusy
 from litequeue.job import new_id
@@ -20,15 +22,20 @@ BURST = 40
 ONE_IN = 400
 """Of so many jobs one has a result too large for a socket's message."""
 LARGE = 120_000
+Arguments: TypeAlias = tuple[int, float, int]
 
 
 class Producer:
-    """Sends the numbers from ``first`` on."""
+    """Sends the numbers from ``first`` on, each by ``send(id, arguments)``."""
 
-    def __init__(self, journal: str, first: int, seed: str) -> None:
+    def __init__(
+        self, journal: str, first: int, seed: str, send: Callable[[str, Arguments], object]
+    ) -> None:
         self.random = Random(seed)
         self.number = first
-        self.uncertain: dict[str, tuple[int, float, int]] = {}
+        self.uncertain: dict[str, Arguments] = {}
+        self.journal = journal
+        self._send_once = send
         self._file = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._read(Path(journal))
 
@@ -42,14 +49,14 @@ class Producer:
             self.uncertain[id] = (int(number), float(seconds), int(padding))
             self.number = max(self.number, int(number) + 1)
 
-    def repeat(self) -> None:
-        """Send again what may have been accepted: half of the time, the other half tells more."""
+    def repeat(self, share: float) -> None:
+        """Send again what may have been accepted, but not all where that tells more."""
         for id, arguments in self.uncertain.items():
-            if self.random.random() < 0.5:
+            if self.random.random() < share:
                 self._send(id, arguments)
 
-    def burst(self, longest: float) -> None:
-        for _ in range(BURST):
+    def burst(self, longest: float, count: int) -> None:
+        for _ in range(count):
             padding = LARGE if self.random.randrange(ONE_IN) == 0 else 0
             arguments = (self.number, self.random.uniform(0.0, longest), padding)
             self.number += 1
@@ -57,11 +64,11 @@ class Producer:
             self._note("?", id, *arguments)
             self._send(id, arguments)
 
-    def _send(self, id: str, arguments: tuple[int, float, int]) -> None:
-        """Send one job until it is accepted: `QueueBusy` says that it was not."""
+    def _send(self, id: str, arguments: Arguments) -> None:
+        """Send it until it is accepted: `QueueBusy` says that it was not."""
         while True:
             try:
-                work.apply_async(arguments, task_id=id)
+                self._send_once(id, arguments)
             except QueueBusy:
                 continue
             break
@@ -71,13 +78,22 @@ class Producer:
         os.write(self._file, (" ".join(map(str, words)) + "\n").encode())
 
 
+def send(id: str, arguments: Arguments) -> None:
+    work.apply_async(arguments, task_id=id)
+
+
 def main(journal: str, first: str, last: str, seed: str, pause: str, longest: str) -> None:
     """Send the numbers ``first`` to ``last``, and more until the file JOURNAL.stop is there."""
-    producer = Producer(journal, int(first), seed)
-    producer.repeat()
-    while producer.number < int(last) or not Path(f"{journal}.stop").exists():
-        producer.burst(float(longest))
-        time.sleep(producer.random.uniform(0.0, 2.0 * float(pause)))
+    producer = Producer(journal, int(first), seed, send)
+    producer.repeat(0.5)
+    go_on(producer, int(last), pause=float(pause), longest=float(longest), burst=BURST)
+
+
+def go_on(producer: Producer, last: int, *, pause: float, longest: float, burst: int) -> None:
+    """Send bursts up to the number ``last``, and more until the file JOURNAL.stop is there."""
+    while producer.number < last or not Path(f"{producer.journal}.stop").exists():
+        producer.burst(longest, burst)
+        time.sleep(producer.random.uniform(0.0, 2.0 * pause))
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def note(self: Any, *given: Any, label: str) -> str:
 def where(self: Any, *given: Any, **named: Any) -> dict[str, Any]:
     """Return what it knows of its place."""
     request = self.request
-    names = ("id", "parent_id", "root_id", "group", "queue", "priority", "tenant")
+    names = ("id", "parent_id", "root_id", "group", "queue", "priority", "stamps")
     return {"pid": os.getpid(), **{name: request.get(name) for name in names}}
 
 

@@ -47,7 +47,7 @@ def codec(**more: Any) -> Codec:
 
 @pytest.mark.parametrize("method", [None, *METHODS])
 @pytest.mark.parametrize("name", [name for name in EVERY if "pickle" not in name])
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(value=VALUES)
 def test_every_form_brings_back_the_same(name: str, method: str | None, value: Any) -> None:
     one = codec(
@@ -346,7 +346,7 @@ def samples() -> list[str]:
     ]
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 @given(
     st.sampled_from(samples()),
     st.lists(st.tuples(st.integers(0, 400), st.text(max_size=3)), min_size=1, max_size=4),
