@@ -354,7 +354,7 @@ class LiteQueue(Operations):
         tasks = [
             TaskFacts(name, sending.signature_of(task), sending.summary_of(task), task.queue)
             for name, task in sorted(self.tasks.items())
-            if not name.startswith(built_in.PREFIX)
+            if not name.startswith(built_in.PREFIXES)
         ]
         return AppFacts(name=loading.attribute_of(self, self._module), root=self._cwd, tasks=tasks)
 

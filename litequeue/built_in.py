@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-PREFIX: Final = "celery."
+PREFIXES: Final = ("celery.", "litequeue.")
 """What the names of built-in tasks begin with; lists of tasks for people leave them out."""
 
 
@@ -28,6 +28,13 @@ def declare(app: Any) -> None:
 
         return starmap_here(app, task, it)
 
+    def workflow(self: Any, sig: Any) -> Any:
+        """Begin a workflow in the place of this job: an entry of beat sends one job."""
+        from litequeue.canvas import signature
+
+        return self.replace(signature(sig, app=app))
+
     app.task(accumulate, name="celery.accumulate")
     app.task(xmap, name="celery.map")
     app.task(xstarmap, name="celery.starmap")
+    app.task(workflow, name="litequeue.workflow", bind=True)

@@ -169,7 +169,8 @@ class Task(Running, Generic[P, R]):
                 self._check((*(None,) * planned.given, *args), kwargs)
             except TypeError as error:
                 first = ", with the result before it as the first" if planned.given else ""
-                raise TypeError(f"{error}{first}, as a step of a workflow") from None
+                step = f"{self.s(*args, **kwargs)!r:.100}"
+                raise TypeError(f"{error}{first}, in the step {step} of a workflow") from None
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """Enqueue a call; once this returns, the job is on disk.

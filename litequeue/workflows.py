@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from litequeue import sending, signals
-from litequeue.calling import CallOptions
+from litequeue.calling import CallOptions, check_name, starting
 from litequeue.canvas.linking import many, without
 from litequeue.canvas.plan import Kin, plan
 from litequeue.canvas.signatures import Signature
@@ -51,6 +51,7 @@ def send(
         ran: AsyncResult[Any] | GroupResult[Any] = canvas.apply(args, kwargs, **how)
         return ran
     named = options.get("task_id")
+    check_name("task_id", named)
     making = _Making(app, named)
     planned = plan(
         canvas, making.job, making.next_id, args=args, kwargs=kwargs, options=how, task_id=named
@@ -156,6 +157,7 @@ class _Making:
         app, now = self._app, self._app.clock.now()
         options = without(sig.options, *_OF_CANVAS) if sig.options else {}
         countdown = options.pop("countdown", None) if kin.waits else None
+        starting(None, countdown, now, app.zone)  # it raises for what is no time to wait
         task = _task_of(app, sig)
         if self._head is not None and not kin.waits:
             args, kwargs, call = self._head

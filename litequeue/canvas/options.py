@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
+
+from litequeue.context import current_request
 
 OF_WORKFLOWS: Final = ("chain", "chord", "group_id", "group_index", "parent_id", "root_id")
 """What a workflow gives its steps, as Celery's `freeze` notes it."""
@@ -28,6 +30,20 @@ def sendable(options: dict[str, Any]) -> dict[str, Any]:
             )
     # Where Celery's rpc:// has a result sent; here whoever has the id finds it in the file.
     return {name: value for name, value in options.items() if name not in NOT_EAGER}
+
+
+def adds_to(app: Any, group: str) -> Callable[[Any], Any] | None:
+    """Return what makes a call a member of a group, None where no member of it runs here."""
+    request = current_request.get()
+    if request is None or request.is_eager or request.group != group:
+        return None
+    task = app.tasks[request.task]
+
+    def add(sig: Any) -> Any:
+        del sig.options["group_id"]
+        return task.add_to_chord(sig)
+
+    return add
 
 
 def check_policy(kind: str | None, options: Mapping[str, Any]) -> None:

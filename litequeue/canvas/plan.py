@@ -83,7 +83,10 @@ def plan(
     gathers = gathers and member_of is None
     kind = "group" if gathers else "job"
     place = _Place(id=end, of=member_of, list=kind, needed=member_of is not None)
-    before = _Before(args=tuple(args), kwargs=dict(kwargs or {}), options=options or {})
+    given = tuple(args)
+    if canvas.subtask_type in ("chain", "chord"):  # as Celery's run(), unlike its apply()
+        given = tuple(canvas.args or ()) if canvas.immutable else (*given, *(canvas.args or ()))
+    before = _Before(args=given, kwargs=dict(kwargs or {}), options=options or {})
     steps = planner.walk(nodes, before, place)
     return Plan(steps, planner.edges, planner.fanins, result=end, group=end if gathers else None)
 

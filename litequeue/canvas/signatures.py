@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeAlias
 
 from litequeue.canvas import linking
 from litequeue.canvas.members import Callee, Item
-from litequeue.canvas.options import NOT_EAGER, check_policy, said, sendable
+from litequeue.canvas.options import NOT_EAGER, adds_to, check_policy, said, sendable
 from litequeue.context import current_app
 from litequeue.exceptions import NotRegistered
 from litequeue.job import new_id
@@ -135,6 +135,8 @@ class Signature(dict[str, Any], Generic[R]):
         does, and ValueError for options that only a workflow gives its steps.
         """
         given, named, how = self._merge(args, kwargs, said(options))
+        if how.get("group_id") and (add := adds_to(self.app, how["group_id"])) is not None:
+            return cast("AsyncResult[R]", add(self.clone(args, kwargs, **said(options))))
         if self.subtask_type in _WORKFLOWS or how.get("link") or how.get("link_error"):
             sent = self.app.send_workflow(self, tuple(args or ()), kwargs or {}, said(options))
             return cast("AsyncResult[R]", sent)

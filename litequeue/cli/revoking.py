@@ -151,10 +151,10 @@ def _by_workflows(database: Database, words: Iterable[str], how: How, options: O
         done = stored.revoke(
             database, id, terminate=how.terminate, signal=how.signal, now=SYSTEM.now(), keep=keep()
         )
+        if not (done.ended or done.followed or done.stands or id in ended):
+            note(f"litequeue: nothing is left of the workflow of {clean(id)}")
         ended += [*done.ended, *done.followed]
         running += done.stands
-        if not (done.ended or done.followed or done.stands):
-            note(f"litequeue: nothing is left of the workflow of {clean(id)}")
     ring(database, ended, post=True)
     if options.as_json:
         print_json(

@@ -53,10 +53,12 @@ SELECT job.id, job.task,
        datetime(job.created, 'unixepoch') AS created, datetime(job.eta, 'unixepoch') AS eta,
        datetime(job.expires, 'unixepoch') AS expires,
        datetime(job.started, 'unixepoch') AS started,
-       datetime(job.finished, 'unixepoch') AS finished, job.runtime, job.result
+       datetime(job.finished, 'unixepoch') AS finished, job.runtime, job.result,
+       fanin.name AS member_of
 FROM litequeue_job AS job
 LEFT JOIN litequeue_payload AS payload ON payload.seq = job.seq
 LEFT JOIN litequeue_worker_name AS worker ON worker.id = job.owner
+LEFT JOIN litequeue_fanin AS fanin ON fanin.id = job.flow AND job.flow > 0
 """
 
 ERRORS_VIEW: Final = """
@@ -102,7 +104,24 @@ SELECT entry.name, entry.task, entry.schedule, entry.owner,
 FROM litequeue_entry AS entry LEFT JOIN litequeue_job AS job ON job.id = entry.last_job
 """
 
+GROUPS_VIEW: Final = """
+CREATE VIEW litequeue_groups AS
+SELECT fanin.name AS id, fanin.size,
+       coalesce(fanin.size, (
+           SELECT count(*) FROM litequeue_job AS member
+           WHERE member.flow = fanin.id AND member.flow > 0)) - fanin.waiting
+           + (fanin.size IS NULL) AS ended,
+       fanin.failed, fanin.policy, body.id AS target
+FROM litequeue_fanin AS fanin LEFT JOIN litequeue_job AS body ON body.seq = fanin.target
+"""
+
+STEPS_VIEW: Final = """
+CREATE VIEW litequeue_steps AS
+SELECT job.id, job.task, step.name, step.result
+FROM litequeue_step AS step JOIN litequeue_job AS job ON job.seq = step.job
+"""
+
 VIEWS: Final = (
     ENQUEUE_VIEW, ENQUEUE_TRIGGER, JOBS_VIEW, ERRORS_VIEW, LOGS_VIEW, EVENTS_VIEW, QUEUES_VIEW,
-    WORKERS_VIEW, SCHEDULE_VIEW,
+    WORKERS_VIEW, SCHEDULE_VIEW, GROUPS_VIEW, STEPS_VIEW,
 )  # fmt: skip

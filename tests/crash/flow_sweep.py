@@ -148,21 +148,21 @@ def sealed_too_early() -> None:
 
 
 def handed_on_before_it_is_settled() -> None:
-    genuine = settle.follow
+    genuine = sequels.follow
 
     def follow(connection: sqlite3.Connection, outcome: Outcome, now: float) -> Any:
         followed = genuine(connection, outcome, now)
         _anew(connection)
         return followed
 
-    settle.follow = follow  # as long as we live
+    settle.follow = follow  # type: ignore[attr-defined]  # as long as we live
 
 
 def becomes_another_before_that_is_stored() -> None:
     genuine = sequels._store
 
-    def store(connection: sqlite3.Connection, *more: Any) -> None:
+    def store(connection: Any, storing: Any, steps: Any, plan: Any) -> None:
         _anew(connection)
-        genuine(connection, *more)
+        genuine(connection, storing, steps, plan)
 
     sequels._store = store  # as long as we live

@@ -1,4 +1,4 @@
-"""A short campaign of chords: forty of them, twelve kills.  The long one is part of `make crash`."""
+"""A short campaign of chords: forty, and twelve kills.  The long one is part of `make crash`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def test_callbacks_of_chords_that_are_killed_come_once(tmp_path: Path) -> None:
 
 SENT = {"chord-5": Sent(5, 0, accepted=True), "chord-8": Sent(8, 0, accepted=True)}
 PLAIN = """
-INSERT INTO litequeue_job (id, task, queue, phase, created) VALUES (?, 'work', 'default', 'ready', 1)
+INSERT INTO litequeue_job (id, task, queue, phase, created)
+VALUES (?, 'work', 'default', 'ready', 1)
 """
 DONE = """
 UPDATE litequeue_job SET phase = 'done', state = 'SUCCESS', finished = 1, result = ? WHERE id = ?

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,13 @@ def test_a_group_is_shown_with_its_members(cli: Cli, database: Database) -> None
         "target": "total", "ended_as": {"FAILURE": 1, "SUCCESS": 1},
         "left_as": {"PENDING": 22, "RECEIVED": 1},
     }  # fmt: skip
+
+
+def test_an_id_that_a_job_and_a_group_have_is_that_of_the_job(cli: Cli, database: Database) -> None:
+    plan = flows.chord(["step-a", "step-b"], "step-c")
+    flows.insert(database, plan)
+    put(database, plan.fanins[0].group)
+    assert "job" in document(cli, "show", database.path, plan.fanins[0].group)
 
 
 def test_a_group_that_is_not_all_there_yet_says_so(cli: Cli, database: Database) -> None:
@@ -321,6 +330,18 @@ def test_a_stopped_step_names_the_one_to_run_again(cli: Cli, database: Database,
     assert document(cli, "retry", database.path, "step-a")["brought_back"] == 4
 
 
+def test_steps_that_blame_each_other_come_to_an_end(cli: Cli, database: Database) -> None:
+    """No workflow is like that, but anybody may write to a file."""
+    flows.insert(database, flows.chain("step-a", "step-b", "step-c"))
+    run_one(database, fails=True)
+    with closing(sqlite3.connect(database.path)) as file, file:
+        file.execute("""UPDATE litequeue_error SET evidence = '{"step": "step-c"}' WHERE job = 2""")
+        file.execute("""UPDATE litequeue_error SET evidence = '{"step": "step-b"}' WHERE job = 3""")
+    done = cli("retry", database.path, "step-c")
+    assert (done.code, done.out) == (1, "")
+    assert "never began" in done.sentence
+
+
 def test_a_step_that_succeeded_is_not_run_again(cli: Cli, database: Database) -> None:
     flows.insert(database, flows.chain("step-a", "step-b"))
     flows.run(database, failing=["step-b"])
@@ -363,9 +384,15 @@ def test_all_that_is_left_of_a_workflow_is_revoked(cli: Cli, database: Database)
         "step-a": "SUCCESS", "step-b": "REVOKED", "step-c": "REVOKED", "step-d": "REVOKED",
         "step-e": "REVOKED", "alone-1": "PENDING",
     }  # fmt: skip
-    again = cli("revoke", database.path, "step-c", "--workflow")
+    again = cli("revoke", database.path, "step-c", "step-c", "--workflow")
     assert (again.code, again.out) == (1, "0 jobs revoked\n")
     assert again.sentence == "nothing is left of the workflow of step-c"
+
+
+def test_a_workflow_that_is_named_twice_is_revoked_once(cli: Cli, database: Database) -> None:
+    flows.insert(database, flows.chain("step-a", "step-b"))
+    done = cli("revoke", database.path, "step-a", "step-b", "--workflow")
+    assert (done.code, done.out, done.err) == (0, "2 jobs revoked\n", "")
 
 
 def test_a_workflow_is_revoked_by_its_group_while_it_runs(cli: Cli, database: Database) -> None:

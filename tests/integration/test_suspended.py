@@ -147,6 +147,14 @@ def test_a_worker_goes_on_while_its_supervisor_is_stopped(site: Site) -> None:
     assert result.state == "SUCCESS"
 
 
+def test_a_worker_that_leaves_does_not_find_itself_declared_dead(site: Site) -> None:
+    """Its row is gone before it is: a renewal that is due just then is none of its duties."""
+    worker = site.worker(children=1, LITEQUEUE_VISIBILITY_TIMEOUT="0.001")
+    assert add.delay(1, 2).get(timeout=10) == 3
+    assert worker.stop() == 0
+    assert "declared it dead" not in worker.said()
+
+
 def test_a_stopped_consumer_keeps_its_jobs(site: Site) -> None:
     owner = site.worker(children=1, LITEQUEUE_VISIBILITY_TIMEOUT="0.4")
     result = hold.delay("job")

@@ -373,6 +373,9 @@ def test_what_no_workflow_is_can_be_drawn() -> None:
     boxes, arrows = shown(around)
     assert ("a", "group g") in boxes
     assert arrows == {("a", ">", "b"), ("b", ">", "a"), ("c", ">", "a")}
+    boxes, arrows = shown(drawing("a b c", "a!c b!c c>a", group("g", "a b")))
+    assert ("c", "group g") in boxes
+    assert arrows == {("a", "!", "c"), ("b", "!", "c"), ("c", ">", "a")}
 
 
 def test_depth_has_no_end() -> None:

@@ -136,6 +136,15 @@ class TestOptions:
         canvas.delay()
         assert bench.outbox.jobs[-1].id == "frozen"
 
+    @pytest.mark.parametrize("when", ["x", float("nan"), [5]])
+    def test_a_countdown_that_is_none_is_refused(self, bench: Bench, add: Any, when: Any) -> None:
+        with pytest.raises((TypeError, ImproperlyConfigured)):
+            (add.s(1, 2) | add.s(3).set(countdown=when)).delay()
+
+    def test_a_task_id_is_a_text(self, bench: Bench, add: Any) -> None:
+        with pytest.raises(ImproperlyConfigured, match="task_id is a text"):
+            (add.s(1, 2) | add.s(3)).apply_async(task_id=5)
+
     def test_an_idempotency_key_is_for_one_job(self, bench: Bench, add: Any) -> None:
         with pytest.raises(ImproperlyConfigured, match="task_id"):
             (add.s(1, 2) | add.s(3)).apply_async(idempotency_key="k")
@@ -149,9 +158,15 @@ class TestOptions:
 
 class TestArguments:
     def test_too_many_are_refused_at_the_call(self, bench: Bench, add: Any) -> None:
-        with pytest.raises(TypeError, match="the result before it as the first"):
+        with pytest.raises(TypeError, match=r"the result before it as the first, .* add\(3, 4\)"):
             (add.s(1, 2) | add.s(3, 4)).delay()
         assert bench.outbox.plans == []
+
+    def test_a_chain_may_have_some_of_its_own(self, bench: Bench, add: Any) -> None:
+        canvas = chain(add.s(), add.s(3))
+        canvas["args"] = (2,)
+        canvas.delay(1)
+        assert bench.outbox.jobs[0].body == "[[1,2],{}]"
 
     def test_too_few_are_refused_at_the_call(self, bench: Bench, add: Any) -> None:
         with pytest.raises(TypeError):

@@ -33,7 +33,9 @@ def add(bench: Bench) -> Task[..., Any]:
 def planned(sig: Any, **options: Any) -> Plan:
     """Return the plan of a workflow whose jobs have the ids "1", "2" and so on."""
     ids = map(str, itertools.count(1))
-    made = plan(sig, lambda sig, id, kin: Job(id, sig.task, repr(sig), "q"), ids.__next__, **options)
+    made = plan(
+        sig, lambda sig, id, kin: Job(id, sig.task, repr(sig), "q"), ids.__next__, **options
+    )
     return Plan([*made.steps], [*made.edges], made.fanins, made.result, made.group)
 
 

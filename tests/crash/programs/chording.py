@@ -104,11 +104,11 @@ def canvas_of(id: str, number: int, seconds: float) -> Any:
         member_of(kind, value_of(number, place), seconds, f"{id}-{place}")
         for place, kind in enumerate(header_of(number))
     ]
-    return named(chord(members, body.s(seconds).set(task_id=id)), id)
-
-
-def named(canvas: Any, id: str) -> Any:
+    canvas = chord(members, body.s(seconds).set(task_id=id))
     canvas.header_group().set(task_id=f"{id}-header")
+    for member in canvas.tasks.tasks:  # what a chord is made of are copies
+        if member.subtask_type == "chord":
+            member.header_group().set(task_id=f"{member.body.id}-header")
     return canvas
 
 
@@ -122,7 +122,7 @@ def member_of(kind: str, value: str, seconds: float, id: str) -> Any:
             one.si(each, seconds / 2).set(task_id=f"{id}-{side}")
             for side, each in enumerate((value, place))
         ]
-        return named(chord(both, one.s(seconds / 2).set(task_id=id)), id)
+        return chord(both, one.s(seconds / 2).set(task_id=id))
     task = {"one": one, "again": again, "instead": instead, "further": further}[kind]
     return task.s(value, seconds).set(task_id=id)
 
