@@ -128,9 +128,11 @@ class DuplicateJob(LiteQueueError):
 class JobNotFound(LiteQueueError):
     """No job has this id."""
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, message: str | None = None) -> None:
         self.id = id
-        super().__init__(f"no job {id} in this file: never enqueued here, pruned, or forgotten")
+        super().__init__(
+            message or f"no job {id} in this file: never enqueued here, pruned, or forgotten"
+        )
 
 
 class EntryNotFound(LiteQueueError):

@@ -139,7 +139,7 @@ class Group:
     """How far a group is: ``waiting`` counts members that have not ended, ``failed`` who failed.
 
     ``size`` is None until all members are in the file; ``target`` is the id of the job that gets
-    their results.
+    their results.  ``running`` of those that have not ended are with a worker.
     """
 
     name: str
@@ -148,6 +148,20 @@ class Group:
     failed: int
     policy: str
     target: str | None
+    running: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Offspring:
+    """A job by its parent, or the first of several that are members of one group.
+
+    ``kind`` is that of the edge from the parent, None where the parent's task sent it.
+    """
+
+    id: str
+    kind: str | None
+    group: str | None
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

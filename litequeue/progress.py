@@ -32,10 +32,16 @@ def watch(
 
     On a terminal that is a bar, which ``description`` stands before; elsewhere a line whenever
     something has changed, at most one in ``every`` seconds.  It goes to stderr, or to ``console``.
-    ``timeout`` is in seconds; ``options`` are those of ``get()``.  Returns and raises as that does.
+    ``timeout`` is in seconds; ``options`` are those of ``get()``.  Returns and raises as that does;
+    raises TypeError for what is no result.
     """
     from rich.console import Console
 
+    if not isinstance(result, AsyncResult | ResultSet):
+        raise TypeError(
+            f"watch() waits for a result, and {result!r:.80} is none; "
+            "send it first, with .delay(), or make a result of an id: app.AsyncResult(id)"
+        )
     shown = Console(stderr=True) if console is None else console
     title = description or getattr(result, "name", None) or "progress"
     if shown.is_terminal or shown.is_jupyter:

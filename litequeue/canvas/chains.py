@@ -20,7 +20,7 @@ from litequeue.canvas.kinds import (
 from litequeue.canvas.lazily import sequence
 from litequeue.canvas.linking import many, without
 from litequeue.canvas.making import maybe_signature
-from litequeue.canvas.members import Item
+from litequeue.canvas.members import Item, checked
 from litequeue.canvas.signatures import Signature
 from litequeue.canvas.stamping import StampingVisitor, stamps
 from litequeue.context import current_app
@@ -54,6 +54,8 @@ class chain(Signature[Any], metaclass=_Folding):
 
     def __init__(self, *tasks: Any, **options: Any) -> None:
         steps = sequence(tasks[0]) if len(tasks) == 1 and _is_many(tasks[0]) else tasks
+        for step in steps:
+            checked(step, "a chain")
         super().__init__("celery.chain", (), {"tasks": steps}, **options)
         self.subtask_type = "chain"
 

@@ -201,10 +201,15 @@ def _forgiving(header: Any, args: Any, kwargs: Any, *, leaves_a_place: bool) -> 
     """Yield what the members come to here and now; one that fails leaves None, or nothing."""
     for member in flat(header.tasks, header._app):
         try:
-            yield value_here(member.apply(args, kwargs))
+            result = member.apply(args, kwargs)
+            value = value_here(result)
+            has_value = result.successful()
         except Exception:  # whatever a task raises
-            if leaves_a_place:
-                yield None
+            has_value = False
+        if has_value:
+            yield value
+        elif leaves_a_place:
+            yield None
 
 
 def _tasks(header: Any) -> Any:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from litequeue.canvas.kinds import first_app, is_empty_chain, is_group
-from litequeue.canvas.lazily import Lazily, sequence
+from litequeue.canvas.lazily import Lazily
 from litequeue.canvas.linking import without
 from litequeue.canvas.making import maybe_signature
-from litequeue.canvas.members import Item
+from litequeue.canvas.members import Item, checked
 from litequeue.canvas.options import check_policy
 from litequeue.canvas.signatures import Signature
 from litequeue.canvas.stamping import StampingVisitor, stamps
@@ -33,7 +33,10 @@ class group(Signature[Any]):
         members: Any = tasks
         if len(tasks) == 1:
             members = tasks[0].tasks if is_group(tasks[0]) else tasks[0]
-            members = [members.clone()] if isinstance(members, Signature) else sequence(members)
+            members = [members.clone()] if isinstance(members, Signature) else members
+            many = isinstance(members, Iterable) and not isinstance(members, str | Mapping)
+            members = members if many else tasks
+        members = _checked(members)
         check_policy("group", options)
         super().__init__("celery.group", (), {"tasks": members}, **options)
         self.subtask_type = "group"
@@ -65,6 +68,10 @@ class group(Signature[Any]):
         for name in ("link", "link_error"):
             if options.get(name) is not None:
                 raise TypeError(f"{name} of a group: make it a chord, or link the members")
+        if options.get("policy") is not None:
+            return (
+                self.clone().set(policy=options.pop("policy")).apply_async(args, kwargs, **options)
+            )
         return super().apply_async(args, kwargs, route_name, **options)
 
     def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> Any:
@@ -191,6 +198,17 @@ def flat(members: Iterable[Any], app: Any, *, clone: bool = True) -> Iterator[An
                 yield sig
         else:
             stack.pop()
+
+
+def _checked(members: Iterable[Any]) -> Any:
+    """Return the members after a look at each; those of a generator are seen as they come."""
+    if isinstance(members, Lazily):  # of another group
+        return members
+    if isinstance(members, list | tuple):
+        for member in members:
+            checked(member, "a group")
+        return members
+    return Lazily(checked(member, "a group") for member in members)
 
 
 def _items(members: Iterable[Any]) -> Iterator[Any]:

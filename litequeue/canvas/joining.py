@@ -12,17 +12,23 @@ from litequeue.canvas.chains import chain_of
 from litequeue.canvas.chords import chord
 from litequeue.canvas.kinds import is_chain, is_chord, is_empty_group, is_group, unrolled
 from litequeue.canvas.lazily import Lazily
+from litequeue.canvas.making import signature
+from litequeue.canvas.members import checked
 from litequeue.canvas.signatures import Signature
 
 
 def joined(left: Any, right: Any) -> Any:
-    """Return what ``left | right`` is; NotImplemented where the right one is no signature.
+    """Return what ``left | right`` is; raises TypeError where one is no signature.
 
     - A group before something is the header of a chord.
     - What comes after a chord comes after its body.
     - A group of one is its member; an empty one changes nothing after a chain or group.
     """
-    return _joined(left, right) if isinstance(right, Signature) else NotImplemented
+    if not isinstance(checked(left, "a chain"), Signature):
+        left = signature(left)
+    if not isinstance(checked(right, "a chain"), Signature):
+        right = signature(right)
+    return _joined(left, right)
 
 
 def _joined(left: Any, right: Any) -> Any:
@@ -88,7 +94,7 @@ def folded(sigs: Iterable[Any]) -> Any:
     steps: list[Any] = []
     left: deque[Any] = deque(sigs)
     while left:
-        sig = _checked(left.popleft())
+        sig = checked(left.popleft(), "a chain")
         if is_empty_group(sig):
             continue
         if is_chain(sig):
@@ -111,9 +117,3 @@ def folded(sigs: Iterable[Any]) -> Any:
         else:
             steps.append(own)
     return chain_of(steps)
-
-
-def _checked(sig: Any) -> Any:
-    if not isinstance(sig, Signature):
-        raise TypeError(f"a chain is made of signatures, and {sig!r:.80} is none")
-    return sig

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from litequeue import states
+from litequeue.canvas.members import checked
 from litequeue.exceptions import NotRegistered
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def many(value: Any) -> list[Any]:
     """Return what an option holds as a list; None is an empty one."""
     if value is None:
         return []
-    return [value] if isinstance(value, str | Mapping) else [*value]
+    return [*value] if isinstance(value, list | tuple | set | frozenset) else [value]
 
 
 def listed(sig: Any, key: str) -> list[Any]:
@@ -31,6 +32,8 @@ def listed(sig: Any, key: str) -> list[Any]:
 
 def add(sig: Any, key: str, value: Any) -> Any:
     """Add ``value`` to the option ``key``, unless it is there; return it."""
+    if key in ("link", "link_error"):
+        checked(value, "what is linked")
     held = listed(sig, key)
     if value not in held:
         held.append(value)

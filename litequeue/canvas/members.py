@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
 from litequeue.result import AsyncResult
@@ -17,6 +18,20 @@ class Callee(Protocol[R_co]):
 
     def AsyncResult(self, id: str) -> AsyncResult[R_co]:
         """Return a handle on one of its jobs."""
+
+
+def checked(value: Any, what: str) -> Any:
+    """Return ``value`` if ``what`` may be made of it, a signature; TypeError says what is meant."""
+    if isinstance(value, Mapping):
+        return value
+    if hasattr(value, "signature") and hasattr(value, "delay"):
+        raise TypeError(
+            f"{what} is made of signatures, and {value.name} is a task, not a call of it; "
+            f"write {value.name.rpartition('.')[2]}.s(…)"
+        )
+    raise TypeError(
+        f"{what} is made of signatures, and {value!r:.80} is none; write task.s(…), not task(…)"
+    )
 
 
 class Item(Generic[V]):

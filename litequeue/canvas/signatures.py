@@ -381,6 +381,12 @@ class Signature(dict[str, Any], Generic[R]):
 
         return joined(self, other)
 
+    def __ror__(self, other: Any) -> Any:
+        """Say what is wrong with what stands before ``|``, if it is no signature."""
+        from litequeue.canvas.joining import joined
+
+        return joined(other, self)
+
     def __ior__(self, other: Any) -> Any:
         """Do as ``|`` does: to merge dicts in place is not meant here."""
         return self.__or__(other)

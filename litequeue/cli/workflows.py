@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from litequeue.store.listing import Attempt, JobRow
 
 SHOWN: Final = 20
-"""Jobs of a kind that are named, of however many."""
-MOST_FOLLOWED: Final = 1_000
+"""Ids of a kind that are told, of however many; members that are listed."""
+NAMED: Final = 5
+"""Jobs that are named in one line."""
+MOST_FOLLOWED: Final = 200
 """Jobs looked at to count those that another had stopped."""
 _DEPENDENCY: Final = re.compile(r"Dependency (.+?) raised ", re.DOTALL)
 _POLICIES: Final = {
@@ -107,7 +109,7 @@ def document(its: Kin) -> dict[str, Any]:
 
 def _named(database: Database, ids: Sequence[str]) -> str:
     """Return the jobs with their tasks and states; of many the first."""
-    words = [f"{job.id} ({job.task}, {job.state})" for job in jobs(database, ids[:SHOWN])]
+    words = [f"{job.id} ({job.task}, {job.state})" for job in jobs(database, ids[:NAMED])]
     more = len(ids) - len(words)
     return ", ".join(words) + (f" and {more:,} more" if words and more else "")
 

@@ -234,7 +234,10 @@ class AsyncResult(Handle, Generic[R_co]):
         return self.build_graph()
 
     def progress(self) -> Progress:
-        """Count the jobs it waited for, and itself; alone, the steps it shows by `set_progress`."""
+        """Count the jobs it waited for, and itself; alone, the steps it shows by `set_progress`.
+
+        Raises `JobNotFound`.
+        """
         from litequeue.result.progress import progress_of_job
 
         return progress_of_job(self.app, self.id)

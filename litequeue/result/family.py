@@ -126,8 +126,6 @@ def children_of(home: Home, id: str) -> list[Relative]:
     Members of a group are one, the outermost that began here; an errback is none, and neither is
     what was never to run because the job failed.
     """
-    if not hasattr(home.store, "offspring"):  # INTERIM
-        return [Relative(each) for each in home.store.children_of(id)]
     found = home.store.offspring(id)
     if not found:
         return []

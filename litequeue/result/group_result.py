@@ -102,7 +102,9 @@ class GroupResult(ResultSet[R]):
         for yet, member in enumerate(self._members(), 1):  # noqa: B007 - how many there were
             yield member
         if not self._is_own() and yet < (members.group_of(self.app, self.id).size or 0):
-            raise JobNotFound(self.id)  # not all of it
+            raise JobNotFound(
+                self.id, f"members of group {self.id} are gone: pruned, forgotten, or deleted"
+            )
 
     def _as_stored(self) -> tuple[Iterable[str], Callable[[str], AsyncResult[R]]]:
         if self._is_own():
@@ -140,7 +142,10 @@ class GroupResult(ResultSet[R]):
 
     def completed_count(self) -> int:
         """Return how many ended with a result."""
-        return super().completed_count() if self._is_own() else self.progress().succeeded
+        group = self._look()
+        if group is None:
+            return super().completed_count() if self._own is not None else 0
+        return self._progress_of(group).succeeded
 
     def successful(self) -> bool:
         """Tell whether all ended with a result."""
@@ -164,12 +169,17 @@ class GroupResult(ResultSet[R]):
         return _has_ended(group)
 
     def progress(self) -> Progress:
-        """Count the members, and what has become of them, by one query."""
-        from litequeue.result.progress import progress_of_counts, progress_of_group
-
+        """Count the members, and what has become of them, by one query; raise `JobNotFound`."""
         group = self._look()
         if group is None:
-            return super().progress() if self._own is not None else progress_of_counts({})
+            if self._own is None:
+                raise members.missing(self.app, self.id)
+            return super().progress()
+        return self._progress_of(group)
+
+    def _progress_of(self, group: Group) -> Progress:
+        from litequeue.result.progress import progress_of_counts, progress_of_group
+
         if group.size is None:  # who stores it is not done
             return progress_of_counts(self._counts())
         return progress_of_group(group)

@@ -29,8 +29,17 @@ def group_of(home: Home, name: str) -> Group:
     """Return a group of a workflow; raises `JobNotFound`."""
     group = home.store.group(name)
     if group is None:
-        raise JobNotFound(name)
+        raise missing(home, name)
     return group
+
+
+def missing(home: Home, name: str) -> JobNotFound:
+    """Return the error for an id that no group has, which says so if a job has it."""
+    if home.store.fetch(name) is not None:
+        hint = f", but a job: ask app.AsyncResult({name!r})"
+    else:
+        hint = ": never sent here, or pruned with all its members"
+    return JobNotFound(name, f"no group {name} in this file{hint}")
 
 
 def ids_of(home: Home, name: str) -> Iterator[str]:

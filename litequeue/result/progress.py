@@ -11,6 +11,7 @@ from litequeue.flow import Group
 from litequeue.job import result_of
 from litequeue.result import family
 from litequeue.result.home import Home
+from litequeue.result.waiting import missing
 from litequeue.store import Record
 
 _IDLE: Final = frozenset({states.PENDING, states.RETRY, states.RECEIVED})
@@ -68,7 +69,7 @@ def progress_of_counts(counts: Mapping[tuple[bool, str], int]) -> Progress:
 def progress_of_group(group: Group) -> Progress:
     """Return it for a group all of whose members are in the file."""
     size = group.size or 0
-    running = min(getattr(group, "running", 0), group.waiting)  # INTERIM
+    running = min(group.running, group.waiting)
     return Progress.of(
         succeeded=size - group.waiting - group.failed,
         failed=group.failed,
@@ -92,11 +93,14 @@ def progress_of_job(home: Home, id: str) -> Progress:
     """Return it for a job and all steps of its workflow that come before it.
 
     Of a job without steps before it that says how far it is, (current, total) are the numbers.
+    Raises `JobNotFound`.
     """
     from litequeue.result.group_result import GroupResult  # which counts by the means of this
 
     record = home.store.fetch(id)
-    part, shown = (0.0, None) if record is None else _part_of(home, id, record)
+    if record is None:
+        raise missing(home, id)
+    part, shown = _part_of(home, id, record)
     alone = True
     counts = _count(record)
     gathered: list[Progress] = []
@@ -116,8 +120,8 @@ def progress_of_job(home: Home, id: str) -> Progress:
     return progress_of_all([progress_of_counts(counts), *gathered], part)
 
 
-def _count(record: Record | None) -> dict[tuple[bool, str], int]:
-    return {(False, states.PENDING) if record is None else (record.is_done, record.state): 1}
+def _count(record: Record) -> dict[tuple[bool, str], int]:
+    return {(record.is_done, record.state): 1}
 
 
 def _part_of(home: Home, id: str, record: Record) -> tuple[float, tuple[int, int] | None]:

@@ -82,7 +82,7 @@ def until_ended(
     waiting: Waiting | None = None
     try:
         while True:
-            record = known(id, store.fetch(id))
+            record = there(home, id, store.fetch(id))
             if on_look is not None:
                 on_look(record)
             if record.is_done:
@@ -236,7 +236,8 @@ async def ended(
     """
     import asyncio
 
-    found = {id: known(id, record) for id, record in home.store.fetch_ended(ids).items()}
+    looked = home.store.fetch_ended(ids)
+    found = {id: there(home, id, record) for id, record in looked.items()}
     rest = [id for id in ids if id not in found]
     if not rest:
         return found
@@ -296,6 +297,22 @@ class Gathering:
             if not self._is_over:
                 return
         self._done(self._records, error)
+
+
+def there(home: Home, id: str, record: Record | None) -> Record:
+    """Return the record of a job; raises `JobNotFound`."""
+    if record is None:
+        raise missing(home, id)
+    return record
+
+
+def missing(home: Home, id: str) -> exceptions.JobNotFound:
+    """Return the error for an id that no job has, which says so if a group has it."""
+    if home.store.group(id) is None:
+        return exceptions.JobNotFound(id)
+    return exceptions.JobNotFound(
+        id, f"no job {id} in this file, but a group: ask app.GroupResult({id!r})"
+    )
 
 
 def known(id: str, news: News) -> Record:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
 from litequeue.facts import AppFacts
-from litequeue.flow import Drawing, Group, Plan
+from litequeue.flow import Drawing, Group, Offspring, Plan
 from litequeue.job import Job, Outcome
 from litequeue.store import (
     drawings,
@@ -174,6 +174,10 @@ class Store:
     def after(self, id: str) -> tuple[list[str], list[str], str | None]:
         """Return what waits for a job: jobs, errbacks, and the group that it is a member of."""
         return flows.after(self.database, id)
+
+    def offspring(self, id: str) -> list[Offspring]:
+        """Return the jobs whose parent is ``id`` in their order; members of one group are one."""
+        return flows.offspring(self.database, id)
 
     def drawing(self, id: str, most: int = 50) -> Drawing | None:
         """Return the workflow of a job or group for the eye, None where there is none.

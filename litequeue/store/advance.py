@@ -293,7 +293,7 @@ class _Turn:
         seq, id, state = row
         cause = self._failure_of(seq, state)
         message = f"Dependency {id} raised {cause.type}({cause.message!r})"
-        return Failure("ChordError", message, args=json.dumps([message]))
+        return Failure("ChordError", message, args=json.dumps([message, id]))
 
 
 # A job that was ended because of another has that one's failure, and says whose it was.

@@ -59,6 +59,7 @@ class _Walk:
         self._groups: dict[int, tuple[Any, ...]] = {}
         self._edges: dict[tuple[int, int, str], None] = {}
         self._ahead: deque[int] = deque()
+        self._is_all = True
 
     def begin(self, id: str) -> bool:
         """Go through all that belongs to ``id``; False where that is no workflow."""
@@ -80,8 +81,8 @@ class _Walk:
 
     def _visit(self, connection: sqlite3.Connection, seq: int) -> None:
         row = connection.execute(JOB, (seq,)).fetchone()
-        if row is None or len(self._jobs) - len(self._ahead) > MOST_NODES:
-            del self._jobs[seq]
+        self._is_all &= len(self._jobs) - len(self._ahead) <= MOST_NODES
+        if row is None or not self._is_all:
             return
         self._jobs[seq] = row
         for statement in (IN, OUT):
@@ -129,8 +130,7 @@ class _Walk:
             if source in jobs and target in jobs
         )
         nodes = tuple(Node(id, task, state, phase) for id, task, state, phase, _ in jobs.values())
-        is_all = len(jobs) <= MOST_NODES
-        return Drawing(nodes, edges, tuple(groups), is_all)
+        return Drawing(nodes, edges, tuple(groups), self._is_all)
 
     @staticmethod
     def _drawn_group(

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from litequeue.flow import ERROR, Group
+from litequeue.flow import ERROR, Group, Offspring
 from litequeue.store.connection import Database
 
 AT_ONCE: Final = 1_000
 """Members read at a time (1 µs each): no other thread can read meanwhile."""
 
+# The leased jobs are few, the members may be a million: + keeps their index out.
 GROUP: Final = """
 SELECT name, size, waiting - (size IS NULL), failed, policy,
-       (SELECT id FROM litequeue_job WHERE seq = target)
-FROM litequeue_fanin WHERE name = ?
+       (SELECT id FROM litequeue_job WHERE seq = target),
+       (SELECT count(*) FROM litequeue_job
+        WHERE phase = 'leased' AND owner IS NOT NULL AND +flow = fanin.id)
+FROM litequeue_fanin AS fanin WHERE name = ?
 """
 
 
@@ -79,6 +82,28 @@ def before(database: Database, id: str) -> tuple[list[str], str | None]:
         collected = connection.execute(COLLECTS, (id,)).fetchone()
     new = [source for source, was_met in sources if not was_met]
     return new or [source for source, _ in sources], collected and collected[0]
+
+
+# A job has few edges to it, and its parent may have a million: + keeps the index of those out.
+# With min() SQLite takes the bare columns from the row of the minimum, the first of the group.
+OFFSPRING: Final = """
+SELECT job.id,
+       (SELECT edge.kind FROM litequeue_edge AS edge
+        WHERE edge.target = job.seq
+          AND +edge.source = (SELECT seq FROM litequeue_job WHERE id = ?1) LIMIT 1),
+       fanin.name, count(*), min(job.seq) AS place
+FROM litequeue_job AS job LEFT JOIN litequeue_fanin AS fanin
+ON fanin.id = job.flow AND job.flow > 0
+WHERE job.parent = ?1
+GROUP BY CASE WHEN job.flow > 0 THEN job.flow ELSE -job.seq END ORDER BY place
+"""
+
+
+def offspring(database: Database, id: str) -> list[Offspring]:
+    """Return the jobs whose parent is ``id`` in their order; members of one group are one."""
+    with database.read() as connection:
+        rows = connection.execute(OFFSPRING, (id,)).fetchall()
+    return [Offspring(*row[:4]) for row in rows]
 
 
 AFTER: Final = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from litequeue.store.connection import Database
@@ -29,9 +30,7 @@ def prune(database: Database, now: float, *, limit: int = PRUNE_AT_ONCE) -> int:
     """Delete at most ``limit`` finished jobs whose time is over; return how many it looked at."""
     with database.write(durable=False, rows=limit) as connection:
         found = connection.execute(PRUNABLE, (now, limit)).fetchall()
-        rows = [(seq,) for seq, flow in found if flow is None or not _kept(connection, seq, now)]
-        for statement in PRUNE_ALL:
-            connection.executemany(statement, rows)
+        delete(connection, found, now + KEPT_FOR)
     return len(found)
 
 
@@ -47,11 +46,20 @@ KEPT_FOR: Final = 600.0
 """Seconds for which a job stays whose result others of its workflow still wait for."""
 
 
-def _kept(connection: sqlite3.Connection, seq: int, now: float) -> bool:
-    """Keep a job of a workflow for longer if it is still needed; tell whether it was."""
+def delete(
+    connection: sqlite3.Connection, found: Iterable[tuple[int, int | None]], until: float
+) -> None:
+    """Delete finished jobs, each (seq, flow); those that are still needed stay ``until`` then."""
+    rows = [(seq,) for seq, flow in found if flow is None or not _kept(connection, seq, until)]
+    for statement in PRUNE_ALL:
+        connection.executemany(statement, rows)
+
+
+def _kept(connection: sqlite3.Connection, seq: int, until: float) -> bool:
+    """Keep a job of a workflow if it is still needed; tell whether it was."""
     if connection.execute(STILL_NEEDED, (seq,)).fetchone() is None:
         return False
-    connection.execute(KEEP_ON, (now + KEPT_FOR, seq))
+    connection.execute(KEEP_ON, (until, seq))
     return True
 
 

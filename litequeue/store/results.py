@@ -13,7 +13,7 @@ from litequeue.job import Failure
 from litequeue.store import revocations
 from litequeue.store.connection import Database
 from litequeue.store.driver import lenient, sqlite3
-from litequeue.store.maintenance import PRUNE_ALL
+from litequeue.store.maintenance import delete
 from litequeue.store.settle import Keep
 
 AT_ONCE: Final = 500
@@ -253,16 +253,20 @@ def revoke_many(database: Database, ids: Iterable[str], *, now: float, keep: Kee
     return revocations.revoke(database, ids, now=now, keep=keep).ended
 
 
-FORGETTABLE: Final = "SELECT seq FROM litequeue_job WHERE id = ? AND phase = 'done'"
+FORGETTABLE: Final = "SELECT seq, flow FROM litequeue_job WHERE id = ? AND phase = 'done'"
 
 
 def forget(database: Database, id: str) -> bool:
-    """Delete a finished job with its result; False when it is not finished, or unknown."""
+    """Delete a finished job with its result; False when it is not finished, or unknown.
+
+    A result that others of its workflow still wait for goes once they have got it.
+    """
     return bool(_forget(database, FORGETTABLE, id))
 
 
 FORGETTABLE_AMONG: Final = """
-SELECT job.seq FROM json_each(?) CROSS JOIN litequeue_job AS job ON job.id = json_each.value
+SELECT job.seq, job.flow
+FROM json_each(?) CROSS JOIN litequeue_job AS job ON job.id = json_each.value
 WHERE job.phase = 'done'
 """
 
@@ -278,6 +282,5 @@ def forget_many(database: Database, ids: Iterable[str]) -> int:
 def _forget(database: Database, query: str, argument: str, *, rows: int = 1) -> int:
     with database.write(durable=True, rows=rows) as connection:
         found = connection.execute(query, (argument,)).fetchall()
-        for statement in PRUNE_ALL:
-            connection.executemany(statement, found)
+        delete(connection, found, 0.0)
     return len(found)

@@ -19,7 +19,7 @@ ADD_FANIN: Final = """
 INSERT INTO litequeue_fanin (name, policy) VALUES (?, ?) ON CONFLICT (name) DO NOTHING
 """
 FANINS: Final = """
-SELECT name, id FROM litequeue_fanin WHERE name IN (SELECT value FROM json_each(?))
+SELECT name, id, size FROM litequeue_fanin WHERE name IN (SELECT value FROM json_each(?))
 """
 ADD_STEP: Final = """
 INSERT INTO litequeue_job
@@ -70,8 +70,8 @@ class Storing:
     def add(self, connection: sqlite3.Connection, steps: Sequence[Step]) -> tuple[int, int] | None:
         """Store steps with what they report to; return their first and last number.
 
-        None when they were stored before.  Raises `DuplicateJob`, and ValueError for a step that
-        reports to a group nobody knows.
+        None when they were stored before.  Raises `DuplicateJob` for ids of other jobs and groups,
+        and ValueError for a step that reports to a group nobody knows.
         """
         if not steps:
             return None
@@ -79,7 +79,7 @@ class Storing:
             self._check_all_stored(connection, steps)
             return None
         sizes = Counter(step.group for step in steps if step.group is not None)
-        fanins = self._add_fanins(connection, sizes)
+        fanins = self._add_fanins(connection, sizes, are_new=True)
         connection.executemany(ADD_QUEUE, [(name,) for name in {s.job.queue for s in steps}])
         numbered = list(enumerate(steps, connection.execute(LAST_SEQ).fetchone()[0] + 1))
         try:
@@ -103,7 +103,7 @@ class Storing:
                 raise DuplicateJob(step.job.id)
 
     def _add_fanins(
-        self, connection: sqlite3.Connection, names: Iterable[str] = ()
+        self, connection: sqlite3.Connection, names: Iterable[str] = (), *, are_new: bool = False
     ) -> dict[str, int]:
         """Store the fan-ins that are new since the last time; return the numbers of all."""
         new = self.fanins[self._met :]
@@ -114,7 +114,10 @@ class Storing:
         unknown += [name for name in names if name not in self._known and name not in unknown]
         if unknown:
             found = connection.execute(FANINS, (json.dumps(unknown),)).fetchall()
-            self._known.update(found)
+            complete = {name for name, _, size in found if size is not None}
+            if are_new and (taken := complete.intersection(each.group for each in new)):
+                raise DuplicateJob(min(taken))
+            self._known.update((name, number) for name, number, _ in found)
             if len(found) < len(unknown):
                 name = next(name for name in unknown if name not in self._known)
                 raise ValueError(f"no group of this file is called {name!r}")

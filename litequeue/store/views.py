@@ -106,13 +106,13 @@ FROM litequeue_entry AS entry LEFT JOIN litequeue_job AS job ON job.id = entry.l
 
 GROUPS_VIEW: Final = """
 CREATE VIEW litequeue_groups AS
-SELECT fanin.name AS id, fanin.size,
-       coalesce(fanin.size, (
-           SELECT count(*) FROM litequeue_job AS member
-           WHERE member.flow = fanin.id AND member.flow > 0)) - fanin.waiting
-           + (fanin.size IS NULL) AS ended,
-       fanin.failed, fanin.policy, body.id AS target
-FROM litequeue_fanin AS fanin LEFT JOIN litequeue_job AS body ON body.seq = fanin.target
+SELECT fanin.name AS id, fanin.size, fanin.members - fanin.waiting AS ended, fanin.failed,
+       fanin.policy, body.id AS target
+FROM (SELECT *, coalesce(size, 1 + (
+          SELECT count(*) FROM litequeue_job AS member
+          WHERE member.flow = litequeue_fanin.id AND member.flow > 0)) AS members
+      FROM litequeue_fanin) AS fanin
+LEFT JOIN litequeue_job AS body ON body.seq = fanin.target
 """
 
 STEPS_VIEW: Final = """

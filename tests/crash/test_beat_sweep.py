@@ -140,7 +140,7 @@ def every_tick_is_there(path: Path) -> None:
 def sweep_over(
     tmp_path: Path, scenario: str, plant: Callable[[], None] | None = None, *, every: int = 1
 ) -> int:
-    """Kill before one statement after the other until the victim gets through; return its number."""
+    """Kill before one statement after the other; return at which the victim got through."""
     original = tmp_path / "original.sqlite"
     beat_sweep.prepare(str(original))
     worker = Database(original)

@@ -133,7 +133,7 @@ def check(path: Path, scenario: str, told: list[str]) -> None:
 def sweep_over(
     tmp_path: Path, scenario: str, plant: Callable[[], None] | None = None, *, every: int = 1
 ) -> int:
-    """Kill before one statement after the other until the victim gets through; return its number."""
+    """Kill before one statement after the other; return at which the victim got through."""
     original = tmp_path / "original.sqlite"
     prepare(original)
     content = original.read_bytes()

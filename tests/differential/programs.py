@@ -66,6 +66,7 @@ def level(depth: int, one: Any) -> Any:
 
 
 programs = level(DEPTH, atoms(*NAMES[:3], *NAMES))
+headers = st.lists(level(2, atoms(*NAMES[:3], *NAMES, *REPLACED)), max_size=4)
 with_replacements = level(DEPTH, atoms(*NAMES[:3], *NAMES, *REPLACED, "skip"))
 
 

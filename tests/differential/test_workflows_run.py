@@ -27,21 +27,23 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
-from litequeue import LiteQueue
+from litequeue import LiteQueue, chord
 from litequeue.exceptions import ChordError
 from tests.conftest import FakeClock
-from tests.differential.drive import Drive, driving, unfinished
 from tests.differential.programs import (
     REPLACED,
     both,
     build,
+    headers,
     many,
     outcome,
     value,
     with_callbacks,
     with_replacements,
 )
+from tests.drive import Drive, driving, unfinished
 
 pytestmark = pytest.mark.filterwarnings("ignore:task_allow_error_cb_on_chord_header")
 
@@ -155,6 +157,25 @@ def without_doubles(missing: Counter[str], program: Any) -> list[str]:
     """Return the calls that only Celery made, but for callbacks of what replaced itself."""
     replaces = any(f"'{name}'" in repr(program) for name in REPLACED)
     return [each for each in missing if not (replaces and each.startswith(CALLBACKS))]
+
+
+@many
+@given(header=headers, policy=st.sampled_from(["placeholders", "ignore"]))
+def test_what_a_policy_says(shop: Any, header: Any, policy: str) -> None:
+    """Celery has no policies; a chord that runs in the file has the value of one here and now."""
+    drive, ours, _ = shop
+    parts = outcome(lambda: [build(part, ours) for part in header])
+    if parts == "raised":
+        return
+    body = ours.all[2]["pack"].s("end")
+    sig = chord(parts, body, policy=policy)
+    ours.calls.clear()
+    result = outcome(sig.apply_async)
+    if is_nothing(result):
+        return
+    drive.run()
+    assert unfinished(drive.app) == []
+    assert read(result) == outcome(lambda: value(sig.apply()))
 
 
 class TestWhereCeleryIsWrong:

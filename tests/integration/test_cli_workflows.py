@@ -118,7 +118,7 @@ def test_of_many_jobs_the_first_are_named(cli: Cli, database: Database) -> None:
     flows.insert(database, flows.Plan(steps, edges, [], "begin"))
     goes = facts(cli, database, "begin")["goes to"]
     assert goes.startswith("next-000 (t, PENDING), next-001 ")
-    assert goes.endswith("next-019 (t, PENDING) and 10 more")
+    assert goes.endswith("next-004 (t, PENDING) and 25 more")
     job = document(cli, "show", database.path, "begin")["job"]
     assert (len(job["after"]), job["after_count"]) == (20, 30)
 
@@ -328,6 +328,15 @@ def test_a_stopped_step_names_the_one_to_run_again(cli: Cli, database: Database,
     )
     assert states_of(database) == before
     assert document(cli, "retry", database.path, "step-a")["brought_back"] == 4
+
+
+def test_of_many_that_come_back_some_are_counted(cli: Cli, database: Database) -> None:
+    ids = [f"step-{at:03}" for at in range(250)]
+    flows.insert(database, flows.chain("begin", [*ids], "total"))
+    run_one(database, fails=True)
+    done = cli("retry", database.path, "begin")
+    assert done.out == ("begin will run again; 200 and more jobs that waited for it wait again\n")
+    assert set(phases(database.path).values()) == {"ready", "waiting"}
 
 
 def test_steps_that_blame_each_other_come_to_an_end(cli: Cli, database: Database) -> None:

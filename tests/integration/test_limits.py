@@ -138,10 +138,23 @@ def test_remote_control_changes_a_limit_of_a_running_worker(site: Site) -> None:
     assert ended_late(limited.delay("shorter", 0.6))
 
 
+WORKER_THAT_LOOKS_OFTEN = """
+import litequeue.worker.children as children
+import litequeue.worker.endings as endings
+import litequeue.worker.supervisor as supervisor
+from litequeue.cli import main
+
+children.LOOK_EVERY = endings.STUCK = 0.5
+supervisor.LOOK_AROUND = 0.25
+main()
+"""
+
+
 @pytest.mark.parametrize("how", ["limit", "revoke"])
 def test_a_process_of_many_jobs_that_one_has_stopped_is_ended(site: Site, how: str) -> None:
     """Code that lets nobody else run stops the clock of its process, too."""
-    worker = site.worker("-P", "aio", "-c", "4", app=APP)
+    program = site.write("worker_that_looks_often.py", WORKER_THAT_LOOKS_OFTEN)
+    worker = site.worker("-P", "aio", "-c", "4", app=APP, program=[str(program)])
     (before,) = worker.children()
     if how == "limit":
         stuck = spin.apply_async((60.0,), time_limit=0.3)

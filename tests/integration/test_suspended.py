@@ -147,9 +147,19 @@ def test_a_worker_goes_on_while_its_supervisor_is_stopped(site: Site) -> None:
     assert result.state == "SUCCESS"
 
 
+WORKER_THAT_ALWAYS_RENEWS = """
+import litequeue.worker.duties as duties
+from litequeue.cli import main
+
+duties.BEATS_PER_LEASE = 1_000_000
+main()
+"""
+
+
 def test_a_worker_that_leaves_does_not_find_itself_declared_dead(site: Site) -> None:
     """Its row is gone before it is: a renewal that is due just then is none of its duties."""
-    worker = site.worker(children=1, LITEQUEUE_VISIBILITY_TIMEOUT="0.001")
+    program = site.write("worker_that_always_renews.py", WORKER_THAT_ALWAYS_RENEWS)
+    worker = site.worker(children=1, program=[str(program)])
     assert add.delay(1, 2).get(timeout=10) == 3
     assert worker.stop() == 0
     assert "declared it dead" not in worker.said()

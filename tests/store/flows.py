@@ -6,7 +6,9 @@ Only what the store has to know of them: `litequeue.canvas` makes the real ones.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 from litequeue.flow import Edge, FanIn, Plan, Step
@@ -139,3 +141,40 @@ def options(database: Database, id: str) -> dict[str, Any]:
         id,
     )
     return dict(json.loads(text or "{}"))
+
+
+def big(count: int) -> Plan:
+    members = [f"m{number}" for number in range(count)]
+    tails = [f"t{number}" for number in range(count)]
+    steps = (
+        step
+        for head, tail in zip(members, tails, strict=True)
+        for step in (Step(job(head)), Step(job(tail), waits=True, group="g"))
+    )
+    edges = (Edge(head, tail) for head, tail in zip(members, tails, strict=True))
+    return Plan(_then(steps, Step(job("z"), waits=True)), edges, [FanIn("g", "z")], "z", "g")
+
+
+def _then(steps: Any, last: Step) -> Any:
+    yield from steps
+    yield last
+
+
+class Cut(Exception):
+    pass
+
+
+def dying_after(path: Path, commits: int) -> Database:
+    """Open the file for somebody who does not get further than so many commits."""
+
+    class Dying(Database):
+        left = commits
+
+        def commit(self, connection: sqlite3.Connection, rows: int) -> None:
+            if self.left == 0:
+                self.rollback(connection)
+                raise Cut
+            self.left -= 1
+            super().commit(connection, rows)
+
+    return Dying(path)

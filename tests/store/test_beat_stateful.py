@@ -18,6 +18,7 @@ TestBeats.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 class TestBeatsForLonger(BeatMachine.TestCase):
     settings = settings(max_examples=300, stateful_step_count=30)
 
@@ -118,9 +119,7 @@ MISTAKES: dict[str, Plant] = {
 
 RARE = {"what may still come is forgotten"}
 """Mistakes that take seconds to be met with."""
-MARKED = [
-    pytest.param(name, marks=pytest.mark.slow) if name in RARE else name for name in MISTAKES
-]
+MARKED = [pytest.param(name, marks=pytest.mark.slow) if name in RARE else name for name in MISTAKES]
 
 
 @pytest.mark.parametrize("name", MARKED)

@@ -163,6 +163,23 @@ class TestFamily:
         assert place.job("a").children == []
         assert names(place.job("e").parent, sent.root) == ["a", "a"]
 
+    def test_an_errback_that_was_not_needed_is_nobodys_child(self, place: Place) -> None:
+        chain(place.call("a").on_error(place.call("e")), place.call("b"))()
+        place.run()
+        assert place.job("a").children == ["b"]
+
+    def test_the_body_of_a_chord_that_a_task_sends_is_nobodys_child(self, place: Place) -> None:
+        place.call("s").apply_async()
+        chord(place.calls("ab"), place.call("c"))()
+        with place.database.write(durable=False) as connection:
+            connection.execute("UPDATE litequeue_job SET parent = 's' WHERE id IN ('a', 'b', 'c')")
+        assert names(*place.job("s").children) == [["a", "b"]]
+
+    def test_a_lone_member_stands_for_itself(self, place: Place) -> None:
+        group([chain(place.calls("ab"))])()
+        place.run()
+        assert place.job("a").children == ["b"]
+
     def test_an_unknown_job_has_none(self, place: Place) -> None:
         nobody = place.job("nobody")
         assert (nobody.parent, nobody.children, nobody.as_list()) == (None, [], ["nobody"])
@@ -317,22 +334,36 @@ class TestGroup:
     def test_an_unknown_group_has_not_ended(self, place: Place) -> None:
         nobody = place.app.GroupResult("nobody")
         assert (nobody.ready(), nobody.successful(), nobody.failed()) == (False, False, False)
-        for verb in (nobody.get, lambda: list(nobody), lambda: nobody.results, nobody.save):
-            with pytest.raises(JobNotFound, match="nobody"):
+        assert (nobody.completed_count(), nobody.waiting()) == (0, True)
+        verbs: list[Any] = [
+            nobody.get, lambda: list(nobody), lambda: nobody.results, nobody.save,
+            nobody.progress, lambda: len(nobody), nobody.delete,
+        ]  # fmt: skip
+        for verb in verbs:
+            with pytest.raises(JobNotFound, match="no group nobody in this file: never sent"):
                 verb()
         with pytest.raises(JobNotFound):
             asyncio.run(nobody.aget())
         with pytest.raises(JobNotFound):
             nobody.mermaid()
 
+    def test_who_mistakes_a_group_for_a_job_hears_of_it(self, place: Place) -> None:
+        sent = group(place.calls("ab"))()
+        job = place.job(sent.id)
+        verbs: list[Any] = [job.get, lambda: asyncio.run(job.aget()), job.progress]
+        for verb in verbs:
+            with pytest.raises(JobNotFound, match=r"but a group: ask app\.GroupResult"):
+                verb()
+        with pytest.raises(JobNotFound, match=r"but a job: ask app\.AsyncResult\('a'\)"):
+            place.app.GroupResult("a").get()
+
     def test_a_group_that_has_lost_a_member_says_so(self, place: Place) -> None:
         sent = place.group(group(place.calls("abc"))())
         place.run()
         assert place.job("b").forget()
-        with pytest.raises(JobNotFound):
-            sent.get()
-        with pytest.raises(JobNotFound):
-            list(sent.as_completed())
+        for verb in (sent.get, lambda: list(sent.as_completed())):
+            with pytest.raises(JobNotFound, match=f"members of group {sent.id} are gone"):
+                verb()
         assert (len(sent), sent.successful(), names(sent)) == (3, True, [["a", "c"]])
         sent.forget()
         assert not place.job("a").exists()
@@ -472,7 +503,8 @@ class TestSaved:
         restored = GroupResult.restore("mine", app=place.app)
         assert restored is not None
         assert names(restored) == [[["b", "c"]]]
-        restored.delete()
+        place.app.GroupResult("mine").delete()
+        assert names(restored) == [[["b", "c"]]]
         assert GroupResult.restore("mine", app=place.app) is None
         assert place.job("b").exists()
 
@@ -486,6 +518,7 @@ class TestSaved:
 
     def test_the_id_of_a_job_is_not_taken(self, place: Place) -> None:
         job = place.call("a").apply_async()
+        place.run()
         with pytest.raises(DuplicateJob):
             GroupResult[Any]("a", [job], app=place.app).save()
         assert GroupResult.restore("a", app=place.app) is None
@@ -509,6 +542,15 @@ class TestProgress:
             "a", state="PROGRESS", meta='{"current":1,"total":2}', token=lease.token
         )
         assert sent.progress() == Progress(2, 0, 0, 0, 1, 1, 0.25)
+
+    def test_the_numbers_of_a_step_are_not_those_of_the_workflow(self, place: Place) -> None:
+        sent = chain(place.calls("ab"))()
+        place.run(only=1)
+        (lease,) = place.claim()
+        place.app.store.update_state(
+            "b", state="PROGRESS", meta='{"current":5,"total":10}', token=lease.token
+        )
+        assert sent.progress() == Progress(2, 1, 1, 0, 1, 0, 0.75)
 
     def test_a_group_before_a_group(self, place: Place) -> None:
         sent = chain(group(place.calls("ab")), group(place.calls("cd")), place.call("e"))()

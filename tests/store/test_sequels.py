@@ -212,7 +212,7 @@ def test_a_further_member_is_waited_for(database: Database) -> None:
     step(database, success(n, '"n"'))
     settled = step(database, hands_on(m, member("o", name)), limit=9)
     assert [lease.id for lease in settled.leases] == ["o"]
-    assert flows.group(database, name) == flow.Group(name, 3, 1, 0, "fail", "body")
+    assert flows.group(database, name) == flow.Group(name, 3, 1, 0, "fail", "body", 1)
     step(database, success(settled.leases[0], '"o"'))
     assert options(database, "body") == {"given": ['"added"', '"n"', '"o"']}
     assert problems(database.path) == []

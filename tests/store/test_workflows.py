@@ -4,16 +4,26 @@ import json
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from litequeue.exceptions import DuplicateJob
-from litequeue.flow import Edge, FanIn, Plan, Step
+from litequeue.flow import Edge, Plan, Step
 from litequeue.job import Failure
 from litequeue.store import Database, bulk, jobs, maintenance, results, revocations, workflows
 from litequeue.store.listing import EVERYTHING, Selection
-from tests.store.flows import chain, chord, group, insert, options, run, states_of
+from tests.store.flows import (
+    Cut,
+    big,
+    chain,
+    chord,
+    dying_after,
+    group,
+    insert,
+    options,
+    run,
+    states_of,
+)
 from tests.store.steps import (
     KEEP,
     NOW,
@@ -503,23 +513,6 @@ def test_a_plan_with_a_job_that_is_there_is_refused_whole(database: Database) ->
     assert phases(database.path) == {"b": "ready"}
 
 
-def big(count: int) -> Plan:
-    members = [f"m{number}" for number in range(count)]
-    tails = [f"t{number}" for number in range(count)]
-    steps = (
-        step
-        for head, tail in zip(members, tails, strict=True)
-        for step in (Step(job(head)), Step(job(tail), waits=True, group="g"))
-    )
-    edges = (Edge(head, tail) for head, tail in zip(members, tails, strict=True))
-    return Plan(_then(steps, Step(job("z"), waits=True)), edges, [FanIn("g", "z")], "z", "g")
-
-
-def _then(steps: Any, last: Step) -> Any:
-    yield from steps
-    yield last
-
-
 def test_a_plan_in_chunks_is_the_same(database: Database) -> None:
     workflows.insert(database, big(10), NOW, chunk=3)
     done = run(database)
@@ -527,27 +520,13 @@ def test_a_plan_in_chunks_is_the_same(database: Database) -> None:
     assert options(database, "z")["given"] == [f'"t{number}"' for number in range(10)]
 
 
-class Cut(Exception):
-    pass
-
-
 @pytest.mark.parametrize("commits", range(12))
 def test_chunks_that_are_cut_off_run_but_release_nothing_until_stored_again(
     queue_path: Path, commits: int
 ) -> None:
-    class Dying(Database):
-        left = commits
-
-        def commit(self, connection: sqlite3.Connection, rows: int) -> None:
-            if self.left == 0:
-                self.rollback(connection)
-                raise Cut
-            self.left -= 1
-            super().commit(connection, rows)
-
     database = Database(queue_path, create=True)
     database.data_version()
-    dying = Dying(queue_path)
+    dying = dying_after(queue_path, commits)
     with pytest.raises(Cut):
         workflows.insert(dying, big(10), NOW, chunk=3)
     dying.close()

@@ -61,6 +61,9 @@ class Store:
     def details(self, id: str) -> None:
         return None
 
+    def group(self, name: str) -> None:
+        return None
+
     def wait_for(self, id: str) -> Store:
         self.registered += 1
         return self

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from litequeue.canvas import Signature
+from litequeue.exceptions import JobNotFound
 from litequeue.flow import Group
 from litequeue.progress import watch
-from litequeue.result import EagerResult, GroupResult, Progress, ResultSet
+from litequeue.result import AsyncResult, EagerResult, GroupResult, Progress, ResultSet
 from litequeue.result.progress import progress_of_all, progress_of_counts, progress_of_group
 from tests.unit.homes import Home
 
@@ -54,7 +56,8 @@ def test_a_job_alone_counts_what_it_says_of_itself() -> None:
     assert home.result("a").progress().total == 1
     home.put("a", "SUCCESS", {"current": 3, "total": 10})
     assert home.result("a").progress() == Progress(1, 1, 1, 0, 0, 0, 1.0)
-    assert home.result("nobody").progress() == Progress(1, 0, 0, 0, 0, 1, 0.0)
+    with pytest.raises(JobNotFound, match="nobody"):
+        home.result("nobody").progress()
 
 
 def test_eager_results_have_ended() -> None:
@@ -64,12 +67,13 @@ def test_eager_results_have_ended() -> None:
     assert ResultSet([done, inner], app=Home()).progress() == Progress(3, 3, 2, 1, 0, 0, 1.0)
 
 
-class Watched:
+class Watched(AsyncResult[str]):
     """A result that ends after some looks."""
 
     name = "tasks.[all]"
 
     def __init__(self, *looks: Progress, error: Exception | None = None) -> None:
+        super().__init__("w")
         self.looks = list(looks)
         self.error = error
         self.asked: dict[str, Any] = {}
@@ -77,7 +81,7 @@ class Watched:
     def progress(self) -> Progress:
         return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
 
-    def get(
+    def get(  # type: ignore[override]
         self, timeout: float | None, *, on_interval: Callable[[], object], **options: Any
     ) -> str:
         self.asked = {"timeout": timeout, **options}
@@ -108,7 +112,7 @@ def shown(on: Console) -> str:
 
 def test_without_a_terminal_there_are_lines() -> None:
     on = console()
-    result: Any = Watched(SOME, SOME, DONE)
+    result = Watched(SOME, SOME, DONE)
     assert watch(result, timeout=5, console=on, every=3, propagate=False) == "value"
     assert shown(on).splitlines() == [
         "tasks.[all]: 4/10 (40%), 1 failed, 2 running",
@@ -119,7 +123,7 @@ def test_without_a_terminal_there_are_lines() -> None:
 
 def test_a_terminal_gets_a_bar() -> None:
     on = console(is_terminal=True)
-    assert watch(Watched(SOME, DONE), "[bold]mine", console=on) == "value"  # type: ignore[arg-type]
+    assert watch(Watched(SOME, DONE), "[bold]mine", console=on) == "value"
     text = shown(on)
     assert "[bold]mine" in text
     assert "10/10" in text
@@ -130,5 +134,11 @@ def test_a_terminal_gets_a_bar() -> None:
 def test_an_error_is_that_of_get(is_terminal: bool) -> None:
     on = console(is_terminal=is_terminal)
     with pytest.raises(ValueError, match="no"):
-        watch(Watched(SOME, DONE, error=ValueError("no")), console=on)  # type: ignore[arg-type]
+        watch(Watched(SOME, DONE, error=ValueError("no")), console=on)
     assert "10/10" in shown(on)
+
+
+@pytest.mark.parametrize("what", ["an-id", None, Signature("t")])
+def test_only_results_are_awaited(what: Any) -> None:
+    with pytest.raises(TypeError, match="send it first"):
+        watch(what)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from litequeue import Task
+from litequeue import Ignore, Task
 from litequeue.canvas import Signature, chain, chord, chunks, group, signature, xmap, xstarmap
 from litequeue.canvas.lazily import REMEMBERED, Lazily
 from litequeue.canvas.plan import COLLECT, plan
@@ -135,6 +135,66 @@ class TestPlan:
             planned(chain())
         with pytest.raises(ValueError, match="chord without a body"):
             planned(chord([add.s()]))
+
+
+def skip() -> None:
+    """Raise what is no failure, and leaves no result."""
+    raise Ignore
+
+
+class TestPolicies:
+    @pytest.fixture
+    def fail(self, bench: Bench) -> Task[..., Any]:
+        return bench.app.task(name="fail")(lambda: 1 / 0)
+
+    def test_what_makes_no_sense_is_refused_where_it_is_said(self, add: Task[..., Any]) -> None:
+        for act in (
+            lambda: chord([add.s()], add.s(), policy="forgive"),
+            lambda: group(add.s(), policy="forgive"),
+            lambda: group(add.s()).set(policy="forgive"),
+        ):
+            with pytest.raises(
+                ValueError, match="one of fail, placeholders, ignore, not 'forgive'"
+            ):
+                act()
+        for sig in (add.s(), add.s() | add.s()):
+            with pytest.raises(ValueError, match="give it to a group or to a chord"):
+                sig.set(policy="ignore")
+
+    def test_a_group_brings_it_into_the_chord(self, add: Task[..., Any]) -> None:
+        header = group(add.s(1), add.s(2)).set(policy="ignore")
+        for sig in (
+            header | add.s(),
+            chain(header, add.s()),
+            chord(header, add.s()),
+            chord(json.loads(json.dumps(header)), add.s()),
+            (header | add.s()).clone(),
+            signature(json.loads(json.dumps(header | add.s()))),
+        ):
+            assert sig.options == {"policy": "ignore"}
+            assert planned(sig).fanins[0].policy == "ignore"
+        own = chord(header, add.s(), policy="placeholders")
+        assert planned(own).fanins[0].policy == "placeholders"
+        later = planned(add.s() | header | add.s()).fanins
+        assert [each.policy for each in later] == ["ignore"]
+
+    def test_so_it_does_its_other_options_but_not_its_ids(self, add: Task[..., Any]) -> None:
+        header: Any = group(add.s(1), add.s(2)).set(queue="wide")
+        header.freeze()
+        assert chord(header, add.s()).options == {"queue": "wide"}
+
+    def test_here_and_now(self, bench: Bench, add: Task[..., Any], fail: Task[..., Any]) -> None:
+        header = [add.s(1), fail.s() | add.s(5), group(fail.s()), add.s(2)]
+        body = bench.app.task(name="body")(lambda values: values)
+        header.append(bench.app.task(name="skip")(skip).s())
+        values = {
+            policy: chord(header, body.s(), policy=policy).apply().get()
+            for policy in ("ignore", "placeholders")
+        }
+        assert values == {"ignore": [1, 2], "placeholders": [1, None, None, 2, None]}
+        with pytest.raises(ZeroDivisionError):
+            chord(header, body.s(), policy="fail").apply()
+        assert group(add.s(1), add.s(2), policy="ignore").apply().get() == [1, 2]
 
 
 class TestLazily:

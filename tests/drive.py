@@ -30,30 +30,31 @@ class Drive:
         self.app = app
         self._clock = app.clock
         self._executor = Executor(app, app.clock, "drive")
-        self._tasks = frozenset(app.tasks)
+        self.tasks: frozenset[str] = frozenset(app.tasks)
         nonce = f"{next(_numbers):x}"
         who = workers.Identity(
             name="drive", nonce=nonce, boot="", namespace="", pid=1, start_time=1, directory=""
         )
         self._owner = workers.register(app.store.database, who, app.clock.now())
 
-    def run(self) -> int:
-        """Run until nothing is left that could; return how many attempts that took."""
+    def run(self, *, attempts: int | None = None) -> int:
+        """Run until nothing is left that could, or so many attempts; return how many it took."""
         outcomes: list[Outcome] = []
         ran = 0
         for _ in range(MOST_ROUNDS):
+            limit = AT_ONCE if attempts is None else min(AT_ONCE, attempts - ran)
             settled = jobs.settle_and_claim(
                 self.app.store.database,
                 now=self._clock.now(),
                 keep=self.app.store.keep,
                 outcomes=outcomes,
-                claim=Claim(owner=self._owner, limit=AT_ONCE, tasks=self._tasks),
+                claim=Claim(owner=self._owner, limit=limit, tasks=self.tasks) if limit else None,
             )
             outcomes = [self._executor.execute(lease) for lease in settled.leases]
             ran += len(outcomes)
             if outcomes:
                 continue
-            if settled.next_due is None:
+            if settled.next_due is None or not limit:
                 return ran
             assert isinstance(self._clock, FakeClock)
             self._clock.advance(max(0.0, settled.next_due - self._clock.now()))

@@ -1,0 +1,115 @@
+"""A workflow that never gets complete in the file is given up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from litequeue.exceptions import StoreError
+from litequeue.facts import AppFacts
+from litequeue.flow import FanIn, Plan, Step
+from litequeue.store import Database, maintenance, workflows
+from tests.store.flows import Cut, big, chain, dying_after, insert, run, states_of
+from tests.store.steps import NOW, claim, job, phases, problems, retry, rows, step, success
+
+
+def parts(path: Path) -> list[Any]:
+    return rows(path, "SELECT workflow, first, last, at FROM litequeue_part")
+
+
+def tidy(database: Database, now: float) -> int:
+    """Do as a worker does, until nothing is left; return how many jobs ended."""
+    ended = 0
+    while maintenance.has_expired(database, now):
+        ended += len(maintenance.expire(database, now, now + 100, limit=4))
+    step(database, now=now)
+    return ended
+
+
+def cut_off(path: Path, commits: int) -> None:
+    """Store a part of a workflow, as somebody who is killed."""
+    dying = dying_after(path, commits)
+    with pytest.raises(Cut):
+        workflows.insert(dying, big(10), NOW, chunk=3)
+    dying.close()
+
+
+@pytest.mark.parametrize("commits", range(1, 12))
+def test_what_is_cut_off_and_never_gone_on_with_ends(queue_path: Path, commits: int) -> None:
+    database = Database(queue_path, create=True)
+    database.data_version()
+    cut_off(queue_path, commits)
+    assert parts(queue_path)
+    (first,) = claim(database, 1)
+    step(database, success(first, '"early"'))
+    assert maintenance.next_moment(database) == min(NOW + 100.0, NOW + 86_400)
+    assert not maintenance.has_expired(database, NOW + 86_399)
+    left = sum(phase != "done" for phase in phases(queue_path).values())
+    assert tidy(database, NOW + 86_400) == left
+    assert run(database) == []
+    found = states_of(database)
+    assert found.pop(first.id) == "SUCCESS"
+    assert set(found.values()) <= {"REVOKED"}
+    assert parts(queue_path) == []
+    assert problems(queue_path) == []
+    while maintenance.prune(database, NOW + 200_000):
+        pass
+    for table in ("job", "fanin", "edge", "advance"):
+        assert rows(queue_path, f"SELECT count(*) FROM litequeue_{table}") == [(0,)]
+    database.close()
+
+
+def test_what_runs_when_its_workflow_is_given_up_runs_to_its_end(queue_path: Path) -> None:
+    database = Database(queue_path, create=True)
+    database.data_version()
+    cut_off(queue_path, 2)
+    a, b = claim(database, 2)
+    later = NOW + 86_400
+    tidy(database, later)
+    step(database, success(a), retry(b), now=later)
+    assert claim(database, 1, now=later) == []
+    assert states_of(database)[a.id] == "SUCCESS"
+    assert states_of(database)[b.id] == "REVOKED"
+    database.close()
+
+
+def test_a_workflow_that_is_complete_is_not_given_up(database: Database) -> None:
+    workflows.insert(database, big(10), NOW, chunk=3)
+    assert parts(Path(database.path)) == []
+    assert not maintenance.has_expired(database, NOW + 1_000_000)
+    assert len(run(database)) == 21
+
+
+def test_who_fails_to_make_the_rest_has_the_beginning_given_up(database: Database) -> None:
+    def steps() -> Iterator[Step]:
+        for number in range(10):
+            yield Step(job(f"m{number}"), group="g")
+        raise TypeError("the last one takes no arguments")
+
+    with pytest.raises(TypeError, match="no arguments"):
+        workflows.insert(database, Plan(steps(), [], [FanIn("g")], "g", "g"), NOW, chunk=3)
+    assert len(states_of(database)) == 9
+    assert tidy(database, NOW) == 9
+    assert set(states_of(database).values()) == {"REVOKED"}
+
+
+def test_who_comes_back_too_late_is_told(database: Database) -> None:
+    def steps() -> Iterator[Step]:
+        for number in range(10):
+            if number == 7:
+                tidy(database, NOW + 86_400)
+            yield Step(job(f"m{number}"), group="g")
+
+    with pytest.raises(StoreError, match="workflow g was given up, because after 24 hours"):
+        workflows.insert(database, Plan(steps(), [], [FanIn("g")], "g", "g"), NOW, chunk=3)
+    assert set(states_of(database).values()) == {"REVOKED"}
+
+
+def test_the_app_of_a_workflow_is_recorded(database: Database) -> None:
+    database.newcomer = AppFacts(name="site:app", root="/srv", tasks=())
+    insert(database, chain("a", "b"))
+    assert rows(database.path, "SELECT name FROM litequeue_app") == [("site:app",)]
+    assert database.newcomer is None
