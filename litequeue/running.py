@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any, Final, ParamSpec, TypeVar, cast, overload
 
 from litequeue.calling import UNBUILT_RETRY_OPTIONS, refuse_options
-from litequeue.canvas import Signature, signature
+from litequeue.canvas import Signature, maybe_signature, signature
+from litequeue.canvas.members import checked
 from litequeue.context import DIRECT, current_request
 from litequeue.exceptions import Ignore, ImproperlyConfigured, ResultTooLarge, Retry
 from litequeue.retry import RetryPolicy
@@ -127,7 +128,7 @@ class Running:
         list.  It begins with the end of this attempt, in one commit.  Raises
         `ImproperlyConfigured` for a chain of nothing and for a part of another chord.
         """
-        replacement: Any = sig
+        replacement: Any = maybe_signature(checked(sig, "what replaces a task"), app=self.app)
         if "chord" in replacement.options:
             raise ImproperlyConfigured(
                 "a signature that replaces a task must not be part of a chord; replace it by the "

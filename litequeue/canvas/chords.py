@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from litequeue.canvas.groups import flat, group, stamp_members
 from litequeue.canvas.kinds import first_app, is_chain, is_chord, is_group
 from litequeue.canvas.lazily import Lazily
 from litequeue.canvas.making import maybe_signature, signature
-from litequeue.canvas.members import Item
+from litequeue.canvas.members import Item, checked
 from litequeue.canvas.options import check_policy, of_header
 from litequeue.canvas.signatures import Signature
 from litequeue.canvas.stamping import StampingVisitor, stamps
 from litequeue.context import current_app
 from litequeue.flow import FAIL, PLACEHOLDERS
 from litequeue.result.group_result import parent_here, value_here
+
+_HEADER: Final = "the header of a chord"
 
 
 @Signature.register_type()
@@ -40,6 +42,8 @@ class chord(Signature[Any]):
     ) -> None:
         options = of_header(header, options)
         check_policy("chord", options)
+        if body is not None:
+            checked(body, "the body of a chord")
         made = {"header": _members(header, app), "body": maybe_signature(body, app=app)}
         super().__init__(task, args, {**(kwargs or {"kwargs": {}}), **made}, app=app, **options)
         self.subtask_type = "chord"
@@ -54,6 +58,23 @@ class chord(Signature[Any]):
     def __call__(self, body: Any = None, **options: Any) -> Any:
         """Enqueue it, with ``body`` instead of its own, where given."""
         return self.apply_async((), {"body": body} if body else {}, **options)
+
+    def apply_async(  # type: ignore[override]  # a chord's third argument is its id, in Celery
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        task_id: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Enqueue it; ``body`` among ``kwargs`` counts instead of its own, as in Celery."""
+        given = dict(kwargs or {})
+        body, policy = given.pop("body", None), options.pop("policy", None)
+        made: Any = self
+        if body is not None or policy is not None:
+            made = self.clone() if policy is None else self.clone().set(policy=policy)
+        if body is not None:
+            made.body = maybe_signature(checked(body, "the body of a chord"), app=self._app)
+        return super(chord, made).apply_async(args, given, task_id=task_id, **options)
 
     def clone(self, *args: Any, **kwargs: Any) -> Any:
         """Return a copy whose body is a copy, too."""
@@ -90,7 +111,7 @@ class chord(Signature[Any]):
 
     def set_immutable(self, immutable: bool) -> None:
         """Decide for every member of the header whether arguments may be added."""
-        for member in self.tasks:
+        for member in _tasks(self.tasks):
             member.set_immutable(immutable)
 
     def freeze(
@@ -187,14 +208,18 @@ def _members(header: Any, app: Any) -> Any:
     """Return the members of a header, from all that it may be."""
     if isinstance(header, Mapping):
         header = signature(header, app=app)
+    if is_group(header) and header.id is not None:
+        return header  # its members report to it by this id
     if is_group(header) or is_chain(header):
         return header.tasks
     if isinstance(header, Signature):
         return [header]
     items = header.stream() if isinstance(header, Lazily) else header
     if isinstance(header, Iterator | Lazily):  # what it makes is nobody else's
-        return Lazily(maybe_signature(member, app=app) for member in items)
-    return [signature(member, app=app) for member in items]
+        return Lazily(maybe_signature(checked(member, _HEADER), app=app) for member in items)
+    if isinstance(items, str) or not isinstance(items, Iterable):
+        items = (items,)
+    return [signature(checked(member, _HEADER), app=app) for member in items]
 
 
 def _forgiving(header: Any, args: Any, kwargs: Any, *, leaves_a_place: bool) -> Iterator[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from litequeue.canvas.kinds import first_app, is_empty_chain, is_group
 from litequeue.canvas.lazily import Lazily
@@ -50,17 +50,23 @@ class group(Signature[Any]):
         d["kwargs"]["tasks"] = rebuilt = kind(members)
         return cls(rebuilt, app=app, **d["options"])
 
-    def __call__(self, *partial_args: Any, **options: Any) -> Any:
+    def delay(  # type: ignore[override]  # a list of results is not one
+        self, *partial_args: Any, **partial_kwargs: Any
+    ) -> GroupResult[Any]:
+        """Enqueue all members, each with further arguments."""
+        return self.apply_async(partial_args, partial_kwargs)
+
+    def __call__(self, *partial_args: Any, **options: Any) -> GroupResult[Any]:
         """Enqueue it, with further arguments for every member."""
         return self.apply_async(partial_args, **options)
 
-    def apply_async(
+    def apply_async(  # type: ignore[override]  # nor is this
         self,
         args: Iterable[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         route_name: str | None = None,
         **options: Any,
-    ) -> Any:
+    ) -> GroupResult[Any]:
         """Enqueue all members, each with ``args`` and ``kwargs``; return their results.
 
         Raises TypeError for ``link`` and ``link_error``: those are for chords and members.
@@ -68,11 +74,11 @@ class group(Signature[Any]):
         for name in ("link", "link_error"):
             if options.get(name) is not None:
                 raise TypeError(f"{name} of a group: make it a chord, or link the members")
+        made: Any = self
         if options.get("policy") is not None:
-            return (
-                self.clone().set(policy=options.pop("policy")).apply_async(args, kwargs, **options)
-            )
-        return super().apply_async(args, kwargs, route_name, **options)
+            made = self.clone().set(policy=options.pop("policy"))
+        sent: Any = super(group, made).apply_async(args, kwargs, route_name, **options)
+        return cast("GroupResult[Any]", sent)
 
     def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> Any:
         """Have each member start ``step`` seconds after the one before it, the last ones at once.
@@ -140,12 +146,12 @@ class group(Signature[Any]):
         self.tasks = Lazily(members)
         return GroupResult(own, results, app=self.app)
 
-    def apply(
+    def apply(  # type: ignore[override]  # nor is this
         self,
         args: Iterable[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         **options: Any,
-    ) -> Any:
+    ) -> GroupResult[Any]:
         """Run the members here and now, each with ``args`` and ``kwargs``; return their results."""
         how = {**self.options, **options}
         own = how.pop("task_id", None) or new_id(self.app.clock.now())

@@ -56,6 +56,11 @@ class chunks(Signature[Any]):
     """Jobs that each call a task for ``n`` items: Celery's `chunks`."""
 
     def __init__(self, task: Any, it: Iterable[Any], n: int, **options: Any) -> None:
+        size: object = n
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(
+                f"n is how many items each job of chunks gets, 1 or more, not {n!r:.80}"
+            )
         given = {"task": task, "it": sequence(it), "n": n}
         super().__init__("celery.chunks", (), given, **{"immutable": True, **options})
 

@@ -10,6 +10,11 @@ from litequeue.context import current_request
 OF_WORKFLOWS: Final = ("chain", "chord", "group_id", "group_index", "parent_id", "root_id")
 """What a workflow gives its steps, as Celery's `freeze` notes it."""
 NOT_EAGER: Final = (*OF_WORKFLOWS, "reply_to")
+HOMES: Final = {
+    "chain": "chains", "chord": "chords", "chunks": "maps", "group": "groups", "xmap": "maps",
+    "xstarmap": "maps",
+}  # fmt: skip
+"""The modules of the kinds of signatures, each loaded when one is met."""
 _POLICY: Final = "policy"
 _OWN: Final = (*OF_WORKFLOWS, "link", "link_error", "task_id")
 """Options of a group that are not for the chord which is made of it."""
@@ -18,6 +23,14 @@ _OWN: Final = (*OF_WORKFLOWS, "link", "link_error", "task_id")
 def said(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that ask for something."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def shown(value: object) -> str:
+    """Return the value as text; one that cannot be shown stops no log line."""
+    try:
+        return repr(value)
+    except Exception:  # the user's own __repr__, which may raise anything
+        return f"<{type(value).__name__}>"
 
 
 def sendable(options: dict[str, Any]) -> dict[str, Any]:

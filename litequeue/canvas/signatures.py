@@ -9,11 +9,22 @@ from __future__ import annotations
 import copy
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    Self,
+    TypeAlias,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from litequeue.canvas import linking
 from litequeue.canvas.members import Callee, Item
-from litequeue.canvas.options import NOT_EAGER, adds_to, check_policy, said, sendable
+from litequeue.canvas.options import HOMES, NOT_EAGER, adds_to, check_policy, said, sendable, shown
 from litequeue.context import current_app
 from litequeue.exceptions import NotRegistered
 from litequeue.job import new_id
@@ -21,16 +32,13 @@ from litequeue.result import AsyncResult, EagerResult
 from litequeue.result.async_result import R
 
 if TYPE_CHECKING:
+    from litequeue.canvas.groups import group
     from litequeue.canvas.stamping import StampingVisitor
 
+T = TypeVar("T")
 K = TypeVar("K", bound="type[Signature[Any]]")
 Kind: TypeAlias = "type[Signature[Any]]"
 
-_HOMES: Final = {
-    "chain": "chains", "chord": "chords", "chunks": "maps", "group": "groups", "xmap": "maps",
-    "xstarmap": "maps",
-}  # fmt: skip
-"""The modules of the kinds of signatures, each loaded when one is met."""
 _WORKFLOWS: Final = ("chain", "chord", "group")
 _KEPT: Final = frozenset(("group_id", "stamped_headers"))
 """Options that no call changes once a signature has them; its stamps are such, too."""
@@ -103,8 +111,8 @@ class Signature(dict[str, Any], Generic[R]):
         """
         name = d.get("subtask_type")
         if name:
-            if name in _HOMES and name not in cls.TYPES:
-                importlib.import_module(f"litequeue.canvas.{_HOMES[name]}")
+            if name in HOMES and name not in cls.TYPES:
+                importlib.import_module(f"litequeue.canvas.{HOMES[name]}")
             kind = cls.TYPES[name]
             if kind is not cls:
                 return kind.from_dict(d, app=app)
@@ -355,7 +363,7 @@ class Signature(dict[str, Any], Generic[R]):
     def reprcall(self, *args: Any, **kwargs: Any) -> str:
         """Return the call as text, with further arguments: "tasks.add(1, y=2)"."""
         given, named, _ = self._merge(args, kwargs, force=True)
-        words = [*map(_shown, given), *(f"{key}={_shown(value)}" for key, value in named.items())]
+        words = [*map(shown, given), *(f"{key}={shown(value)}" for key, value in named.items())]
         return f"{self.task}({', '.join(words)})"
 
     def __repr__(self) -> str:
@@ -375,6 +383,10 @@ class Signature(dict[str, Any], Generic[R]):
         made = memo[id(self)] = self.clone()
         return made
 
+    @overload  # type: ignore[override]  # to merge dicts is not meant here
+    def __or__(self, other: group) -> Any: ...
+    @overload
+    def __or__(self, other: Signature[T]) -> Signature[T]: ...
     def __or__(self, other: Any) -> Any:
         """Return a workflow in which ``other`` gets the result of this."""
         from litequeue.canvas.joining import joined
@@ -387,14 +399,4 @@ class Signature(dict[str, Any], Generic[R]):
 
         return joined(other, self)
 
-    def __ior__(self, other: Any) -> Any:
-        """Do as ``|`` does: to merge dicts in place is not meant here."""
-        return self.__or__(other)
-
-
-def _shown(value: object) -> str:
-    """Return the value as text; one that cannot be shown stops no log line."""
-    try:
-        return repr(value)
-    except Exception:  # the user's own __repr__, which may raise anything
-        return f"<{type(value).__name__}>"
+    __ior__ = __or__  # type: ignore[assignment]  # to merge dicts in place is not meant here

@@ -14,7 +14,6 @@ from litequeue.result import family, members, revoking
 from litequeue.result.async_result import AsyncResult, R
 from litequeue.result.eager_result import EagerResult
 from litequeue.result.home import Home
-from litequeue.result.joining import refuse_to_block
 from litequeue.result.result_set import ResultSet
 from litequeue.result.revoking import Signal
 from litequeue.result.waiting import Patience, timed_out
@@ -188,16 +187,6 @@ class GroupResult(ResultSet[R]):
         return super()._others() if self._is_own() else []
 
     # Waiting
-
-    def get(self, *args: Any, disable_sync_subtasks: bool = True, **options: Any) -> Any:
-        """Do as `ResultSet.join` does; what was run here and now is not waited for."""
-        if not is_here(self):
-            return super().get(*args, disable_sync_subtasks=disable_sync_subtasks, **options)
-        refuse_to_block("get()", disable_sync_subtasks=disable_sync_subtasks)
-        propagate = args[1] if len(args) > 1 else options.get("propagate", True)
-        return value_here(self, propagate=propagate)
-
-    join = get
 
     def _complete(self, patience: Patience) -> None:
         while not self._is_own() and members.group_of(self.app, self.id).size is None:

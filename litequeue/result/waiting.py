@@ -188,7 +188,7 @@ class Watched:
     """Jobs of which some are watched at a time; ``left`` counts those that nobody has read of."""
 
     def __init__(self, home: Home, ids: Iterable[str], tell: Callable[[str, News], object]) -> None:
-        self.left = 0
+        self.left: int = 0
         self._store = home.store
         self._rest = iter(ids)
         self._tell = tell

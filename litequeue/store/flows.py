@@ -16,7 +16,7 @@ GROUP: Final = """
 SELECT name, size, waiting - (size IS NULL), failed, policy,
        (SELECT id FROM litequeue_job WHERE seq = target),
        (SELECT count(*) FROM litequeue_job
-        WHERE phase = 'leased' AND owner IS NOT NULL AND +flow = fanin.id)
+        WHERE phase = 'leased' AND owner > 0 AND +flow = fanin.id)
 FROM litequeue_fanin AS fanin WHERE name = ?
 """
 

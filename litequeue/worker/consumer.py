@@ -148,6 +148,7 @@ class Consumer:
             self._open()
             while not self._leaving:
                 self._step()
+            self._leave()
         except EOFError:
             bury_supervisor(
                 self._options.identity, self._slots, self._exchange, self._clock, self._unregister
@@ -258,7 +259,7 @@ class Consumer:
 
     def _room(self) -> int:
         """Return how many more leases to take."""
-        if self._stopping or self._manifest is None or self._errands.are_many():
+        if self._stopping or self._leaving or self._manifest is None or self._errands.are_many():
             return 0
         return self._intake.room(len(self._exchange.accounts) - len(self._exchange.outcomes))
 
@@ -340,8 +341,6 @@ class Consumer:
             self._stopping = self._abandoned = True
         elif kind == messages.EXIT:
             self._leaving = True
-            self._office.leave()
-            self._unregister()
 
     def _learn(self, manifest: Manifest) -> None:
         self._manifest = manifest
@@ -363,6 +362,11 @@ class Consumer:
             registry.introduce(self._database, app, self._clock.now(), wait=PATIENCE)
         except PASSING as error:
             logger.warning("the file does not remember the app, as a hint: %s", error)
+
+    def _leave(self) -> None:
+        """Say good-bye, after the last step: who is not in the file any more can renew nothing."""
+        self._office.leave()
+        self._unregister()
 
     def _unregister(self) -> None:
         """Take this worker out of the file."""

@@ -21,6 +21,7 @@ from litequeue.exceptions import (
     TimeoutError,
 )
 from litequeue.result import AsyncResult, GroupResult, Progress, ResultSet, result_from_tuple
+from litequeue.result.waiting import Watched
 from litequeue.store import Database
 from tests.store import steps
 from tests.store.homes import StoreHome
@@ -138,6 +139,13 @@ class TestFamily:
         assert names(place.job("d").parent, *place.job("a").children) == [["a", "b"]]
         header = (place.job("d").parent.id, None), [(("a", None), None), (("b", None), None)]
         assert sent.as_tuple()[1] == [(("d", header), None), (("c", None), None)]
+
+    def test_a_chord_within_a_member(self, place: Place) -> None:
+        inner = chain(place.call("x"), group(place.calls("ab")), place.call("d"))
+        sent = place.group(group(inner, place.call("c"))())
+        header = place.job("d").parent
+        own = (header.id, (("x", None), None)), [(("a", None), None), (("b", None), None)]
+        assert sent.as_tuple()[1] == [(("d", own), None), (("c", None), None)]
 
     def test_a_group_within_a_member(self, place: Place) -> None:
         inner = chain(place.call("a"), group(place.calls("bc")))
@@ -321,9 +329,12 @@ class TestGroup:
         assert (sent.ready(), sent.failed(), sent.successful()) == (True, False, False)
 
     def test_its_progress_is_one_query(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        place.call("x").apply_async()
+        (other,) = place.claim()
         sent = place.group(group(place.calls("abcd"))())
         place.run(only=1)
-        place.claim(2)
+        assert len(place.claim(2)) == 2
+        assert other.id == "x", "which runs, too"
         reads: list[int] = []
         read = place.database.read
         monkeypatch.setattr(place.database, "read", lambda: reads.append(1) or read())
@@ -417,10 +428,22 @@ class TestGroup:
             return watch(some, told)
 
         monkeypatch.setattr(place.app.store, "watch", counting)
+        (slow,) = place.claim(1)
         place.run()
-        assert sorted(each.id for each in sent.as_completed(timeout=20)) == ids
+        ended = sent.as_completed(timeout=20)
+        assert sorted(next(ended).id for _ in range(29)) == ids[1:], "one keeps nobody waiting"
         assert max(watched) == 4
+        steps.step(place.database, steps.success(slow, "1"), now=place.app.clock.now())
+        assert [each.id for each in ended] == ["00"]
         assert sum(watched) == 30
+
+    def test_of_those_that_have_ended_nothing_is_kept(self, place: Place) -> None:
+        sent = place.group(group(place.calls("abc"))())
+        place.run()
+        told: list[str] = []
+        watched = Watched(place.app, [each.id for each in sent], lambda id, _: told.append(id))
+        assert (watched.refill(), watched.left, watched._watches) == (True, 3, {})
+        assert sorted(told) == ["a", "b", "c"]
 
     def test_then_and_throwing(self, place: Place) -> None:
         sent = place.group(group(place.calls("ab"))())

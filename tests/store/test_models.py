@@ -236,6 +236,7 @@ def test_the_jobs_view_reads_like_a_table(database: Database, foreign: sqlite3.C
         "finished": "2023-11-14 22:13:21",
         "runtime": 0.5,
         "result": "5",
+        "member_of": None,
     }
 
 

@@ -73,10 +73,11 @@ def changes() -> None:
     sig.args = (1, 2)
     sig.id = "mine"
     sig.id = 5  # error
-    sig.link  # error
+    sig.link(add.s())
+    sig.link_error(add.si())
     sig.nonsense  # error
     sig.set("yes")  # error
-    add.map  # error
+    assert_type(add.map([1, 2]), Signature[list[int]])
 
 
 class Tenant(StampingVisitor):

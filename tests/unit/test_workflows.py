@@ -6,7 +6,7 @@ import itertools
 import json
 import pickle
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -195,6 +195,64 @@ class TestPolicies:
         with pytest.raises(ZeroDivisionError):
             chord(header, body.s(), policy="fail").apply()
         assert group(add.s(1), add.s(2), policy="ignore").apply().get() == [1, 2]
+
+
+class TestWrongArguments:
+    """The commonest mistakes: a task without ``.s()``, a call instead of it, a result."""
+
+    WAYS: ClassVar[dict[str, Any]] = {
+        "s | t": (lambda t, s: s | t, "a chain"),
+        "t | s": (lambda t, s: t | s, "a chain"),
+        "chain(t)": (lambda t, s: chain(t), "a chain"),
+        "chain(s, t)": (lambda t, s: chain(s, t), "a chain"),
+        "chain([s, t])": (lambda t, s: chain([s, t]), "a chain"),
+        "group(t)": (lambda t, s: group(t), "a group"),
+        "group(s, t)": (lambda t, s: group(s, t), "a group"),
+        "group([t])": (lambda t, s: group([t]), "a group"),
+        "group of a generator": (lambda t, s: group(each for each in [t]).tasks[0], "a group"),
+        "chord([t], s)": (lambda t, s: chord([s, t], s), "the header of a chord"),
+        "chord(t, s)": (chord, "the header of a chord"),
+        "chord of a generator": (lambda t, s: chord(iter([t])).tasks[0], "the header of a chord"),
+        "chord([s], t)": (lambda t, s: chord([s], t), "the body of a chord"),
+        "chord([s])(t)": (lambda t, s: chord([s])(t), "the body of a chord"),
+        "link": (lambda t, s: s.link(t), "what is linked"),
+        "on_error": (lambda t, s: s.on_error(t), "what is linked"),
+    }
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_what_is_no_signature(self, bench: Bench, add: Task[..., Any], way: str) -> None:
+        make, what = self.WAYS[way]
+        with pytest.raises(TypeError, match=rf"^{what} is .* t is a task, not .* t\.s\(…\)$"):
+            make(add, add.s(1))
+        for value in (5, None, "t", add.s(1).freeze(), print):
+            if value is None and what == "the body of a chord":
+                continue  # it may come later
+            with pytest.raises(TypeError, match=rf"^{what} is .* is none; write task\.s\(…\)"):
+                make(value, add.s(1))
+
+    def test_chunks_of_nothing(self, add: Task[..., Any]) -> None:
+        for size in (0, -1, "2", 1.5):
+            with pytest.raises(ValueError, match=f"1 or more, not {size!r}"):
+                add.chunks([(1, 2)], size)  # type: ignore[arg-type]
+
+    def test_the_body_of_a_chord_may_come_last(self, bench: Bench, add: Task[..., Any]) -> None:
+        sig = chord([add.s(1), add.s(2)])
+        for send in (
+            lambda: sig(add.s(5)),
+            lambda: sig.apply_async(kwargs={"body": add.s(5)}),
+            lambda: sig.delay(body=add.s(5)),
+        ):
+            send()
+            (made,) = bench.outbox.plans[-1:]
+            assert [json.loads(step.job.body)[0] for step in made.steps] == [[1], [2], [5]]
+        assert sig.body is None
+
+    def test_a_policy_of_a_call(self, bench: Bench, add: Task[..., Any]) -> None:
+        chord([add.s(1)], add.s()).apply_async(policy="ignore")
+        assert bench.outbox.plans[-1].fanins[0].policy == "ignore"
+        for sig in (chord([add.s(1)], add.s()), group(add.s(1))):
+            with pytest.raises(ValueError, match="one of fail"):
+                sig.apply_async(policy="forgive")
 
 
 class TestLazily:
