@@ -104,7 +104,7 @@ INSTALL_REDIS = echo "installing redis-server, for Celery's side of the comparis
 NO_REDIS = the comparison with Celery needs redis-server, and it could not be installed: install it, then run make bench again
 
 # Debian's names: a screen, a font, Tk for a Python of Debian's, and what Qt leaves to the system.
-SCREEN = xvfb fontconfig fonts-dejavu-core python3-tk libegl1 libgl1 libdbus-1-3 libxkbcommon-x11-0 \
+SCREEN = graphviz xvfb fontconfig fonts-dejavu-core python3-tk libegl1 libgl1 libdbus-1-3 libxkbcommon-x11-0 \
 	libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 \
 	libxcb-shape0 libxcb-xkb1
 INSTALL_SCREEN = echo "installing a screen that nobody sees" && $(call APT_INSTALL,$(SCREEN)) && \

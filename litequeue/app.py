@@ -218,9 +218,12 @@ class LiteQueue(Operations):
         *,
         task_id: str | None = None,
         member_of: str | None = None,
+        is_needed: bool = False,
     ) -> Plan:
         """Return the plan of a workflow that a running job hands on: `workflows.plan_for`."""
-        planned: Plan = _workflows().plan_for(self, canvas, task_id=task_id, member_of=member_of)
+        planned: Plan = _workflows().plan_for(
+            self, canvas, task_id=task_id, member_of=member_of, is_needed=is_needed
+        )
         return planned
 
     def _send_eagerly(

@@ -151,7 +151,8 @@ class Running:
         if request.called_directly:
             sig.apply_async()
         else:
-            plan = self.app.plan_workflow(sig, task_id=request.id)
+            kept = not request.ignore_result
+            plan = self.app.plan_workflow(sig, task_id=request.id, is_needed=kept)
             if request.is_replaced:
                 request.plans[0] = plan
             else:

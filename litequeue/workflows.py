@@ -85,15 +85,19 @@ def plan_for(
     *,
     task_id: str | None = None,
     member_of: str | None = None,
+    is_needed: bool = False,
 ) -> Plan:
     """Return the plan of a workflow that a running job hands on, all of it in memory.
 
-    Its result has the id ``task_id``, or is a member of the group ``member_of``.  Raises as `send`,
-    and ValueError for more than `litequeue.flow.MOST_STEPS` jobs.
+    Its result has the id ``task_id``, or is a member of the group ``member_of``; if it
+    ``is_needed`` it is kept, whatever its task says of results.  Raises as `send`, and ValueError for more than `litequeue.flow.MOST_STEPS` jobs.
     """
     app.finalize()
     making = _Making(app)
-    planned = plan(canvas, making.job, making.next_id, task_id=task_id, member_of=member_of)
+    planned = plan(
+        canvas, making.job, making.next_id, task_id=task_id, member_of=member_of,
+        is_needed=is_needed,
+    )  # fmt: skip
     steps = []
     for step in planned.steps:
         steps.append(step)

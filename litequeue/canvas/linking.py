@@ -118,7 +118,8 @@ class Failed:
     """The request of a call that failed, as an errback sees it."""
 
     def __init__(self, id: str, task: str | None) -> None:
-        self.id = self.task_id = id
+        self.id: str = id
+        self.task_id: str = id
         self.task = task
 
 

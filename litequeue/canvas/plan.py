@@ -60,12 +60,14 @@ def plan(
     options: Mapping[str, Any] | None = None,
     task_id: str | None = None,
     member_of: str | None = None,
+    is_needed: bool = False,
 ) -> Plan:
     """Return what is to be stored for a workflow.
 
     ``args``, ``kwargs`` and ``options`` go to what runs first.  ``make_job`` makes the job of a
     signature, which has all arguments that are known, and an id.  The result, or the group, has
-    the id ``task_id``, where none was frozen; with ``member_of`` it reports to that group.  Steps
+    the id ``task_id``, where none was frozen; with ``member_of`` it reports to that group, with
+    ``is_needed`` others wait for it in another way.  Steps
     and edges are made while they are read, steps first; a fan-in is in ``fanins`` before the first
     of its members comes.  Raises ValueError for a chain of nothing, for a chord without a body,
     and for an unknown policy.
@@ -82,7 +84,7 @@ def plan(
     gathers = is_group(last) and (last is canvas or _has_members(last))
     gathers = gathers and member_of is None
     kind = "group" if gathers else "job"
-    place = _Place(id=end, of=member_of, list=kind, needed=member_of is not None)
+    place = _Place(id=end, of=member_of, list=kind, needed=is_needed or member_of is not None)
     given = tuple(args)
     if canvas.subtask_type in ("chain", "chord"):  # as Celery's run(), unlike its apply()
         given = tuple(canvas.args or ()) if canvas.immutable else (*given, *(canvas.args or ()))

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 K = TypeVar("K", bound="type[Signature[Any]]")
-Kind: TypeAlias = "type[Signature[Any]]"
 
 _WORKFLOWS: Final = ("chain", "chord", "group")
 _KEPT: Final = frozenset(("group_id", "stamped_headers"))
@@ -52,7 +51,7 @@ class Signature(dict[str, Any], Generic[R]):
     as the first argument is taken as it is.  ``type`` changes nothing, as in Celery.
     """
 
-    TYPES: ClassVar[dict[str, Kind]] = {}
+    TYPES: ClassVar[dict[str, type[Signature[Any]]]] = {}
 
     task: Item[str] = Item("task")
     args: Item[Sequence[Any]] = Item("args")
@@ -218,9 +217,8 @@ class Signature(dict[str, Any], Generic[R]):
     def set(self, immutable: bool | None = None, **options: Any) -> Self:
         """Set options, in place; return the signature itself.
 
-        ``policy``, of a group or chord, says what a failed member means for what waits for all:
-        "fail" (it fails, too), "placeholders" (null stands for it), "ignore" (it is left out).
-        Raises ValueError for another.
+        ``policy``, of a group or chord, says what becomes of what waits for it if a member fails:
+        it fails ("fail"), gets null for it ("placeholders") or nothing ("ignore").
         """
         check_policy(self.subtask_type, options)
         if immutable is not None:

@@ -17,9 +17,9 @@ class GraphFormatter:
     """
 
     scheme: dict[str, Any] = {"shape": "box", "style": "filled"}  # noqa: RUF012 - as in Celery
-    node_scheme: dict[str, Any] = {"fillcolor": "#d3f9d8"}  # noqa: RUF012
-    term_scheme: dict[str, Any] = {"fillcolor": "#ffffff"}  # noqa: RUF012
-    edge_scheme: dict[str, Any] = {"arrowhead": "vee"}  # noqa: RUF012
+    node_scheme: dict[str, Any] = {"fillcolor": "#d3f9d8"}  # noqa: RUF012 - as in Celery
+    term_scheme: dict[str, Any] = {"fillcolor": "#ffffff"}  # noqa: RUF012 - as in Celery
+    edge_scheme: dict[str, Any] = {"arrowhead": "vee"}  # noqa: RUF012 - as in Celery
 
     def __init__(
         self,

@@ -18,6 +18,13 @@ from litequeue.store.connection import Database
 from litequeue.store.driver import lenient, sqlite3
 from litequeue.store.settle import ADD_ERROR, Keep, error_row
 
+GIVEN_AT_MOST: Final = 256 * 1024**2
+"""Bytes of the results of a group's members together, where one job gets them as a list."""
+TOO_LARGE: Final = Failure(
+    "ResultTooLarge",
+    f"the results of the group are more than {GIVEN_AT_MOST // 1024**2} MiB together, too much for "
+    "one job; let the members store what they make, and return where it is",
+)
 AT_ONCE: Final = 500
 """Jobs looked at per transaction, with those that wait for them (10 to 20 µs each)."""
 
@@ -283,8 +290,21 @@ class _Turn:
             if self._end(target, states.FAILURE, self._chord_error(fanin)):
                 self._connection.execute(SPEND_FANIN, (1, target))
             return
-        self._connection.execute(GIVE_ALL, (target, fanin, policy))
-        self._release(target)
+        if self._give_all(target, fanin, policy):
+            self._release(target)
+        elif self._end(target, states.FAILURE, TOO_LARGE):
+            self._connection.execute(SPEND_FANIN, (1, target))
+
+    def _give_all(self, target: int, fanin: int, policy: str) -> bool:
+        """Put the results of all members into one list; False where that would be too large."""
+        before = self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, GIVEN_AT_MOST)
+        try:
+            self._connection.execute(GIVE_ALL, (target, fanin, policy))
+        except sqlite3.DataError:  # "string or blob too big": only this statement is undone
+            return False
+        finally:
+            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, before)
+        return True
 
     def _chord_error(self, fanin: int) -> Failure:
         row = self._connection.execute(CULPRIT, (fanin,)).fetchone()

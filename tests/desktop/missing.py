@@ -11,7 +11,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-PROGRAMS = ("Xvfb", "fc-list")
+PROGRAMS = ("Xvfb", "fc-list", "dot")
 MODULES = ("PyInstaller", "PySide6", "Xlib", "_tkinter")
 
 

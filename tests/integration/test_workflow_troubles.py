@@ -65,7 +65,7 @@ def test_errbacks_get_what_their_functions_take(work: Site, facts: Record) -> No
     assert (fact["id"], fact["task"], fact["error"]) == (
         failed.id, fail.name, "ValueError('as asked')",
     )  # fmt: skip
-    assert fact["last"] == "ValueError: as asked"
+    assert fact["traceback"].endswith("ValueError: as asked\n")
     assert facts.wait_for("told", label="the id")[0]["id"] == failed.id
     assert facts.wait_for("ran", label="nothing")[0]["given"] == []
     assert app.AsyncResult("spared").state == "IGNORED"

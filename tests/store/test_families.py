@@ -23,6 +23,7 @@ from litequeue.exceptions import (
 from litequeue.result import AsyncResult, GroupResult, Progress, ResultSet, result_from_tuple
 from litequeue.result.waiting import Watched
 from litequeue.store import Database
+from tests.conftest import wait_until
 from tests.store import steps
 from tests.store.homes import StoreHome
 
@@ -439,11 +440,14 @@ class TestGroup:
 
     def test_of_those_that_have_ended_nothing_is_kept(self, place: Place) -> None:
         sent = place.group(group(place.calls("abc"))())
-        place.run()
         told: list[str] = []
         watched = Watched(place.app, [each.id for each in sent], lambda id, _: told.append(id))
-        assert (watched.refill(), watched.left, watched._watches) == (True, 3, {})
+        assert (watched.refill(), watched.left, len(watched._watches)) == (True, 3, 1)
+        place.run()
+        wait_until(lambda: not watched._watches)
         assert sorted(told) == ["a", "b", "c"]
+        watched = Watched(place.app, [each.id for each in sent], lambda id, _: told.append(id))
+        assert (watched.refill(), len(watched._watches), len(told)) == (True, 0, 6)
 
     def test_then_and_throwing(self, place: Place) -> None:
         sent = place.group(group(place.calls("ab"))())

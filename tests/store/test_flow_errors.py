@@ -10,7 +10,7 @@ import pytest
 from litequeue.exceptions import DuplicateJob
 from litequeue.flow import ERROR, Edge, FanIn, Plan, Step
 from litequeue.job import Outcome
-from litequeue.store import Database, bulk, flows, jobs, maintenance, results, revocations
+from litequeue.store import Database, advance, bulk, flows, jobs, maintenance, results, revocations
 from litequeue.store.listing import Selection
 from tests.store.flows import chain, chord, insert, options, run, states_of
 from tests.store.steps import (
@@ -148,6 +148,22 @@ def test_a_member_that_is_forgotten_goes_when_the_body_has_its_result(
     maintenance.prune(database, NOW)
     assert set(phases(database.path)) == {"b", "body"}
     assert run(database) == ["body"]
+    assert problems(database.path) == []
+
+
+def test_results_that_are_too_large_together_fail_the_body_alone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(advance, "GIVEN_AT_MOST", 5_000)
+    insert(database, chord(["a", "b"], "body", errback="e"))
+    put(database, "other")
+    a, b, other = claim(database, 3)
+    large = json.dumps("x" * 3_000)
+    step(database, success(a, large), success(b, large), success(other))
+    assert message(database, "body").startswith("ResultTooLarge: the results of the group are")
+    assert states_of(database)["other"] == "SUCCESS"
+    monkeypatch.undo()
+    assert run(database) == ["e"]
     assert problems(database.path) == []
 
 

@@ -87,7 +87,7 @@ def results() -> None:
     assert_type(result.id, str)
     assert_type(result.state, str)
     assert_type(result.traceback, str | None)
-    assert_type(result.children, list[AsyncResult[Any]])
+    assert_type(result.children, list[Any])
     results = ResultSet([add.delay(1), add.delay(2)])
     assert_type(results, ResultSet[int])
     assert_type(results.get(), list[int])

@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import litequeue
-from litequeue import LiteQueue, Task, canvas, shared_task
+from litequeue import LiteQueue, Task, canvas, chain, chord, group, shared_task
 from litequeue.canvas import Signature, StampingVisitor, maybe_signature, signature, subtask
 from litequeue.exceptions import ImproperlyConfigured, NotRegistered
 from litequeue.periodic import entries_of
@@ -385,6 +387,59 @@ class TestPeriodic:
         sig.freeze()
         with pytest.raises(ImproperlyConfigured, match="task_id"):
             bench.app.add_periodic_task(30, sig, name="e")
+
+
+class TestElsewhere:
+    """Every kind travels as data: JSON and pickles are read where nothing of it was loaded."""
+
+    KINDS: ClassVar[dict[str, str]] = {
+        "call": "t.si(1, y=2).set(queue='mail')",
+        "chain": "t.s(1) | t.s(2)",
+        "group": "group(t.s(1), t.s(2))",
+        "chord": "chord([t.s(1), t.s(2)], t.s(y=3), policy='ignore')",
+        "map": "t.map([1, 2])",
+        "starmap": "t.starmap([(1, 2)])",
+        "chunks": "t.chunks([(1, 2), (3, 4)], 1)",
+        "nested": "chain(t.s(1), group(t.s(2), t.s(3) | group(t.s(4), t.s(5))), t.s())",
+        "linked": "linked(t.s(1))",
+        "frozen": "frozen(group(t.s(1), t.s(2)) | t.s(3))",
+    }
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_another_process_reads_it(self, kind: str, add: Task[..., Any]) -> None:
+        def linked(sig: Any) -> Any:
+            sig.link(add.s(2))
+            return sig.on_error(add.si(3))
+
+        def frozen(sig: Any) -> Any:
+            sig.freeze()
+            return sig
+
+        names = {**vars(canvas), "chain": chain, "group": group, "chord": chord}
+        sig = eval(self.KINDS[kind], {**names, "t": add, "linked": linked, "frozen": frozen})
+        given = json.dumps([json.dumps(sig), pickle.dumps(sig).hex()])
+        code = (
+            "import json, pickle, sys; from litequeue import signature; "
+            "text, dump = json.load(sys.stdin); "
+            "both = [signature(json.loads(text)), pickle.loads(bytes.fromhex(dump))]; "
+            "print(json.dumps([[type(each).__name__, each] for each in both]))"
+        )
+        told = subprocess.check_output([sys.executable, "-c", code], input=given, text=True)
+        data = json.loads(json.dumps(sig))
+        assert json.loads(told) == [[type(sig).__name__, data]] * 2
+
+    def test_a_frozen_chord_stays_the_chord_of_its_header(self, add: Task[..., Any]) -> None:
+        sig: Any = group(add.s(1), add.s(2)) | add.s(3)
+        header = sig.freeze().parent.id
+        inside = chord([sig, add.s(4)], add.s())
+        for each in (
+            sig,
+            sig.clone(),
+            signature(json.loads(json.dumps(sig))),
+            inside.tasks[0],
+            signature(json.loads(json.dumps(inside))).tasks[0],
+        ):
+            assert each.header_group().id == header
 
 
 class TestStillToCome:

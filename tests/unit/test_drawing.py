@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import html
-import json
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 
 import pytest
@@ -213,26 +209,6 @@ def test_hostile_names_are_labels_and_nothing_else(data: some.DataObject) -> Non
 
 def cut(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-
-
-@pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
-def test_graphviz_reads_what_was_meant() -> None:
-    nodes = tuple(
-        Node(f"{at} {text}", f"a.{text}", "PENDING", "ready") for at, text in enumerate(SPECIAL)
-    )
-    names = tuple(node.id for node in nodes)
-    drawn = Drawing(
-        nodes,
-        tuple(Edge(names[0], name) for name in names[1:]),
-        (DrawnGroup('"}&amp;\\', 9, 1, 1, "ignore", names[0], names[5:], 3),),
-    )  # fmt: skip
-    command = ["dot", "-Tjson0"]
-    done = subprocess.run(command, input=dot(drawn), capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    objects = json.loads(done.stdout)["objects"]
-    labels = {each["name"]: html.unescape(each["label"]) for each in objects}
-    for name, lines in read_dot(dot(drawn)).boxes.items():
-        assert labels[name] == "\\n".join(line.replace("\\", "\\\\") for line in lines)
 
 
 # What is drawn

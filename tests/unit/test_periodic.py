@@ -313,3 +313,51 @@ class TestTheRequest:
 def test_who_owns_the_entries_of_code() -> None:
     assert owner_of(AppFacts(name="shop:app", root="/srv", tasks=[])) == "shop:app"
     assert owner_of(AppFacts(name=None, root="/srv", tasks=[])) == "(/srv)"
+
+
+class TestWorkflows:
+    """An entry of a workflow sends a built-in task, which the workflow then replaces."""
+
+    def test_it_is_an_argument(self, bench: Bench, task: Task[..., Any]) -> None:
+        sig = task.s(1) | task.s(2)
+        made = entry(bench, 30, sig, queue="mail", overlap="skip")
+        assert (made.task, made.queue, made.overlap) == ("litequeue.workflow", "mail", "skip")
+        assert json.loads(made.body)[1] == {"sig": {**json.loads(json.dumps(sig)), "options": {"queue": "mail"}}}
+
+    def test_its_name_is_the_workflow(self, bench: Bench, task: Task[..., Any]) -> None:
+        bench.app.add_periodic_task(30, task.s(1) | task.s(2))
+        assert [each.name for each in entries_of(bench.app)] == ["t(1) | t(2)"]
+
+    def test_in_the_setting(self, bench: Bench, task: Task[..., Any]) -> None:
+        sig = json.loads(json.dumps(task.s(1) | task.s(2)))
+        bench.app.conf.beat_schedule = {"e": {"task": sig, "schedule": 30, "args": (5,)}}
+        (made,) = entries_of(bench.app)
+        assert json.loads(made.body)[1]["sig"]["args"] == [5]
+
+    @pytest.mark.parametrize("where", ["signature", "entry"])
+    def test_links_make_one_of_a_call(
+        self, bench: Bench, task: Task[..., Any], where: str
+    ) -> None:
+        sig, links = task.s(1), {"link": task.s(2), "link_error": [task.s(3)]}
+        if where == "signature":
+            sig.link(links["link"])
+            sig.link_error(*links["link_error"])
+        made = entry(bench, 30, sig, **({} if where == "signature" else links))
+        told = json.loads(made.body)[1]["sig"]["options"]
+        assert made.task == "litequeue.workflow"
+        assert [told[name][0]["args"] for name in ("link", "link_error")] == [[2], [3]]
+
+    def test_chunks_are_the_group_of_them(self, bench: Bench, task: Task[..., Any]) -> None:
+        made = entry(bench, 30, task.chunks([(1,), (2,), (3,)], 2))
+        assert json.loads(made.body)[1]["sig"]["subtask_type"] == "group"
+
+    def test_a_frozen_one_is_refused(self, bench: Bench, task: Task[..., Any]) -> None:
+        for sig in (
+            task.s(1) | task.s(2),
+            group(task.s(1), task.s(2)),
+            group(task.s(1)) | task.s(2),
+            chord([task.s(1), task.s(3)], task.s(2)),
+        ):
+            sig.freeze()
+            with pytest.raises(ImproperlyConfigured, match="no task_id, and its workflow was frozen"):
+                bench.app.add_periodic_task(30, sig, name="e")

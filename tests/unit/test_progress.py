@@ -81,7 +81,7 @@ class Watched(AsyncResult[str]):
     def progress(self) -> Progress:
         return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
 
-    def get(  # type: ignore[override]
+    def get(  # type: ignore[override]  # as watch() calls it
         self, timeout: float | None, *, on_interval: Callable[[], object], **options: Any
     ) -> str:
         self.asked = {"timeout": timeout, **options}

@@ -84,7 +84,7 @@ def test_members_are_made_while_they_are_stored(bench: Bench, add: Any, total: A
         next(iter(plan.steps))
         assert made < 10
 
-    bench.outbox.add_workflow = store  # type: ignore[method-assign]
+    bench.outbox.add_workflow = store  # type: ignore[method-assign]  # one that stops at once
     chord(members(), total.s()).delay()
     assert made < 10
 
@@ -289,6 +289,14 @@ def test_what_a_job_hands_on_has_a_limit(bench: Bench, add: Any) -> None:
     assert (len(tuple(plan.steps)), plan.result) == (MOST_STEPS, "mine")
     with pytest.raises(ValueError, match="10,000 jobs"):
         bench.app.plan_workflow(group(members) | add.si(1, 1))
+
+
+def test_a_result_that_is_needed_is_kept(bench: Bench) -> None:
+    quiet = bench.app.task(name="quiet", ignore_result=True)(lambda *_: 5)
+    for is_needed in (False, True):
+        plan = bench.app.plan_workflow(quiet.s() | quiet.s(), is_needed=is_needed)
+        *_, last = plan.steps
+        assert ("ignore_result" in options(last.job)) is is_needed
 
 
 def test_a_plan_may_report_to_a_group(bench: Bench, add: Any) -> None:

@@ -326,3 +326,18 @@ def test_meta_must_be_serializable(bench: Bench) -> None:
     with bench.running(), pytest.raises(TypeError):
         task.update_state(state="PROGRESS", meta={"x": object()})
     assert bench.outbox.shown == []
+
+
+def test_a_task_makes_calls_for_many_items(bench: Bench) -> None:
+    task = bench.task(lambda x, y=0: x + y)
+    assert (repr(task.map([1, 2])), repr(task.starmap([(1, 2)]))) == (
+        "[t(x) for x in [1, 2]]",
+        "[t(*x) for x in [(1, 2)]]",
+    )
+    assert task.map(iter([1, 2])).apply().get() == [1, 2]
+    assert task.starmap([(1, 2), (3, 4)]).apply().get() == [3, 7]
+    assert task.chunks(((n, n) for n in range(5)), 2).group().apply().get() == [[0, 2], [4, 6], [8]]
+    task.map([1, 2]).delay()
+    sig = {**task.s(), "args": []}
+    assert bench.outbox.job.task == "celery.map"
+    assert json.loads(bench.outbox.job.body) == [[], {"task": sig, "it": [1, 2]}]

@@ -233,7 +233,7 @@ class TestWrongArguments:
     def test_chunks_of_nothing(self, add: Task[..., Any]) -> None:
         for size in (0, -1, "2", 1.5):
             with pytest.raises(ValueError, match=f"1 or more, not {size!r}"):
-                add.chunks([(1, 2)], size)  # type: ignore[arg-type]
+                add.chunks([(1, 2)], size)  # type: ignore[arg-type]  # that is the mistake
 
     def test_the_body_of_a_chord_may_come_last(self, bench: Bench, add: Task[..., Any]) -> None:
         sig = chord([add.s(1), add.s(2)])

@@ -63,8 +63,8 @@ def where(self: Any, *given: Any, **named: Any) -> dict[str, Any]:
 
 @app.task
 def told(request: Any, error: Exception, traceback: str, label: str) -> None:
-    last = traceback.splitlines()[-1]
-    record("told", label=label, id=request.id, task=request.task, error=repr(error), last=last)
+    named = {"label": label, "id": request.id, "task": request.task}
+    record("told", **named, error=repr(error), traceback=traceback)
 
 
 @app.task
