@@ -67,10 +67,11 @@ def plan(
     ``args``, ``kwargs`` and ``options`` go to what runs first.  ``make_job`` makes the job of a
     signature, which has all arguments that are known, and an id.  The result, or the group, has
     the id ``task_id``, where none was frozen; with ``member_of`` it reports to that group, with
-    ``is_needed`` others wait for it in another way.  Steps
-    and edges are made while they are read, steps first; a fan-in is in ``fanins`` before the first
-    of its members comes.  Raises ValueError for a chain of nothing, for a chord without a body,
-    and for an unknown policy.
+    ``is_needed`` others wait for it in another way.
+
+    Steps and edges are made while they are read, steps first; a fan-in is in ``fanins`` before the
+    first of its members comes.  Raises ValueError for a chain of nothing, for a chord without a
+    body, and for an unknown policy.
     """
     nodes = _line(_Node(canvas))
     if not nodes:

@@ -179,6 +179,14 @@ class EagerResult(AsyncResult[R_co]):
 
         return progress_of_counts({(True, self._state): 1})
 
+    def mermaid(self, most: int = 50) -> str:
+        """Raise `JobNotFound`: what ran here is in no file."""
+        raise exceptions.JobNotFound(
+            self.id, f"{self.id} ran here and now, and no file has its workflow; draw one of jobs"
+        )
+
+    dot = mermaid
+
     def exists(self) -> bool:
         """Say yes: the result is here."""
         return True

@@ -292,8 +292,8 @@ class _Turn:
             return
         if self._give_all(target, fanin, policy):
             self._release(target)
-        elif self._end(target, states.FAILURE, TOO_LARGE):
-            self._connection.execute(SPEND_FANIN, (1, target))
+        else:
+            self._end(target, states.FAILURE, TOO_LARGE)
 
     def _give_all(self, target: int, fanin: int, policy: str) -> bool:
         """Put the results of all members into one list; False where that would be too large."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from litequeue import LiteQueue, Task
+from litequeue import LiteQueue, Task, chord, group
 from litequeue.entry import Entry
 from litequeue.exceptions import ImproperlyConfigured, ScheduleError
 from litequeue.facts import AppFacts
@@ -322,7 +322,9 @@ class TestWorkflows:
         sig = task.s(1) | task.s(2)
         made = entry(bench, 30, sig, queue="mail", overlap="skip")
         assert (made.task, made.queue, made.overlap) == ("litequeue.workflow", "mail", "skip")
-        assert json.loads(made.body)[1] == {"sig": {**json.loads(json.dumps(sig)), "options": {"queue": "mail"}}}
+        assert json.loads(made.body)[1] == {
+            "sig": {**json.loads(json.dumps(sig)), "options": {"queue": "mail"}}
+        }
 
     def test_its_name_is_the_workflow(self, bench: Bench, task: Task[..., Any]) -> None:
         bench.app.add_periodic_task(30, task.s(1) | task.s(2))
@@ -335,9 +337,7 @@ class TestWorkflows:
         assert json.loads(made.body)[1]["sig"]["args"] == [5]
 
     @pytest.mark.parametrize("where", ["signature", "entry"])
-    def test_links_make_one_of_a_call(
-        self, bench: Bench, task: Task[..., Any], where: str
-    ) -> None:
+    def test_links_make_one_of_a_call(self, bench: Bench, task: Task[..., Any], where: str) -> None:
         sig, links = task.s(1), {"link": task.s(2), "link_error": [task.s(3)]}
         if where == "signature":
             sig.link(links["link"])
@@ -359,5 +359,7 @@ class TestWorkflows:
             chord([task.s(1), task.s(3)], task.s(2)),
         ):
             sig.freeze()
-            with pytest.raises(ImproperlyConfigured, match="no task_id, and its workflow was frozen"):
+            with pytest.raises(
+                ImproperlyConfigured, match="no task_id, and its workflow was frozen"
+            ):
                 bench.app.add_periodic_task(30, sig, name="e")
