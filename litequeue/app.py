@@ -33,7 +33,7 @@ from litequeue.task import Task as BaseTask
 if TYPE_CHECKING:
     from litequeue.entries import Entries
     from litequeue.flow import Plan
-    from litequeue.result.group_result import GroupResult as Group
+    from litequeue.result.by_id import Groups
 
 
 _UNBUILT: Final = frozenset(("start", "transaction"))
@@ -328,11 +328,12 @@ class LiteQueue(Operations):
         """Return a handle on a job by its id."""
         return Result(id, app=self)
 
-    def GroupResult(self, id: str, results: Iterable[Any] | None = None) -> Group[Any]:
-        """Return a handle on a group by its id; its members are read from the file by default."""
-        from litequeue.result.group_result import GroupResult as Group
+    @property
+    def GroupResult(self) -> Groups:
+        """What makes handles on groups by their ids: called with one, or its `restore`."""
+        from litequeue.result.by_id import Groups
 
-        return Group(id, results, app=self)
+        return Groups(self)
 
     def ResultSet(self, results: Iterable[Result[Any]]) -> Results[Any]:
         """Return a handle on many jobs."""

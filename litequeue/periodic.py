@@ -188,7 +188,7 @@ def _is_workflow(call: Signature[Any], options: Mapping[str, Any]) -> bool:
     for each in many(options.get("link_error")):
         call.link_error(_signature(each))
     linked = any(call.options.get(each) for each in _LINKS)
-    return linked or call.subtask_type in ("chain", "chord", "chunks", "group")
+    return linked or call.subtask_type in ("chain", "chord", "group")
 
 
 def _signature(linked: object) -> Signature[Any]:
@@ -205,8 +205,8 @@ def _routed(call: Any, options: Mapping[str, Any]) -> Signature[Any]:
             "its own"
         )
     own = {name: options[name] for name in _CALL if options.get(name) is not None}
-    workflow: Signature[Any] = call.group() if call.subtask_type == "chunks" else call
-    return workflow.set(**own)
+    routed: Signature[Any] = call.set(**own)
+    return routed
 
 
 def _is_frozen(sig: Any) -> bool:

@@ -19,7 +19,7 @@ class _Mapping(Signature[Any]):
     _shows: ClassVar[str] = ""
 
     def __init__(self, task: Any, it: Iterable[Any], **options: Any) -> None:
-        given = {"task": task, "it": sequence(it)}
+        given = {"task": task, "it": it if isinstance(it, list | tuple) else [*it]}
         super().__init__(self._calls, (), given, **{"immutable": True, **options})
 
     @classmethod

@@ -16,7 +16,6 @@ from typing import (
     Final,
     Generic,
     Self,
-    TypeAlias,
     TypeVar,
     cast,
     overload,

@@ -16,7 +16,8 @@ from litequeue.result.joining import allow_join_result, denied_join_result
 from litequeue.result.result_set import ResultSet
 
 if TYPE_CHECKING:
-    from litequeue.result.group_result import GroupResult, result_from_tuple
+    from litequeue.result.by_id import result_from_tuple
+    from litequeue.result.group_result import GroupResult
     from litequeue.result.progress import Progress
 
 __all__ = [
@@ -37,7 +38,7 @@ __all__ = [
 _LATER: Final = {
     "GroupResult": "group_result",
     "Progress": "progress",
-    "result_from_tuple": "group_result",
+    "result_from_tuple": "by_id",
 }
 
 if not TYPE_CHECKING:

@@ -182,7 +182,8 @@ class EagerResult(AsyncResult[R_co]):
     def mermaid(self, most: int = 50) -> str:
         """Raise `JobNotFound`: what ran here is in no file."""
         raise exceptions.JobNotFound(
-            self.id, f"{self.id} ran here and now, and no file has its workflow; draw one of jobs"
+            self.id,
+            f"{self.id} ran here and now, and no file has its workflow; draw one that was sent",
         )
 
     dot = mermaid

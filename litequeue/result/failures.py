@@ -15,8 +15,12 @@ from litequeue.job import Failure, result_of
 from litequeue.serialization import Codec
 from litequeue.store import Record
 
-_BY_ARGUMENTS: Final = frozenset({"ChordError", "MaxRetriesExceededError"})
-"""Those of ours that are made of more than a message, and that their stored arguments make again."""
+_OURS: Final = frozenset(
+    {"ChordError", "MaxRetriesExceededError", "WorkerLostError", "ResultTooLarge", "RejectedError"}
+    | {"ContentDisallowed", "SecurityError"}
+    | {"TaskRevokedError", "NotSerializable", "NotRegistered"}
+    | {"SoftTimeLimitExceeded", "TimeLimitExceeded"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +39,17 @@ def rebuild(failure: Failure | None, state: str) -> BaseException:
     """Return an exception for a stored failure, from built-in types and our own only."""
     if failure is None:
         return exceptions.TaskRevokedError(f"the job ended as {state}")
-    kind = _kind_of(failure.type)
-    if kind is not None:
+    if failure.type in _OURS:
+        kind: type[BaseException] | None = getattr(exceptions, failure.type)
+    else:
+        kind = getattr(builtins, failure.type, None)
+    if isinstance(kind, type) and issubclass(kind, Exception):
         try:
             # What a worker decided has a message and no arguments.
             return kind(*(serialization.loads(failure.args) or filter(None, [failure.message])))
         except (TypeError, ValueError):
             pass  # its arguments did not survive: its text did
     return exceptions.RemoteError(failure.type, failure.message, failure.traceback)
-
-
-def _kind_of(name: str) -> type[Exception] | None:
-    kind = getattr(builtins, name, None)
-    if kind is None:
-        kind = vars(exceptions).get(name)
-        by_message = "__init__" not in vars(kind or object)
-        if not by_message and name not in _BY_ARGUMENTS:
-            return None
-    return kind if isinstance(kind, type) and issubclass(kind, Exception) else None
 
 
 def value_of(record: Record, id: str, codec: Codec) -> Any:

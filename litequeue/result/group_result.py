@@ -215,7 +215,7 @@ class GroupResult(ResultSet[R]):
         workflow: bool = False,
     ) -> None:
         """Revoke all members, with ``workflow`` all of the workflow; see `AsyncResult.revoke`."""
-        if self._is_own() or not workflow:
+        if not workflow or self.app.store.group(self.id) is None:
             super().revoke(
                 terminate=terminate, signal=signal, wait=wait, timeout=timeout, workflow=workflow
             )
@@ -353,18 +353,6 @@ def value_here(result: Any, *, propagate: bool = True) -> Any:
 def parent_here(result: Any) -> Any:
     """Return the parent that a result was given, without a look into the file."""
     return result._parent
-
-
-def result_from_tuple(r: Any, app: Home | None = None) -> Any:
-    """Return the handle whose `as_tuple` this is; a text is the id of a job."""
-    if isinstance(r, AsyncResult | ResultSet):
-        return r
-    own, results = (r, None) if isinstance(r, str) else r
-    id, parent = own if isinstance(own, list | tuple) else (own, None)
-    before = result_from_tuple(parent, app) if parent else None
-    if results is None:
-        return AsyncResult[Any](id, app=app, parent=before)
-    return GroupResult[Any](id, [result_from_tuple(each, app) for each in results], before, app=app)
 
 
 def _tuple_of(result: Any, end: Any) -> Any:

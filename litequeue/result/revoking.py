@@ -47,11 +47,16 @@ def revoke_workflow(home: Home, ids: Iterable[str], *, terminate: bool, signal: 
     """Do the same to all jobs of the workflows that ``ids``, of jobs or groups, belong to."""
     name = signal_name(signal) if terminate else None
     all_of_them = Revoked()
+    met = set[str]()
     for id in ids:
+        if id in met:  # it went with another one
+            continue
         revoked = home.store.revoke_workflow(id, terminate=terminate, signal=name)
         tell_revoked(home, revoked.ended)
         all_of_them.ended.extend(revoked.ended)
         all_of_them.stands.extend(revoked.stands)
+        all_of_them.followed.extend(revoked.followed)
+        met.update(revoked.ended, revoked.stands, revoked.followed)
     return all_of_them
 
 

@@ -134,38 +134,69 @@ def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 # All of a workflow
 
+LOOKED_AT_ONCE: Final = 2_000
+"""Jobs whose neighbours are looked up at a time (3 µs each): no other thread can read meanwhile."""
 NUMBER: Final = "SELECT seq FROM litequeue_job WHERE id = ?"
-MEMBERS_OF: Final = """
-SELECT job.seq FROM litequeue_fanin AS fanin JOIN litequeue_job AS job
-ON job.flow = fanin.id AND job.flow > 0 WHERE fanin.name = ?
-"""
-# One step away from a job, by edges and groups, in both directions.
+NUMBER_OF_GROUP: Final = "SELECT id FROM litequeue_fanin WHERE name = ?"
 NEIGHBOURS: Final = """
-SELECT target FROM litequeue_edge WHERE source = ?1
-UNION SELECT source FROM litequeue_edge WHERE target = ?1
-UNION SELECT fanin.target FROM litequeue_job AS job JOIN litequeue_fanin AS fanin
-    ON fanin.id = job.flow WHERE job.seq = ?1 AND fanin.target IS NOT NULL
-UNION SELECT job.seq FROM litequeue_fanin AS fanin JOIN litequeue_job AS job
-    ON job.flow = fanin.id AND job.flow > 0 WHERE fanin.target = ?1
+SELECT edge.target FROM json_each(?1)
+CROSS JOIN litequeue_edge AS edge ON edge.source = json_each.value
+UNION SELECT edge.source FROM json_each(?1)
+CROSS JOIN litequeue_edge AS edge ON edge.target = json_each.value
+"""
+GROUPS: Final = """
+SELECT job.flow FROM json_each(?1)
+CROSS JOIN litequeue_job AS job ON job.seq = json_each.value AND job.flow > 0
+UNION SELECT fanin.id FROM json_each(?1)
+CROSS JOIN litequeue_fanin AS fanin ON fanin.target = json_each.value
+"""
+OF_GROUP: Final = """
+SELECT seq FROM litequeue_job WHERE flow = ?1 AND flow > 0
+UNION ALL SELECT target FROM litequeue_fanin WHERE id = ?1 AND target IS NOT NULL
 """
 UNFINISHED: Final = """
 SELECT job.id FROM json_each(?) CROSS JOIN litequeue_job AS job ON job.seq = json_each.value
-WHERE job.phase <> 'done' ORDER BY job.seq
+WHERE job.phase <> 'done'
 """
 
 
 def jobs_of(database: Database, id: str) -> list[int]:
     """Return the numbers of all jobs of a workflow: ``id`` is one of them, or of its group."""
     with database.read() as connection:
-        found = {seq for (seq,) in connection.execute(MEMBERS_OF, (id,)).fetchall()}
-        found |= {seq for (seq,) in connection.execute(NUMBER, (id,)).fetchall()}
-        new = list(found)
-        while new:
-            near = connection.execute(NEIGHBOURS, (new.pop(),)).fetchall()
-            further = {seq for (seq,) in near} - found
-            found |= further
-            new += further
+        found = {seq for (seq,) in connection.execute(NUMBER, (id,)).fetchall()}
+        first = connection.execute(NUMBER_OF_GROUP, (id,)).fetchall()
+    groups: set[int] = set()
+    new = found | _members(database, groups, first)
+    found |= new
+    while new:
+        near: set[int] = set()
+        for some in _chunks(new, LOOKED_AT_ONCE):
+            numbers = json.dumps(some)
+            with database.read() as connection:
+                near.update(seq for (seq,) in connection.execute(NEIGHBOURS, (numbers,)))
+                entered = connection.execute(GROUPS, (numbers,)).fetchall()
+            near |= _members(database, groups, entered)
+        new = near - found
+        found |= new
     return sorted(found)
+
+
+def _members(database: Database, known: set[int], groups: Iterable[tuple[int]]) -> set[int]:
+    """Return the members and targets of groups that are not ``known`` yet."""
+    found: set[int] = set()
+    for (group,) in groups:
+        if group not in known:
+            known.add(group)
+            with database.read() as connection:
+                found.update(seq for (seq,) in connection.execute(OF_GROUP, (group,)))
+    return found
+
+
+def _unfinished(database: Database, numbers: Iterable[int]) -> Iterator[str]:
+    for some in _chunks(numbers, LOOKED_AT_ONCE):
+        with database.read() as connection:
+            ids = connection.execute(UNFINISHED, (json.dumps(some),)).fetchall()
+        yield from (id for (id,) in ids)
 
 
 def revoke(
@@ -178,10 +209,6 @@ def revoke(
     keep: Keep,
 ) -> Revoked:
     """Revoke what has not ended of a workflow: ``id`` is a job of it, or its group."""
-    numbers = json.dumps(jobs_of(database, id))
-    with database.read() as connection:
-        # Those that wait for others come last in the file, and first in here.
-        ids = [each for (each,) in connection.execute(UNFINISHED, (numbers,)).fetchall()]
-    return revocations.revoke(
-        database, reversed(ids), terminate=terminate, signal=signal, now=now, keep=keep
-    )
+    # Those that wait for others come last in the file, and first in here.
+    ids = _unfinished(database, reversed(jobs_of(database, id)))
+    return revocations.revoke(database, ids, terminate=terminate, signal=signal, now=now, keep=keep)

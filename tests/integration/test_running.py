@@ -52,7 +52,8 @@ class Shop:
         """Send a workflow, run all there is, and return its value."""
         result = sig.apply_async()
         self.drive.run()
-        return result.get(timeout=1)
+        assert result.ready(), "it waits for ever"
+        return result.get()
 
 
 @pytest.fixture
@@ -146,6 +147,12 @@ class TestReplace:
         )
         assert shop.value(replaced.s()) == 3
 
+    def test_chunks_in_a_chain(self, shop: Shop) -> None:
+        sig = shop.add.chunks([(1, 2), (3,), ()], 2)
+        for each in (sig.clone(), sig | shop.task(lambda parts: parts, "same").s()):
+            assert shop.value(each) == [[3, 3], [0]]
+        assert shop.value(sig) == [[3, 3], [0]]
+
     def test_refused(self, shop: Shop) -> None:
         for sig in (chain(), shop.add.s().set(chord=shop.total.s())):
             replaced = self.replaced_by(shop, lambda sig=sig: sig)
@@ -179,6 +186,31 @@ class TestReplace:
             replaced(5)
         shop.drive.run()
         assert shop.calls == [(5,)]
+
+
+class TestEntries:
+    """A workflow of beat begins in the commit of the job that the tick sent, and is that job."""
+
+    def test_once_per_tick(self, shop: Shop) -> None:
+        for name, sig in (
+            ("chain", shop.add.s(1) | shop.add.s(2)),
+            ("group", group(shop.add.s(1), shop.add.s(2))),
+            ("chord", chord([shop.add.s(1), shop.add.s(2)], shop.total.s())),
+            ("linked", shop.add.s(1).on_error(shop.note.s())),
+        ):
+            shop.app.entries.add(name, 60, sig)
+            first, second = shop.app.entries.run_now(name), shop.app.entries.run_now(name)
+            shop.drive.run()
+            assert first.id != second.id
+            expected = {"chain": 3, "group": [1, 2], "chord": 3, "linked": 1}[name]
+            assert first.get() == second.get() == expected
+        assert shop.calls == []
+
+    def test_arguments_of_the_entry_are_for_what_comes_first(self, shop: Shop) -> None:
+        shop.app.entries.add("chain", 60, shop.add.s(1) | shop.add.s(2), args=(5,))
+        result = shop.app.entries.run_now("chain")
+        shop.drive.run()
+        assert result.get() == 8
 
 
 class TestAddToChord:

@@ -202,8 +202,8 @@ def test_a_failed_member_is_retried_alone_and_the_body_is_called(work: Site, fac
     with pytest.raises(ChordError) as raised:
         result.get(timeout=WITHIN)
     work.open_gate("member-again")
-    failed = app.AsyncResult(raised.value.member).parent
-    retry(work, failed)
+    assert raised.value.member == result.parent.parent[1].id
+    retry(work, result.parent.parent[1].parent)
     assert result.get(timeout=WITHIN) == ["good", 2]
     assert len(facts.facts("ran", label="good")) == 1, "what has succeeded is not run again"
 

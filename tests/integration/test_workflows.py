@@ -129,7 +129,7 @@ def test_arguments_and_ids_are_for_the_whole(work: Site) -> None:
     assert frozen.delay() == expected
     assert expected.get(timeout=WITHIN) == 3
     assert frozen.delay().get(timeout=WITHIN) == 3, "sent twice, it is the same"
-    assert app.GroupResult(frozen.id).get(timeout=WITHIN) == [1, 2]
+    assert expected.parent.get(timeout=WITHIN) == [1, 2]
 
 
 def test_each_step_knows_its_place(work: Site) -> None:
@@ -200,20 +200,18 @@ def test_eagerly_without_a_file(alone: Site, eagerly: None) -> None:
     assert not alone.path.exists()
 
 
-def test_results_that_are_signed(alone: Site) -> None:
-    keys = {
-        "LITEQUEUE_SECURITY_KEY": "k" * 32,
-        "LITEQUEUE_RESULT_SERIALIZER": "signed",
-        "LITEQUEUE_ACCEPT_CONTENT": "signed,json",
-    }
-    alone.worker(app=APP, ready=False, **keys)
+def test_results_that_are_signed(alone: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LITEQUEUE_SECURITY_KEY", "k" * 32)
+    monkeypatch.setenv("LITEQUEUE_RESULT_SERIALIZER", "signed")
+    monkeypatch.setenv("LITEQUEUE_ACCEPT_CONTENT", "signed,json")
+    alone.worker(app=APP, ready=False)
     code = (
         "from litequeue import group\n"
         "from tests.integration.apps.workflows import *\n"
         "canvas = add.s(1, 1) | group(add.s(1), mul.s(5)) | total.s() | add.s(1)\n"
         "print(canvas.delay().get(timeout=20))"
     )
-    done = alone.run("-c", code, LITEQUEUE_URL=str(alone.path), **keys)
+    done = alone.run("-c", code, LITEQUEUE_URL=str(alone.path))
     assert done.stdout == "14\n", done.stderr
     found = rows(alone, "SELECT result FROM litequeue_job")
     assert [text[:1] for (text,) in found] == ["!"] * 5

@@ -21,6 +21,7 @@ from litequeue.exceptions import (
     TimeoutError,
 )
 from litequeue.result import AsyncResult, GroupResult, Progress, ResultSet, result_from_tuple
+from litequeue.result.by_id import Groups
 from litequeue.result.waiting import Watched
 from litequeue.store import Database
 from tests.conftest import wait_until
@@ -280,6 +281,20 @@ class TestErrors:
         sent.revoke(workflow=True)
         assert [place.job(id).state for id in "abc"] == ["REVOKED"] * 3
 
+    def test_of_a_set_each_once(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = place.group(group(place.calls("abc"))())
+        chain(place.calls("xy"))()
+        asked: list[str] = []
+        revoke = place.app.store.revoke_workflow
+        monkeypatch.setattr(
+            place.app.store,
+            "revoke_workflow",
+            lambda id, **how: asked.append(id) or revoke(id, **how),
+        )
+        ResultSet([*first, place.job("y")], app=place.app).revoke(workflow=True)
+        assert [place.job(id).state for id in "abcxy"] == ["REVOKED"] * 5
+        assert asked == ["a", "y"]
+
 
 class TestGroup:
     def test_it_is_read_when_it_is_looked_at(self, place: Place) -> None:
@@ -509,6 +524,8 @@ class TestSaved:
         assert restored is not None
         assert (names(restored), restored == sent) == ([["a", "b"]], True)
         assert not place.job(sent.id).exists(), "nothing was to be stored"
+        assert Groups(place.app).restore(sent.id) == Groups(place.app)(sent.id) == sent
+        assert Groups(place.app).restore("nobody") is None
 
     def test_a_group_made_by_hand_can_be_restored(self, place: Place) -> None:
         for id in "abc":
@@ -582,6 +599,14 @@ class TestProgress:
     def test_a_group_before_a_group(self, place: Place) -> None:
         sent = chain(group(place.calls("ab")), group(place.calls("cd")), place.call("e"))()
         assert sent.progress().total == 5
+
+
+def test_a_handle_has_what_its_attempts_printed(place: Place) -> None:
+    job = place.call("a").apply_async()
+    assert job.logs == {}
+    (lease,) = place.claim()
+    steps.step(place.database, steps.success(lease, "1", log="hello\n"), now=place.app.clock.now())
+    assert job.logs == {1: "hello\n"}
 
 
 def test_a_set_of_handles_needs_no_app(place: Place) -> None:

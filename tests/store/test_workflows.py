@@ -32,6 +32,7 @@ from tests.store.steps import (
     failure,
     job,
     phases,
+    put,
     reap,
     retry,
     row_of,
@@ -470,6 +471,31 @@ def test_revoking_a_workflow_ends_all_that_has_not_ended(database: Database) -> 
 
 
 # Pruning
+
+
+@pytest.mark.parametrize("id", ["a", "b", "x", "a+b+x"])
+def test_revoking_a_group_ends_all_members_and_what_comes_before_them(
+    database: Database, id: str
+) -> None:
+    insert(database, group("a", "b", chain("w", "x")))
+    put(database, "other")
+    done = workflows.revoke(database, id, now=NOW, keep=KEEP)
+    assert {*done.ended, *done.followed} == {"a", "b", "w", "x"}
+    assert phases(database.path)["other"] == "ready"
+
+
+def test_the_jobs_of_a_workflow_are_all_that_hang_together(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workflows, "LOOKED_AT_ONCE", 2)
+    put(database, "first")
+    plan = chain("a", [chord(["b", "c"], "d"), "e", "f"], "g", ["h", "i"], errback="j")
+    insert(database, plan)
+    put(database, "last")
+    for id in (*"abcdefghij", "h+i"):
+        assert workflows.jobs_of(database, id) == list(range(2, 12))
+    assert workflows.jobs_of(database, "last") == [12]
+    assert workflows.jobs_of(database, "unknown") == []
 
 
 def test_results_stay_while_a_chord_waits_for_them(database: Database) -> None:

@@ -426,7 +426,9 @@ class TestElsewhere:
         )
         told = subprocess.check_output([sys.executable, "-c", code], input=given, text=True)
         data = json.loads(json.dumps(sig))
-        assert json.loads(told) == [[type(sig).__name__, data]] * 2
+        # As in Celery: of a map its call is left, which does the same.
+        name = type(sig).__name__ if data["subtask_type"] else "Signature"
+        assert json.loads(told) == [[name, data]] * 2
 
     def test_a_frozen_chord_stays_the_chord_of_its_header(self, add: Task[..., Any]) -> None:
         sig: Any = group(add.s(1), add.s(2)) | add.s(3)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from litequeue.context import working_for
+from litequeue.exceptions import JobNotFound
 from litequeue.result import AsyncResult, EagerResult, GroupResult, ResultSet, result_from_tuple
 from tests.unit.homes import Home
 
@@ -66,6 +67,12 @@ def test_all_that_came_of_an_eager_result_is_itself() -> None:
     assert (result.root, result.as_list()) == ("p", ["a", "p"])
     assert result.as_tuple() == (("a", (("p", None), None)), None)
     assert (result.logs, result.children) == ({}, [])
+
+
+def test_what_ran_here_is_in_no_picture() -> None:
+    for draw in (eager("a").mermaid, eager("a").dot):
+        with pytest.raises(JobNotFound, match="a ran here and now"):
+            draw()
 
 
 def test_a_group_knows_its_id_and_members(home: Home) -> None:

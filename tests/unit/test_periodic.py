@@ -332,9 +332,9 @@ class TestWorkflows:
 
     def test_in_the_setting(self, bench: Bench, task: Task[..., Any]) -> None:
         sig = json.loads(json.dumps(task.s(1) | task.s(2)))
-        bench.app.conf.beat_schedule = {"e": {"task": sig, "schedule": 30, "args": (5,)}}
+        bench.app.conf.beat_schedule = {"e": {"task": sig, "schedule": 30}}
         (made,) = entries_of(bench.app)
-        assert json.loads(made.body)[1]["sig"]["args"] == [5]
+        assert json.loads(made.body)[1]["sig"] == sig
 
     @pytest.mark.parametrize("where", ["signature", "entry"])
     def test_links_make_one_of_a_call(self, bench: Bench, task: Task[..., Any], where: str) -> None:
@@ -346,10 +346,6 @@ class TestWorkflows:
         told = json.loads(made.body)[1]["sig"]["options"]
         assert made.task == "litequeue.workflow"
         assert [told[name][0]["args"] for name in ("link", "link_error")] == [[2], [3]]
-
-    def test_chunks_are_the_group_of_them(self, bench: Bench, task: Task[..., Any]) -> None:
-        made = entry(bench, 30, task.chunks([(1,), (2,), (3,)], 2))
-        assert json.loads(made.body)[1]["sig"]["subtask_type"] == "group"
 
     def test_a_frozen_one_is_refused(self, bench: Bench, task: Task[..., Any]) -> None:
         for sig in (

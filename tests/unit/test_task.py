@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from litequeue import LiteQueue, Task
+from litequeue import LiteQueue, Task, built_in
 from litequeue.calling import UNBUILT_CALL_OPTIONS
 from litequeue.exceptions import ImproperlyConfigured, NotRegistered
 from litequeue.routing import Queue
@@ -329,6 +329,7 @@ def test_meta_must_be_serializable(bench: Bench) -> None:
 
 
 def test_a_task_makes_calls_for_many_items(bench: Bench) -> None:
+    built_in.declare(bench.app)
     task = bench.task(lambda x, y=0: x + y)
     assert (repr(task.map([1, 2])), repr(task.starmap([(1, 2)]))) == (
         "[t(x) for x in [1, 2]]",
@@ -337,7 +338,7 @@ def test_a_task_makes_calls_for_many_items(bench: Bench) -> None:
     assert task.map(iter([1, 2])).apply().get() == [1, 2]
     assert task.starmap([(1, 2), (3, 4)]).apply().get() == [3, 7]
     assert task.chunks(((n, n) for n in range(5)), 2).group().apply().get() == [[0, 2], [4, 6], [8]]
-    task.map([1, 2]).delay()
+    task.map(iter([1, 2])).delay()
     sig = {**task.s(), "args": []}
     assert bench.outbox.job.task == "celery.map"
     assert json.loads(bench.outbox.job.body) == [[], {"task": sig, "it": [1, 2]}]
