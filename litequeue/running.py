@@ -128,7 +128,9 @@ class Running:
         list.  It begins with the end of this attempt, in one commit.  Raises
         `ImproperlyConfigured` for a chain of nothing and for a part of another chord.
         """
-        replacement: Any = maybe_signature(checked(sig, "what replaces a task"), app=self.app)
+        replacement: Any = maybe_signature(
+            checked(sig, "what replaces a task is a signature"), app=self.app
+        )
         if "chord" in replacement.options:
             raise ImproperlyConfigured(
                 "a signature that replaces a task must not be part of a chord; replace it by the "

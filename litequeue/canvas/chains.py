@@ -55,7 +55,7 @@ class chain(Signature[Any], metaclass=_Folding):
     def __init__(self, *tasks: Any, **options: Any) -> None:
         steps = sequence(tasks[0]) if len(tasks) == 1 and _is_many(tasks[0]) else tasks
         for step in steps:
-            checked(step, "a chain")
+            checked(step, "a chain is made of signatures")
         super().__init__("celery.chain", (), {"tasks": steps}, **options)
         self.subtask_type = "chain"
 

@@ -17,7 +17,7 @@ from litequeue.context import current_app
 from litequeue.flow import FAIL, PLACEHOLDERS
 from litequeue.result.group_result import parent_here, value_here
 
-_HEADER: Final = "the header of a chord"
+_HEADER: Final = "the header of a chord is made of signatures"
 
 
 @Signature.register_type()
@@ -43,7 +43,7 @@ class chord(Signature[Any]):
         options = of_header(header, options)
         check_policy("chord", options)
         if body is not None:
-            checked(body, "the body of a chord")
+            checked(body, "the body of a chord is a signature")
         made = {"header": _members(header, app), "body": maybe_signature(body, app=app)}
         super().__init__(task, args, {**(kwargs or {"kwargs": {}}), **made}, app=app, **options)
         self.subtask_type = "chord"
@@ -73,7 +73,9 @@ class chord(Signature[Any]):
         if body is not None or policy is not None:
             made = self.clone() if policy is None else self.clone().set(policy=policy)
         if body is not None:
-            made.body = maybe_signature(checked(body, "the body of a chord"), app=self._app)
+            made.body = maybe_signature(
+                checked(body, "the body of a chord is a signature"), app=self._app
+            )
         return super(chord, made).apply_async(args, given, task_id=task_id, **options)
 
     def clone(self, *args: Any, **kwargs: Any) -> Any:

@@ -212,9 +212,9 @@ def _checked(members: Iterable[Any]) -> Any:
         return members
     if isinstance(members, list | tuple):
         for member in members:
-            checked(member, "a group")
+            checked(member, "a group is made of signatures")
         return members
-    return Lazily(checked(member, "a group") for member in members)
+    return Lazily(checked(member, "a group is made of signatures") for member in members)
 
 
 def _items(members: Iterable[Any]) -> Iterator[Any]:

@@ -24,9 +24,9 @@ def joined(left: Any, right: Any) -> Any:
     - What comes after a chord comes after its body.
     - A group of one is its member; an empty one changes nothing after a chain or group.
     """
-    if not isinstance(checked(left, "a chain"), Signature):
+    if not isinstance(checked(left, "a chain is made of signatures"), Signature):
         left = signature(left)
-    if not isinstance(checked(right, "a chain"), Signature):
+    if not isinstance(checked(right, "a chain is made of signatures"), Signature):
         right = signature(right)
     return _joined(left, right)
 
@@ -94,7 +94,7 @@ def folded(sigs: Iterable[Any]) -> Any:
     steps: list[Any] = []
     left: deque[Any] = deque(sigs)
     while left:
-        sig = checked(left.popleft(), "a chain")
+        sig = checked(left.popleft(), "a chain is made of signatures")
         if is_empty_group(sig):
             continue
         if is_chain(sig):

@@ -33,7 +33,7 @@ def listed(sig: Any, key: str) -> list[Any]:
 def add(sig: Any, key: str, value: Any) -> Any:
     """Add ``value`` to the option ``key``, unless it is there; return it."""
     if key in ("link", "link_error"):
-        checked(value, "what is linked")
+        checked(value, "what is linked is a signature")
     held = listed(sig, key)
     if value not in held:
         held.append(value)

@@ -27,6 +27,8 @@ def signature(varies: Any, *args: Any, **kwargs: Any) -> Signature[Any]:
         return varies.clone()
     if isinstance(varies, Mapping):
         return Signature.from_dict(varies, app=kwargs.get("app"))
+    if not isinstance(varies, str) and not isinstance(getattr(varies, "name", None), str):
+        raise TypeError(f"a signature is of a task or of the name of one, not of {varies!r:.80}")
     return Signature(varies, *args, **kwargs)
 
 

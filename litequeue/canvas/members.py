@@ -20,18 +20,16 @@ class Callee(Protocol[R_co]):
         """Return a handle on one of its jobs."""
 
 
-def checked(value: Any, what: str) -> Any:
-    """Return ``value`` if ``what`` may be made of it, a signature; TypeError says what is meant."""
+def checked(value: Any, rule: str) -> Any:
+    """Return ``value`` if it is a signature; else TypeError says what it is, and the ``rule``."""
     if isinstance(value, Mapping):
         return value
     if hasattr(value, "signature") and hasattr(value, "delay"):
-        raise TypeError(
-            f"{what} is made of signatures, and {value.name} is a task, not a call of it; "
-            f"write {value.name.rpartition('.')[2]}.s(…)"
-        )
-    raise TypeError(
-        f"{what} is made of signatures, and {value!r:.80} is none; write task.s(…), not task(…)"
-    )
+        call = f"{value.name.rpartition('.')[2]}.s(…)"
+        raise TypeError(f"{rule}, and {value.name} is a task, not a call of it; write {call}")
+    many = isinstance(value, list | tuple)
+    hint = "group([…])" if many else "task.s(…), not task(…)"
+    raise TypeError(f"{rule}, and {value!r:.80} is none; write {hint}")
 
 
 class Item(Generic[V]):

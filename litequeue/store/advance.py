@@ -16,7 +16,7 @@ from litequeue import flow, states
 from litequeue.job import Failure, Outcome
 from litequeue.store.connection import Database
 from litequeue.store.driver import lenient, sqlite3
-from litequeue.store.settle import ADD_ERROR, Keep, error_row
+from litequeue.store.settle import ADD_ERROR, Keep, error_row, is_about_a_value
 
 GIVEN_AT_MOST: Final = 256 * 1024**2
 """Bytes of the results of a group's members together, where one job gets them as a list."""
@@ -168,7 +168,32 @@ class _Turn:
         for seq, place in found:
             if self.left <= 0:
                 return
+            self._look_at_carefully(seq, place)
+
+    def _look_at_carefully(self, seq: int, place: int) -> None:
+        """Look at a job; what cannot be handed on is the failure of those who wait for it."""
+        self._connection.execute("SAVEPOINT litequeue_look")
+        try:
             self._look_at(seq, place)
+        except Exception as error:
+            if not is_about_a_value(error):
+                raise
+            self._connection.execute("ROLLBACK TO litequeue_look")
+            self._give_up(seq, place, error)
+        finally:
+            self._connection.execute("RELEASE litequeue_look")
+
+    def _give_up(self, seq: int, place: int, error: Exception) -> None:
+        execute = self._connection.execute
+        execute(TAKE, (seq,))
+        reason = Failure("ValueError", f"what it was to be given cannot be handed on: {error}")
+        self._end(seq, states.FAILURE, reason)  # a body that was to be given its list
+        edges = execute(EDGES, (seq, place, AT_ONCE)).fetchall()
+        for number, target, *_ in edges:
+            if self._end(target, states.FAILURE, reason):
+                execute(SPEND, (1, seq, number))
+        if len(edges) == AT_ONCE:
+            execute(PUT, (seq, edges[-1][0] + 1))
 
     def _look_at(self, seq: int, place: int) -> None:
         execute = self._connection.execute
@@ -209,7 +234,7 @@ class _Turn:
         if not edges:
             return
         failure = self._failure_of(seq, state)
-        was_stopped = _origin(failure) is not None
+        was_stopped = _is_stopped(failure)
         reason = failure if was_stopped else _stopped_by(name[0], failure)
         told: str | None = None
         for place, target, kind, _ in edges:
@@ -326,10 +351,8 @@ def _stopped_by(id: str, failure: Failure) -> Failure:
     )  # fmt: skip
 
 
-def _origin(failure: Failure) -> str | None:
-    if not failure.evidence or not failure.evidence.startswith('{"step":'):
-        return None
-    return str(json.loads(failure.evidence)["step"])
+def _is_stopped(failure: Failure) -> bool:
+    return bool(failure.evidence) and str(failure.evidence).startswith('{"step":')
 
 
 def _as_json(id: str, task: str | None, failure: Failure) -> str:

@@ -134,6 +134,11 @@ def _target_if_all_ended(fanin: str) -> str:
 """
 
 
+def _sane(counter: str) -> str:
+    """A number from outside at SQLite's end would become a REAL, which no column takes."""
+    return f"max(min({counter}, {2**62}), {-(2**62)})"
+
+
 MOVED: Final = f"""
 CREATE TRIGGER litequeue_job_moved AFTER UPDATE OF finished ON litequeue_job
 WHEN NEW.flow IS NOT NULL AND (OLD.finished IS NULL) <> (NEW.finished IS NULL)
@@ -148,8 +153,8 @@ BEGIN
     WHERE NEW.phase = 'waiting' AND edge.target = NEW.seq AND source.finished IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM litequeue_advance WHERE job = source.seq);
     UPDATE litequeue_fanin
-    SET waiting = waiting + CASE WHEN NEW.finished IS NULL THEN 1 ELSE -1 END,
-        failed = failed + CASE WHEN NEW.finished IS NULL THEN -(OLD.state <> 'SUCCESS')
+    SET waiting = {_sane('waiting')} + CASE WHEN NEW.finished IS NULL THEN 1 ELSE -1 END,
+        failed = {_sane('failed')} + CASE WHEN NEW.finished IS NULL THEN -(OLD.state <> 'SUCCESS')
                                ELSE NEW.state <> 'SUCCESS' END
     WHERE id = NEW.flow;
 {_target_if_all_ended("id = NEW.flow")}END
@@ -162,7 +167,8 @@ BEGIN
     SELECT OLD.seq WHERE OLD.finished IS NULL
       AND EXISTS (SELECT 1 FROM litequeue_edge WHERE source = OLD.seq)
       AND NOT EXISTS (SELECT 1 FROM litequeue_advance WHERE job = OLD.seq);
-    UPDATE litequeue_fanin SET waiting = waiting - 1, failed = failed + 1
+    UPDATE litequeue_fanin
+    SET waiting = {_sane('waiting')} - 1, failed = {_sane('failed')} + 1
     WHERE id = OLD.flow AND OLD.finished IS NULL;
 {_target_if_all_ended("id = OLD.flow AND OLD.finished IS NULL")}
     DELETE FROM litequeue_edge WHERE target = OLD.seq;

@@ -212,6 +212,8 @@ def settle_and_claim(
                     told = _without(connection, zombies, events) if zombies else events
                     happenings.add(connection, told, careful=careful)
                 advanced = advance(connection, now, keep)
+                # What a job handed on may run now, and who sleeps does not know.
+                advanced.ready |= any(outcome.sequel for outcome in outcomes)
                 if claim is None:
                     return _told(_nothing_claimed(zombies), advanced)
                 settled = _claim(connection, claim, now, keep, readable=readable)

@@ -48,8 +48,9 @@ WHERE seq = ? AND token = ?
 CHANGE_BODY: Final = """
 UPDATE litequeue_payload
 SET body = ?,
-    options = CASE WHEN instr(options, '"given') AND json_valid(options)
-              THEN json_remove(options, '$.given', '$.given_by') ELSE options END
+    options = CASE WHEN (instr(options, '"given') OR instr(options, '"failed"'))
+                        AND json_valid(options)
+              THEN json_remove(options, '$.given', '$.given_by', '$.failed') ELSE options END
 WHERE seq = ?
 """
 MOVE: Final = """

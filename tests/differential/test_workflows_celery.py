@@ -183,6 +183,21 @@ def test_maps(places: Any, kind: str, make: Any) -> None:
     assert value(ours.apply()) == value(theirs.apply())
 
 
+@pytest.mark.parametrize("on_header", [True, False])
+def test_errbacks_of_a_chord(places: Any, on_header: bool) -> None:
+    made = []
+    for module, app, tasks in places:
+        app.conf.task_allow_error_cb_on_chord_header = on_header
+        inner = module.chord([tasks["add"].s(1)], tasks["pack"].s())
+        sig = module.chord([tasks["add"].s(2), inner, tasks["add"].s(3)], tasks["pack"].s())
+        sig.link_error(tasks["oops"].s())
+        made.append(form(sig))
+        app.conf.task_allow_error_cb_on_chord_header = False
+    assert made[0] == made[1]
+    errbacks = [member["options"].get("link_error") for member in made[0]["kwargs"]["header"]]
+    assert [bool(each) for each in errbacks] == [on_header, False, on_header]  # a body has it
+
+
 class Visits:
     """A visitor of either library: writes down what it is asked."""
 

@@ -281,6 +281,16 @@ class TestAddToChord:
                 act()
 
 
+@pytest.mark.parametrize("on_header", [False, True])
+def test_errbacks_of_a_chord(shop: Shop, on_header: bool) -> None:
+    shop.app.conf.task_allow_error_cb_on_chord_header = on_header
+    fail = shop.task(lambda: 1 / 0, "fail")
+    sig = chord([fail.s(), shop.add.s(1), fail.s()], shop.total.s())
+    with pytest.raises(ChordError):
+        shop.value(sig.on_error(shop.note.si("failed")))
+    assert shop.calls == [("failed",)] * (3 if on_header else 1)
+
+
 class TestStep:
     """Every job here fails in its first attempt, after its steps, and runs again."""
 

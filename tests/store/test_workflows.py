@@ -495,6 +495,9 @@ def test_the_jobs_of_a_workflow_are_all_that_hang_together(
     for id in (*"abcdefghij", "h+i"):
         assert workflows.jobs_of(database, id) == list(range(2, 12))
     assert workflows.jobs_of(database, "last") == [12]
+    insert(database, chord(["k", "l"], "m"))
+    for id in ("k", "l", "m", "k+l+m"):
+        assert workflows.jobs_of(database, id) == [13, 14, 15]
     assert workflows.jobs_of(database, "unknown") == []
 
 

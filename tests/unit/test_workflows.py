@@ -230,6 +230,16 @@ class TestWrongArguments:
             with pytest.raises(TypeError, match=rf"^{what} is .* is none; write task\.s\(…\)"):
                 make(value, add.s(1))
 
+    def test_a_list_beside_a_bar_is_no_group(self, add: Task[..., Any]) -> None:
+        for join in (lambda: add.s() | [add.s()], lambda: [add.s()] | add.s()):
+            with pytest.raises(TypeError, match=r"is none; write group\(\[…\]\)"):
+                join()
+
+    def test_what_is_no_task(self, add: Task[..., Any]) -> None:
+        for make in (signature, lambda value: add.apply_async(link=value)):
+            with pytest.raises(TypeError, match="a task or of the name of one, not of <built-in"):
+                make(print)
+
     def test_chunks_of_nothing(self, add: Task[..., Any]) -> None:
         for size in (0, -1, "2", 1.5):
             with pytest.raises(ValueError, match=f"1 or more, not {size!r}"):

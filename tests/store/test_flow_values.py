@@ -1,0 +1,89 @@
+"""What cannot be handed on is the failure of those who wait for it, and of nobody else."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from litequeue.flow import ERROR, Edge, Plan, Sequel, Step, to_text
+from litequeue.job import Outcome
+from litequeue.store import Database, results
+from litequeue.store.flow_models import FanIn
+from tests.store.flows import chain, chord, insert, options, states_of
+from tests.store.steps import claim, claim_one, failure, job, put, step, success
+
+TOO_MUCH = json.dumps("x" * 1_000_000)
+
+
+def by_hand(path: Path, statement: str, *values: Any) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(statement, values)
+
+
+def test_a_list_larger_than_a_text_may_be_fails_the_body_alone(database: Database) -> None:
+    insert(database, chord([f"m{number}" for number in range(70)], "body", then="next"))
+    while leases := claim(database, 10):
+        step(database, *(success(lease, TOO_MUCH) for lease in leases))
+    states = states_of(database)
+    assert (states["body"], states["next"], states["m69"]) == ("FAILURE", "FAILURE", "SUCCESS")
+    record = results.fetch(database, "body")
+    assert record is not None
+    assert record.failure is not None
+    assert "cannot be handed on: string or blob too big" in record.failure.message
+    put(database, "other")
+    assert claim_one(database).id == "other"
+
+
+@pytest.mark.parametrize("evidence", ['{"step":', '{"step":' + "[" * 100_000, '{"step":5}'])
+def test_evidence_that_is_no_json_stops_nobody(
+    database: Database, queue_path: Path, evidence: str
+) -> None:
+    insert(database, chain("a", "b", "c"))
+    step(database, failure(claim_one(database)))
+    by_hand(queue_path, "UPDATE litequeue_job SET phase = 'waiting', finished = NULL, "
+            "state = 'PENDING', keep_until = NULL WHERE id = 'b'")  # fmt: skip
+    by_hand(queue_path, "UPDATE litequeue_error SET evidence = ?", evidence)
+    put(database, "other")
+    lease = claim_one(database)
+    assert lease.id == "other"
+    step(database, success(lease))
+    assert states_of(database)["other"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("number", [-(2**63), 2**63 - 1])
+def test_a_counter_at_its_end_stops_nobody(tmp_path: Path, number: int) -> None:
+    path = tmp_path / "spoilt.sqlite"  # the fixture's has to be whole in the end
+    database = Database(path, create=True)
+    insert(database, chord(["a", "b"], "body"))
+    put(database, "other")
+    table = FanIn._meta.table_name
+    by_hand(path, f"UPDATE {table} SET waiting = ?1, failed = ?1", number)
+    a, b, other = claim(database, 3)
+    step(database, success(a), failure(b), success(other))
+    assert states_of(database)["other"] == "SUCCESS"
+    database.close()
+
+
+def test_an_errback_that_runs_again_with_other_arguments_is_told_once(database: Database) -> None:
+    steps = [Step(job("a")), Step(job("e"), waits=True)]
+    insert(database, Plan(steps, [Edge("a", "e", ERROR)], [], "a"))
+    step(database, failure(claim_one(database)))
+    errback = claim_one(database)
+    again = Outcome(errback.seq, errback.token, errback.claim, "RETRY", body='[["a"],{}]')
+    assert "failed" in options(database, "e")
+    step(database, again)
+    assert "failed" not in options(database, "e")
+
+
+def test_whoever_settles_what_was_handed_on_is_told_that_it_may_run(database: Database) -> None:
+    put(database, "a")
+    lease = claim_one(database)
+    sequel = to_text(Sequel((Plan([Step(job("b"))], [], [], "b"),)))
+    settled = step(database, Outcome(lease.seq, lease.token, lease.claim, "SUCCESS", sequel=sequel))
+    assert settled.ready
+    assert claim_one(database).id == "b"
