@@ -105,7 +105,7 @@ class chord(Signature[Any]):
         on_header = self.app.conf.task_allow_error_cb_on_chord_header
         for member in _tasks(self.tasks):
             if on_header:
-                member.link_error(errback.clone(immutable=True))
+                member.link_error(errback.clone())
             if is_chord(member):
                 member.link_error(errback)
         self.body.link_error(errback)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from litequeue import flow, states
 from litequeue.job import Failure, Outcome
 from litequeue.store.connection import Database
 from litequeue.store.driver import lenient, sqlite3
-from litequeue.store.settle import ADD_ERROR, Keep, error_row, is_about_a_value
+from litequeue.store.settle import ADD_ERROR, ROW, Keep, error_row, is_about_a_value
 
 GIVEN_AT_MOST: Final = 256 * 1024**2
 """Bytes of the results of a group's members together, where one job gets them as a list."""
@@ -73,7 +73,7 @@ def advance_all(database: Database, advanced: Advanced, now: float, keep: Keep) 
 
 TAKE: Final = "DELETE FROM litequeue_advance WHERE job = ?"
 PUT: Final = "INSERT OR REPLACE INTO litequeue_advance (job, place) VALUES (?, ?)"
-LOOK: Final = "SELECT id, phase, state, flow, task FROM litequeue_job WHERE seq = ?"
+LOOK: Final = "SELECT id, phase, state, flow, task, length(result) FROM litequeue_job WHERE seq = ?"
 # What was met before its target was replaced has nothing more to say to it: `spent` is 2.
 EDGES: Final = """
 SELECT place, target, kind, spent FROM litequeue_edge
@@ -198,9 +198,11 @@ class _Turn:
     def _look_at(self, seq: int, place: int) -> None:
         execute = self._connection.execute
         row = execute(LOOK, (seq,)).fetchone()
-        edges = execute(EDGES, (seq, place, self.left)).fetchall()
-        is_all = len(edges) < self.left
-        self.left -= 1 + len(edges)
+        size = 1 if row is None else _weight(row[5])  # each that it is given to has a copy
+        most = max(1, self.left // size)
+        edges = execute(EDGES, (seq, place, most)).fetchall()
+        is_all = len(edges) < most
+        self.left -= 1 + len(edges) * size
         execute(TAKE, (seq,))
         if row is None:
             self._failed(seq, (str(seq), None), states.REVOKED, edges)
@@ -345,10 +347,13 @@ class _Turn:
 
 
 def _stopped_by(id: str, failure: Failure) -> Failure:
-    return Failure(
-        failure.type, failure.message, failure.traceback, failure.args,
-        evidence=json.dumps({"step": id}),
-    )  # fmt: skip
+    """Return the failure without its traceback: that is with the job ``id``, once."""
+    return replace(failure, traceback=None, evidence=json.dumps({"step": id}))
+
+
+def _weight(size: int | None) -> int:
+    """Return what a copy of so many characters counts among the `AT_ONCE` of a turn."""
+    return 1 + (size or 0) // ROW
 
 
 def _is_stopped(failure: Failure) -> bool:

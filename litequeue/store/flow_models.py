@@ -153,8 +153,8 @@ BEGIN
     WHERE NEW.phase = 'waiting' AND edge.target = NEW.seq AND source.finished IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM litequeue_advance WHERE job = source.seq);
     UPDATE litequeue_fanin
-    SET waiting = {_sane('waiting')} + CASE WHEN NEW.finished IS NULL THEN 1 ELSE -1 END,
-        failed = {_sane('failed')} + CASE WHEN NEW.finished IS NULL THEN -(OLD.state <> 'SUCCESS')
+    SET waiting = {_sane("waiting")} + CASE WHEN NEW.finished IS NULL THEN 1 ELSE -1 END,
+        failed = {_sane("failed")} + CASE WHEN NEW.finished IS NULL THEN -(OLD.state <> 'SUCCESS')
                                ELSE NEW.state <> 'SUCCESS' END
     WHERE id = NEW.flow;
 {_target_if_all_ended("id = NEW.flow")}END
@@ -168,7 +168,7 @@ BEGIN
       AND EXISTS (SELECT 1 FROM litequeue_edge WHERE source = OLD.seq)
       AND NOT EXISTS (SELECT 1 FROM litequeue_advance WHERE job = OLD.seq);
     UPDATE litequeue_fanin
-    SET waiting = {_sane('waiting')} - 1, failed = {_sane('failed')} + 1
+    SET waiting = {_sane("waiting")} - 1, failed = {_sane("failed")} + 1
     WHERE id = OLD.flow AND OLD.finished IS NULL;
 {_target_if_all_ended("id = OLD.flow AND OLD.finished IS NULL")}
     DELETE FROM litequeue_edge WHERE target = OLD.seq;

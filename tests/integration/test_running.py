@@ -287,7 +287,7 @@ def test_errbacks_of_a_chord(shop: Shop, on_header: bool) -> None:
     fail = shop.task(lambda: 1 / 0, "fail")
     sig = chord([fail.s(), shop.add.s(1), fail.s()], shop.total.s())
     with pytest.raises(ChordError):
-        shop.value(sig.on_error(shop.note.si("failed")))
+        shop.value(sig.on_error(shop.note.si("failed")).clone())
     assert shop.calls == [("failed",)] * (3 if on_header else 1)
 
 

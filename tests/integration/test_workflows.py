@@ -10,6 +10,7 @@ import pytest
 
 from litequeue import chain, chord, group, signals
 from litequeue.canvas import xstarmap
+from litequeue.store import workflows
 from tests.integration.apps.workflows import (
     add,
     app,
@@ -106,6 +107,16 @@ SHAPES: dict[str, tuple[Callable[[], Any], Any]] = {
 def test_the_value_of(work: Site, shape: str) -> None:
     make, expected = SHAPES[shape]
     assert value(make()) == expected
+
+
+def test_members_run_while_the_others_are_stored(
+    work: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defaults: Any = workflows.insert.__kwdefaults__
+    monkeypatch.setitem(defaults, "chunk", 20)
+    header = (grown.s(1) if each == 1 else echo.s(each) for each in range(300))
+    assert value(chord(header, total.s())) == sum(range(300)), "one came later, and is 0"
+    assert rows(work, "SELECT * FROM litequeue_part") == []
 
 
 def test_a_workflow_as_json_is_sent_by_another_process(work: Site) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from litequeue.flow import ERROR, Edge, Plan, Sequel, Step, to_text
-from litequeue.job import Outcome
+from litequeue.job import Failure, Outcome
 from litequeue.store import Database, results
 from litequeue.store.flow_models import FanIn
 from tests.store.flows import chain, chord, insert, options, states_of
-from tests.store.steps import claim, claim_one, failure, job, put, step, success
+from tests.store.steps import claim, claim_one, failure, job, phases, put, rows, step, success
 
 TOO_MUCH = json.dumps("x" * 1_000_000)
 
@@ -87,3 +87,27 @@ def test_whoever_settles_what_was_handed_on_is_told_that_it_may_run(database: Da
     settled = step(database, Outcome(lease.seq, lease.token, lease.claim, "SUCCESS", sequel=sequel))
     assert settled.ready
     assert claim_one(database).id == "b"
+
+
+def test_a_large_result_is_copied_a_few_times_at_once(database: Database) -> None:
+    members = [f"m{number}" for number in range(20)]
+    insert(database, chain("a", members))
+    settled = step(database, success(claim_one(database), json.dumps("x" * 100_000)))
+    assert settled.ready
+    ready = [id for id, state in phases(database.path).items() if state == "ready"]
+    assert 1 <= len(ready) <= 6, "a turn is 500 rows of a kilobyte"
+    ran = 0
+    while leases := claim(database, 3):
+        ran += len(leases)
+        step(database, *map(success, leases))
+    assert ran == len(members)
+
+
+def test_a_traceback_is_kept_once(database: Database, queue_path: Path) -> None:
+    insert(database, chain("a", ["b", "c"]))
+    lease = claim_one(database)
+    told = Failure("ValueError", "no", "Traceback ...")
+    step(database, Outcome(lease.seq, lease.token, lease.claim, "FAILURE", failure=told))
+    assert rows(queue_path, "SELECT message, traceback FROM litequeue_error ORDER BY job") == [
+        ("no", "Traceback ..."), ("no", None), ("no", None),
+    ]  # fmt: skip
