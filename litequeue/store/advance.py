@@ -340,7 +340,7 @@ class _Turn:
         seq, id, state = row
         cause = self._failure_of(seq, state)
         message = f"Dependency {id} raised {cause.type}({cause.message!r})"
-        return Failure("ChordError", message, args=json.dumps([message, id]))
+        return Failure("ChordError", message, cause.traceback, json.dumps([message, id]))
 
 
 # A job that was ended because of another has that one's failure, and says whose it was.

@@ -111,3 +111,11 @@ def test_a_traceback_is_kept_once(database: Database, queue_path: Path) -> None:
     assert rows(queue_path, "SELECT message, traceback FROM litequeue_error ORDER BY job") == [
         ("no", "Traceback ..."), ("no", None), ("no", None),
     ]  # fmt: skip
+
+
+def test_the_errback_of_a_body_is_told_where_the_member_failed(database: Database) -> None:
+    insert(database, chord(["a"], "body", errback="e"))
+    lease = claim_one(database)
+    told = Failure("ValueError", "no", "Traceback ...")
+    step(database, Outcome(lease.seq, lease.token, lease.claim, "FAILURE", failure=told))
+    assert options(database, "e")["failed"]["traceback"] == "Traceback ..."
