@@ -49,7 +49,7 @@ def resize(self: Task, picture: str) -> list[str]:
     made = []
     with Image.open(source) as image:
         for number, width in enumerate(WIDTHS):
-            self.update_state(state="PROGRESS", meta={"done": number, "total": len(WIDTHS)})
+            self.set_progress(number, len(WIDTHS))
             small = image.convert("RGB")
             small.thumbnail((width, width))
             target = source.with_name(f"{source.stem}-{width}.jpeg")

@@ -184,7 +184,7 @@ def _rerun(database: Database, job: JobRow) -> int | None:
     from litequeue.store.advance import Advanced, advance_all
 
     stopped = workflows.stopped(database, job.id)
-    if not jobs.rerun(database, job.id):
+    if not jobs.rerun(database, job.id, now=SYSTEM.now(), keep=keep()):
         # It may have come back with one before it that was named, too.
         is_back = job.phase == "done" and any(
             each.phase != "done" for each in workflows.jobs(database, [job.id])

@@ -18,13 +18,6 @@ from litequeue.store.connection import Database
 from litequeue.store.driver import lenient, sqlite3
 from litequeue.store.settle import ADD_ERROR, ROW, Keep, error_row, is_about_a_value
 
-GIVEN_AT_MOST: Final = 256 * 1024**2
-"""Bytes of the results of a group's members together, where one job gets them as a list."""
-TOO_LARGE: Final = Failure(
-    "ResultTooLarge",
-    f"the results of the group are more than {GIVEN_AT_MOST // 1024**2} MiB together, too much for "
-    "one job; let the members store what they make, and return where it is",
-)
 AT_ONCE: Final = 500
 """Jobs looked at per transaction, with those that wait for them (10 to 20 µs each)."""
 
@@ -118,7 +111,7 @@ UPDATE litequeue_payload SET options = (
 # A countdown begins where its job could begin.
 RELEASE: Final = """
 UPDATE litequeue_job
-SET eta = due.eta, phase = CASE WHEN due.eta > ?2 THEN 'scheduled' ELSE 'ready' END
+SET eta = due.eta, phase = CASE WHEN due.eta > ?2 THEN 'scheduled' ELSE 'ready' END, runtime = NULL
 FROM (SELECT coalesce(?2 + (
           SELECT CAST(json_extract(options, '$.countdown') AS REAL) FROM litequeue_payload
           WHERE seq = ?1 AND instr(options, '"countdown"') AND json_valid(options)), eta) AS eta
@@ -205,7 +198,7 @@ class _Turn:
         self.left -= 1 + len(edges) * size
         execute(TAKE, (seq,))
         if row is None:
-            self._failed(seq, (str(seq), None), states.REVOKED, edges)
+            self._failed(seq, (str(abs(seq)), None), states.REVOKED, edges)
             if is_all:
                 execute(FORGET_EDGES, (seq,))
         elif row[1] != states.DONE:
@@ -317,21 +310,8 @@ class _Turn:
             if self._end(target, states.FAILURE, self._chord_error(fanin)):
                 self._connection.execute(SPEND_FANIN, (1, target))
             return
-        if self._give_all(target, fanin, policy):
-            self._release(target)
-        else:
-            self._end(target, states.FAILURE, TOO_LARGE)
-
-    def _give_all(self, target: int, fanin: int, policy: str) -> bool:
-        """Put the results of all members into one list; False where that would be too large."""
-        before = self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, GIVEN_AT_MOST)
-        try:
-            self._connection.execute(GIVE_ALL, (target, fanin, policy))
-        except sqlite3.DataError:  # "string or blob too big": only this statement is undone
-            return False
-        finally:
-            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, before)
-        return True
+        self._connection.execute(GIVE_ALL, (target, fanin, policy))
+        self._release(target)
 
     def _chord_error(self, fanin: int) -> Failure:
         row = self._connection.execute(CULPRIT, (fanin,)).fetchone()

@@ -159,25 +159,31 @@ BEGIN
     WHERE id = NEW.flow;
 {_target_if_all_ended("id = NEW.flow")}END
 """
-# Who deletes a job that has not ended ends it: what waits for it is looked at.
+# Who deletes a job that has not ended ends it: what waits for it is looked at.  The next job may
+# get its number, so that what is left of it goes on under the negative one.
 DELETED: Final = f"""
 CREATE TRIGGER litequeue_job_deleted AFTER DELETE ON litequeue_job WHEN OLD.flow IS NOT NULL
 BEGIN
+    DELETE FROM litequeue_advance WHERE job = -OLD.seq;
+    UPDATE litequeue_advance SET job = -job WHERE job = OLD.seq;
     INSERT INTO litequeue_advance (job)
-    SELECT OLD.seq WHERE OLD.finished IS NULL
+    SELECT -OLD.seq WHERE OLD.finished IS NULL
       AND EXISTS (SELECT 1 FROM litequeue_edge WHERE source = OLD.seq)
-      AND NOT EXISTS (SELECT 1 FROM litequeue_advance WHERE job = OLD.seq);
+      AND NOT EXISTS (SELECT 1 FROM litequeue_advance WHERE job = -OLD.seq);
     UPDATE litequeue_fanin
     SET waiting = {_sane("waiting")} - 1, failed = {_sane("failed")} + 1
     WHERE id = OLD.flow AND OLD.finished IS NULL;
 {_target_if_all_ended("id = OLD.flow AND OLD.finished IS NULL")}
     DELETE FROM litequeue_edge WHERE target = OLD.seq;
-    DELETE FROM litequeue_edge
-    WHERE source = OLD.seq AND NOT EXISTS (SELECT 1 FROM litequeue_advance WHERE job = OLD.seq);
+    DELETE FROM litequeue_edge WHERE source = -OLD.seq;
+    UPDATE litequeue_edge SET source = -source
+    WHERE source = OLD.seq AND EXISTS (SELECT 1 FROM litequeue_advance WHERE job = -OLD.seq);
+    DELETE FROM litequeue_edge WHERE source = OLD.seq;
     DELETE FROM litequeue_fanin
     WHERE (id = OLD.flow OR target = OLD.seq) AND size IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM litequeue_job WHERE flow = litequeue_fanin.id AND flow > 0)
       AND NOT EXISTS (SELECT 1 FROM litequeue_job AS body WHERE body.seq = litequeue_fanin.target);
+    UPDATE litequeue_fanin SET target = NULL WHERE target = OLD.seq;
 END
 """
 TRIGGERS: Final = (MOVED, DELETED)

@@ -15,7 +15,7 @@ from litequeue.exceptions import DuplicateJob, EnqueueUncertain
 from litequeue.job import Job, Outcome
 from litequeue.store import events as happenings
 from litequeue.store import registry, revocations
-from litequeue.store.advance import Advanced, advance
+from litequeue.store.advance import Advanced, advance, advance_all
 from litequeue.store.claim import Claim, Settled, is_unreadable, promote, quarantine, take
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
@@ -322,30 +322,31 @@ def revoke(database: Database, id: str, *, now: float, keep: Keep) -> bool:
     return bool(revocations.revoke(database, [id], now=now, keep=keep).ended)
 
 
-# One that has run was given all it waited for, unless it has become another one since.
+# One that has run was given all it waited for, unless it has become another one since: then it has
+# a runtime, but no start.
 RERUN: Final = """
 UPDATE litequeue_job
 SET phase = CASE WHEN flow IS NOT NULL AND EXISTS (
-            SELECT 1 FROM litequeue_edge AS edge
+            SELECT 1 FROM litequeue_edge
             WHERE target = litequeue_job.seq AND spent < 2
-              AND (claims = 0 OR kind <> 'error' AND EXISTS (
-                  SELECT 1 FROM litequeue_job AS source
-                  WHERE source.seq = edge.source
-                    AND (source.phase <> 'done' OR source.state <> 'SUCCESS')))
             UNION ALL SELECT 1 FROM litequeue_fanin
-            WHERE target = litequeue_job.seq AND spent < 2 AND (claims = 0 OR waiting > 0))
+            WHERE target = litequeue_job.seq AND spent < 2)
+          AND (claims = 0 OR runtime IS NOT NULL AND started IS NULL)
         THEN 'waiting' ELSE 'ready' END,
     state = 'PENDING', result = NULL, retries = 0, deaths = 0, once = 0,
-    eta = NULL, expires = NULL, started = NULL, runtime = NULL, finished = NULL, keep_until = NULL,
+    eta = NULL, expires = NULL, started = NULL,
+    runtime = CASE WHEN started IS NULL THEN runtime END, finished = NULL, keep_until = NULL,
     owner = NULL, pid = NULL
 WHERE id = ? AND phase = 'done' AND state <> 'SUCCESS'
   AND (flow IS NULL OR NOT EXISTS (
       SELECT 1 FROM litequeue_edge WHERE target = litequeue_job.seq AND spent = 1
-      UNION ALL SELECT 1 FROM litequeue_fanin WHERE target = litequeue_job.seq AND spent = 1))
+      UNION ALL SELECT 1 FROM litequeue_fanin WHERE target = litequeue_job.seq AND spent = 1
+      UNION ALL SELECT 1 FROM litequeue_error
+      WHERE job = litequeue_job.seq AND claim = 0 AND evidence GLOB '{"step":*'))
 """
 
 
-def rerun(database: Database, id: str) -> bool:
+def rerun(database: Database, id: str, *, now: float, keep: Keep) -> bool:
     """Open a new run of a finished job under its id; False when it is not one to run again.
 
     A job that succeeded, still waits or runs is left alone, and so is one that ended because of
@@ -356,4 +357,6 @@ def rerun(database: Database, id: str) -> bool:
         if not connection.execute(RERUN, (id,)).rowcount:
             return False
         connection.execute(revocations.CLEAR, (id,))
-        return True
+        advanced = advance(connection, now, keep)
+    advance_all(database, advanced, now, keep)
+    return True

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from litequeue import states
+from litequeue.job import Outcome
+from litequeue.store.claim import EXPIRED
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
+from litequeue.store.settle import ADD_ERROR, error_row
 
 PRUNE_AT_ONCE: Final = 200
 """Jobs deleted per transaction (15 µs each), so that nobody waits long behind it."""
@@ -30,16 +34,29 @@ def prune(database: Database, now: float, *, limit: int = PRUNE_AT_ONCE) -> int:
     """Delete at most ``limit`` finished jobs whose time is over; return how many it looked at."""
     with database.write(durable=False, rows=limit) as connection:
         found = connection.execute(PRUNABLE, (now, limit)).fetchall()
-        delete(connection, found, now + KEPT_FOR)
+        delete(connection, found, now, keep_for=KEPT_FOR)
     return len(found)
 
 
-STILL_NEEDED: Final = """
-SELECT 1 FROM litequeue_job AS job JOIN litequeue_fanin AS fanin ON fanin.id = job.flow
-WHERE job.seq = ?1
-  AND (fanin.size IS NULL
-       OR EXISTS (SELECT 1 FROM litequeue_job WHERE seq = fanin.target AND phase = 'waiting'))
-UNION ALL SELECT 1 FROM litequeue_advance WHERE job = ?1
+# What has not begun may do so yet, if it is run again: it needs the results that it waited for.
+_MAY_BEGIN: Final = """
+(target.phase = 'waiting'
+ OR target.phase = 'done' AND target.claims = 0 AND target.state NOT IN ('SUCCESS', 'IGNORED')
+    AND target.keep_until > ?2)
+"""
+STILL_NEEDED: Final = f"""
+SELECT NULL FROM litequeue_advance WHERE job = ?1
+UNION ALL SELECT NULL FROM litequeue_job AS job
+JOIN litequeue_fanin AS fanin ON fanin.id = job.flow
+WHERE job.seq = ?1 AND fanin.size IS NULL
+UNION ALL SELECT target.keep_until FROM litequeue_job AS job
+JOIN litequeue_fanin AS fanin ON fanin.id = job.flow
+JOIN litequeue_job AS target ON target.seq = fanin.target
+WHERE job.seq = ?1 AND fanin.spent < 2 AND {_MAY_BEGIN}
+UNION ALL SELECT target.keep_until FROM litequeue_edge AS edge
+JOIN litequeue_job AS target ON target.seq = edge.target
+WHERE edge.source = ?1 AND edge.kind <> 'error' AND edge.spent < 2 AND {_MAY_BEGIN}
+LIMIT 1
 """
 KEEP_ON: Final = "UPDATE litequeue_job SET keep_until = ? WHERE seq = ?"
 KEPT_FOR: Final = 600.0
@@ -47,19 +64,29 @@ KEPT_FOR: Final = 600.0
 
 
 def delete(
-    connection: sqlite3.Connection, found: Iterable[tuple[int, int | None]], until: float
+    connection: sqlite3.Connection,
+    found: Iterable[tuple[int, int | None]],
+    now: float = 0.0,
+    *,
+    keep_for: float = 0.0,
 ) -> None:
-    """Delete finished jobs, each (seq, flow); those that are still needed stay ``until`` then."""
-    rows = [(seq,) for seq, flow in found if flow is None or not _kept(connection, seq, until)]
+    """Delete finished jobs, each (seq, flow), but keep those that are still needed for longer.
+
+    Needed is, too, what a job that may be run again would get; ``now`` is 0 for: however old.
+    """
+    rows = [
+        (seq,) for seq, flow in found if flow is None or not _kept(connection, seq, now, keep_for)
+    ]
     for statement in PRUNE_ALL:
         connection.executemany(statement, rows)
 
 
-def _kept(connection: sqlite3.Connection, seq: int, until: float) -> bool:
+def _kept(connection: sqlite3.Connection, seq: int, now: float, keep_for: float) -> bool:
     """Keep a job of a workflow if it is still needed; tell whether it was."""
-    if connection.execute(STILL_NEEDED, (seq,)).fetchone() is None:
+    row = connection.execute(STILL_NEEDED, (seq, now)).fetchone()
+    if row is None:
         return False
-    connection.execute(KEEP_ON, (until, seq))
+    connection.execute(KEEP_ON, (max(now + keep_for, row[0] or 0.0), seq))
     return True
 
 
@@ -67,7 +94,7 @@ EXPIRE: Final = """
 UPDATE litequeue_job SET phase = 'done', state = 'REVOKED', finished = ?, keep_until = ?
 WHERE seq IN (SELECT seq FROM litequeue_job
               WHERE expires <= ? AND phase <> 'done' AND phase <> 'leased' LIMIT ?)
-RETURNING CAST(id AS BLOB), seq
+RETURNING CAST(id AS BLOB), seq, min(claims, 4611686018427387903) + 1
 """
 
 
@@ -81,7 +108,10 @@ def expire(
     with database.write(durable=False, rows=limit) as connection:
         _give_up(connection, now, limit)
         rows = connection.execute(EXPIRE, (now, keep_until, now, limit)).fetchall()
-    return [(bytes(id).decode("utf-8", "replace"), seq) for id, seq in rows]
+        # The claim that never comes has the reason.
+        outcomes = [Outcome(seq, 0, claim, states.REVOKED) for _, seq, claim in rows]
+        connection.executemany(ADD_ERROR, [error_row(each, EXPIRED, now) for each in outcomes])
+    return [(bytes(id).decode("utf-8", "replace"), seq) for id, seq, _ in rows]
 
 
 GIVEN_UP_AFTER: Final = 86_400.0

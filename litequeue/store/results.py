@@ -282,5 +282,5 @@ def forget_many(database: Database, ids: Iterable[str]) -> int:
 def _forget(database: Database, query: str, argument: str, *, rows: int = 1) -> int:
     with database.write(durable=True, rows=rows) as connection:
         found = connection.execute(query, (argument,)).fetchall()
-        delete(connection, found, 0.0)
+        delete(connection, found)
     return len(found)

@@ -33,11 +33,12 @@ LAST_PLACE: Final = "SELECT coalesce(max(place), 0) FROM litequeue_edge WHERE so
 # What the job waited for has nothing more to say to what it becomes.
 MET_EDGES: Final = "UPDATE litequeue_edge SET spent = 2 WHERE target = ?"
 MET_FANINS: Final = "UPDATE litequeue_fanin SET spent = 2 WHERE target = ?"
+# One that waits has the runtime of the attempt, until it is released: it was not given its results.
 BECOME: Final = """
 UPDATE litequeue_job
 SET task = ?, queue = ?, priority = ?, phase = ?, state = 'PENDING', eta = ?, expires = ?,
     flow = coalesce(flow, 0), retries = 0, deaths = 0, once = 0, result = NULL,
-    started = NULL, pid = NULL, owner = NULL, token = NULL
+    started = NULL, runtime = ?, pid = NULL, owner = NULL, token = NULL
 WHERE seq = ? AND token = ?
 """
 BECOME_PAYLOAD: Final = "UPDATE litequeue_payload SET body = ?, options = ? WHERE seq = ?"
@@ -78,8 +79,8 @@ def _become(
     connection.execute(ADD_QUEUE, (job.queue,))
     connection.execute(
         BECOME,
-        (job.task, job.queue, job.priority, phase_of(own, now), job.eta, job.expires, seq,
-         outcome.token),
+        (job.task, job.queue, job.priority, phase_of(own, now), job.eta, job.expires,
+         outcome.runtime if own.waits else None, seq, outcome.token),
     )  # fmt: skip
     connection.execute(BECOME_PAYLOAD, (job.body, job.options, seq))
     storing = Storing(plan, now, place=place)
@@ -89,6 +90,8 @@ def _become(
 def _store(
     connection: sqlite3.Connection, storing: Storing, steps: Iterable[Step], plan: Plan
 ) -> None:
-    storing.add(connection, list(steps))
+    steps = list(steps)
+    if storing.add(connection, steps) is None and steps:
+        return
     storing.connect(connection, plan.edges)
     storing.seal(connection)

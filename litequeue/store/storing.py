@@ -30,7 +30,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 GROW: Final = "UPDATE litequeue_fanin SET waiting = waiting + ?1, size = size + ?1 WHERE id = ?2"
 IS_STORED: Final = "SELECT 1 FROM litequeue_job WHERE id = ?"
 STORED_STEP: Final = """
-SELECT job.task, payload.body
+SELECT job.task, payload.body, job.claims
 FROM litequeue_job AS job JOIN litequeue_payload AS payload ON payload.seq = job.seq
 WHERE job.id = ?
 """
@@ -56,12 +56,21 @@ SELECT target FROM litequeue_fanin WHERE id = ? AND waiting = 0 AND target IS NO
 """
 
 
+IS_UNFINISHED: Final = "SELECT 1 FROM litequeue_part WHERE workflow = ? LIMIT 1"
+
+
+def is_unfinished(connection: sqlite3.Connection, workflow: str) -> bool:
+    """Tell whether only parts of a workflow are in the file."""
+    return connection.execute(IS_UNFINISHED, (workflow,)).fetchone() is not None
+
+
 class Storing:
     """A plan on its way into the file; ``place`` is the last among the edges of its sources."""
 
     def __init__(self, plan: Plan, now: float, *, place: int = 0) -> None:
         self.name = plan.result
         self.fanins = plan.fanins
+        self._group = plan.group
         self.now = now
         self._known: dict[str, int] = {}
         self._met = 0
@@ -96,11 +105,25 @@ class Storing:
         return numbered[0][0], numbered[-1][0]
 
     def _check_all_stored(self, connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
-        """Raise `DuplicateJob` when not all of what went in together is there, or as other jobs."""
+        """Raise `DuplicateJob` when not all of what went in together is there, or as other jobs.
+
+        Nobody knows the names of groups but those who wait for one, and who go on storing.
+        """
+        is_half = is_unfinished(connection, self.name)
         for step in (steps[0], steps[-1]):
             row = connection.execute(STORED_STEP, (step.job.id,)).fetchone()
-            if row is None or row != (step.job.task, step.job.body):
+            if row is None:
                 raise DuplicateJob(step.job.id)
+            task, body, claims = row
+            # Where it runs while it is stored, a step may have become another one.
+            may_differ = claims > 0 and is_half
+            if (task, body) != (step.job.task, step.job.body) and not may_differ:
+                raise DuplicateJob(step.job.id)
+        names = [each.group for each in self.fanins[self._met :] if is_half]
+        names += [] if self._group is None else [self._group]
+        rows = connection.execute(FANINS, (json.dumps(names),)).fetchall()
+        for name in set(names) - {name for name, *_ in rows}:
+            raise DuplicateJob(name)
 
     def _add_fanins(
         self, connection: sqlite3.Connection, names: Iterable[str] = (), *, are_new: bool = False

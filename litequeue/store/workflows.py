@@ -26,7 +26,7 @@ from litequeue.store.events import EventRow
 from litequeue.store.maintenance import GIVEN_UP_AFTER
 from litequeue.store.revocations import Revoked
 from litequeue.store.settle import ROW, Keep
-from litequeue.store.storing import Storing
+from litequeue.store.storing import Storing, is_unfinished
 
 CHUNK: Final = 10_000
 """Steps or edges stored per transaction."""
@@ -59,14 +59,14 @@ def insert(
             span = storing.add(connection, first)
             if newcomer is not None:
                 registry.record(connection, database.path, newcomer, now)
+            if span is None and first and not is_unfinished(connection, plan.result):
+                return
             if not second:
                 storing.connect(connection, (edge for some in edges for edge in some))
                 storing.seal(connection)
                 happenings.add(connection, events)
             elif span is not None:
                 connection.execute(ADD_PART, (plan.result, *span, now))
-            elif connection.execute(IS_UNFINISHED, (plan.result,)).fetchone() is None:
-                return
         if second:
             _insert_rest(database, storing, chain((second,), steps), edges, events)
     except IOFailure as error:
@@ -77,7 +77,6 @@ def insert(
 
 
 ADD_PART: Final = "INSERT INTO litequeue_part (workflow, first, last, at) VALUES (?, ?, ?, ?)"
-IS_UNFINISHED: Final = "SELECT 1 FROM litequeue_part WHERE workflow = ? LIMIT 1"
 FINISH: Final = "DELETE FROM litequeue_part WHERE workflow = ?"
 GIVE_UP: Final = "UPDATE litequeue_part SET at = 0 WHERE workflow = ?"
 
@@ -114,7 +113,7 @@ def _insert_rest(
 
 
 def _check_unfinished(connection: sqlite3.Connection, name: str) -> None:
-    if connection.execute(IS_UNFINISHED, (name,)).fetchone() is None:
+    if not is_unfinished(connection, name):
         raise StoreError(
             f"the workflow {name} was given up, because after {GIVEN_UP_AFTER / 3600:g} hours it "
             "was not complete; send it again, and make its steps faster"

@@ -55,7 +55,7 @@ class Victim:
         """A step fails, is run again, and all comes back."""
         self.store()
         self._run(frozenset("a"))
-        jobs.rerun(self.database, "a")
+        jobs.rerun(self.database, "a", now=NOW, keep=KEEP)
         self.say("again")
         self._run(frozenset())
 

@@ -14,7 +14,7 @@ from litequeue.store import Database, audit, jobs, workflows
 from tests.crash import flow_sweep, sweep
 from tests.crash.flow_sweep import SCENARIOS, WORKER
 from tests.store.flows import options, returns_its_id, run, states_of
-from tests.store.steps import NOW, enlist, problems, rows, step
+from tests.store.steps import KEEP, NOW, enlist, problems, rows, step
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
@@ -90,7 +90,7 @@ def go_on(path: Path, scenario: str) -> None:
     found = states_of(database)
     if scenario == "fail" and found["a"] == "FAILURE":
         assert found["z"] == "FAILURE"
-        jobs.rerun(database, "a")
+        jobs.rerun(database, "a", now=NOW, keep=KEEP)
         run(database)
         found = states_of(database)
     if scenario == "revoke" and found["c"] == "REVOKED":
@@ -126,7 +126,7 @@ def sweep_over(
     enlist(worker, WORKER)
     worker.close()
     content = original.read_bytes()
-    for number in range(1, MOST, every):
+    for number in sweep.moments(MOST, every):
         path = tmp_path / str(number) / "jobs.sqlite"
         path.parent.mkdir()
         path.write_bytes(content)
@@ -138,11 +138,16 @@ def sweep_over(
     pytest.fail(f"{scenario} did not end within {MOST} statements")
 
 
+@pytest.mark.parametrize(
+    "every",
+    [pytest.param(10, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_kill_before_any_statement_neither_loses_nor_doubles(
-    tmp_path: Path, scenario: str
+    tmp_path: Path, scenario: str, every: int
 ) -> None:
-    assert sweep_over(tmp_path, scenario) > 30
+    """Other statements in each run, all of them with -m slow."""
+    assert sweep_over(tmp_path, scenario, every=every) > 30
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import celery.exceptions
 import pytest
 from celery import canvas as celerys
-from hypothesis import HealthCheck, example, seed, settings
+from hypothesis import HealthCheck, Phase, example, seed, settings
 from hypothesis import strategies as st
 
 from litequeue import Ignore, LiteQueue, canvas
@@ -257,6 +257,7 @@ def many(test: Any) -> Any:
         derandomize=SEED is None,
         suppress_health_check=[*HealthCheck],
         database=None,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),  # to explain takes memory
     )
     timed = pytest.mark.timeout(60 + COUNT / 10)(how(test))
     return timed if SEED is None else seed(int(SEED))(timed)

@@ -235,7 +235,7 @@ class TestFlaskApp:
         assert "progress" in shop.get(f"/jobs/{id}")
         seen = []
         wait_until(lambda: seen.append(shop.state(id)) or seen[-1]["state"] == "SUCCESS", 30.0)
-        progress = [each["info"]["done"] for each in seen if each["state"] == "PROGRESS"]
+        progress = [each["info"]["current"] for each in seen if each["state"] == "PROGRESS"]
         assert progress
         assert progress == sorted(progress)
         for name, size in zip(seen[-1]["info"], [1600, 800, 400, 200], strict=True):

@@ -75,6 +75,15 @@ def test_a_page_that_lies_is_caught(lie: str, site: Site) -> None:
     assert code != 0 or printed != page.says_it_prints
 
 
+@pytest.mark.parametrize(("line", "is_fine"), [("jobs", True), ("jobs --fast", False)])
+def test_what_is_to_be_typed_is_run(line: str, is_fine: bool, site: Site) -> None:
+    typed = f"<!-- typed -->\n```console\n$ litequeue {line} jobs.sqlite\n```\n"
+    text = f"```python\nprint(1)  # 1\n```\n{typed}```python\nprint(2)  # 2\n```\n"
+    code, printed, _ = run_page(Page(ROOT / "typed.md", text), site)
+    assert (code == 0) == is_fine
+    assert printed == (["1", "2"] if is_fine else ["1"])
+
+
 def told_commands() -> list[str]:
     return sorted({command for page in map(read, PAGES) for command in page.commands})
 

@@ -416,7 +416,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _rerun(self, expected: Expected) -> None:
         ended = expected.phase == "done" and expected.state != "SUCCESS"
-        assert jobs.rerun(self.database, expected.id) is ended
+        assert jobs.rerun(self.database, expected.id, now=NOW, keep=KEEP) is ended
         if ended:
             expected.begin_anew()
             self.revoked.discard(expected.id)

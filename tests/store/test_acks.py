@@ -219,7 +219,7 @@ def test_a_new_run_begins_with_a_clean_sheet(database: Database) -> None:
     step(database, retry(claim_one(database)))
     lease = claim_early(database)
     step(database, failure(lease))
-    assert jobs.rerun(database, "a")
+    assert jobs.rerun(database, "a", now=NOW, keep=KEEP)
     row = row_of(database.path, "a")
     assert (row["phase"], row["state"]) == ("ready", "PENDING")
     assert (row["retries"], row["deaths"], row["once"]) == (0, 0, 0)
@@ -239,7 +239,7 @@ def test_what_need_not_run_again_is_left_alone(database: Database, how: str) -> 
         if how == "succeeded":
             step(database, success(lease, "1"))
     before = row_of(database.path, "a")
-    assert not jobs.rerun(database, "b" if how == "unknown" else "a")
+    assert not jobs.rerun(database, "b" if how == "unknown" else "a", now=NOW, keep=KEEP)
     assert row_of(database.path, "a") == before
 
 

@@ -93,7 +93,7 @@ def test_no_more_are_changed_than_were_counted(database: Database) -> None:
     chosen = choose(database, Change.REVOKE)
     assert chosen.counts == {"ready": 1}
     for id in "abcd":
-        assert jobs.rerun(database, id)
+        assert jobs.rerun(database, id, now=NOW, keep=KEEP)
     assert carry_out(database, chosen) == 1
 
 
@@ -123,7 +123,7 @@ def test_what_was_claimed_meanwhile_is_not_revoked(database: Database) -> None:
 def test_a_purge_deletes_every_trace(database: Database) -> None:
     end(database, "done")
     end(database, "again", state="FAILURE")
-    assert jobs.rerun(database, "again")  # waits, and has an error
+    assert jobs.rerun(database, "again", now=NOW, keep=KEEP)  # waits, and has an error
     put(database, *(f"w-{number}" for number in range(7)), queue="mail")
     put(database, "other")
     assert carry_out(database, choose(database, Change.PURGE, Selection(queues=("mail",)))) == 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,18 @@ import pytest
 from litequeue.exceptions import DuplicateJob
 from litequeue.flow import ERROR, Edge, FanIn, Plan, Step
 from litequeue.job import Outcome
-from litequeue.store import Database, advance, bulk, flows, jobs, maintenance, results, revocations
+from litequeue.store import (
+    Database,
+    bulk,
+    flows,
+    jobs,
+    maintenance,
+    results,
+    revocations,
+    workflows,
+)
 from litequeue.store.listing import Selection
-from tests.store.flows import chain, chord, insert, options, run, states_of
+from tests.store.flows import Cut, chain, chord, dying_after, insert, options, run, states_of
 from tests.store.steps import (
     KEEP,
     NOW,
@@ -23,6 +33,7 @@ from tests.store.steps import (
     phases,
     problems,
     put,
+    retry,
     rows,
     step,
     success,
@@ -70,7 +81,7 @@ def test_the_errback_of_a_body_runs_when_the_header_failed(database: Database) -
 def test_the_errback_of_a_body_waits_again_with_it(database: Database) -> None:
     insert(database, chord(["a", "b"], "body", errback="e"))
     run(database, failing=["a"])
-    jobs.rerun(database, "a")
+    jobs.rerun(database, "a", now=NOW, keep=KEEP)
     assert run(database) == ["a", "body"]
     assert states_of(database)["body"] == "SUCCESS"
     assert problems(database.path) == []
@@ -104,7 +115,7 @@ def test_a_revoked_member_fails_the_body(database: Database) -> None:
     assert message(database, "body") == (
         "ChordError: Dependency b raised TaskRevokedError('revoked')"
     )
-    jobs.rerun(database, "b")
+    jobs.rerun(database, "b", now=NOW, keep=KEEP)
     assert run(database) == ["b", "body"]
     assert options(database, "body") == {"given": ['"a"', '"b"', '"c"']}
 
@@ -151,28 +162,12 @@ def test_a_member_that_is_forgotten_goes_when_the_body_has_its_result(
     assert problems(database.path) == []
 
 
-def test_results_that_are_too_large_together_fail_the_body_alone(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(advance, "GIVEN_AT_MOST", 5_000)
-    insert(database, chord(["a", "b"], "body", errback="e"))
-    put(database, "other")
-    a, b, other = claim(database, 3)
-    large = json.dumps("x" * 3_000)
-    step(database, success(a, large), success(b, large), success(other))
-    assert message(database, "body").startswith("ResultTooLarge: the results of the group are")
-    assert states_of(database)["other"] == "SUCCESS"
-    monkeypatch.undo()
-    assert run(database) == ["e"]
-    assert problems(database.path) == []
-
-
 def test_a_failed_member_can_be_run_again_after_all_has_stopped(database: Database) -> None:
     insert(database, chord(["a", "b"], "body", then="z", errback="e"))
     run(database, failing=["b"])
-    assert not jobs.rerun(database, "body")
-    assert not jobs.rerun(database, "z")
-    assert jobs.rerun(database, "b")
+    assert not jobs.rerun(database, "body", now=NOW, keep=KEEP)
+    assert not jobs.rerun(database, "z", now=NOW, keep=KEEP)
+    assert jobs.rerun(database, "b", now=NOW, keep=KEEP)
     assert run(database) == ["b", "body", "z"]
     assert options(database, "body") == {"given": ['"a"', '"b"']}
     assert problems(database.path) == []
@@ -210,3 +205,148 @@ def test_what_cannot_be_read_in_a_payload_stops_nobody(database: Database) -> No
     step(database, success(claim_one(database), "7"))
     assert options(database, "b") == {"given": "7"}
     assert json.loads(claim_one(database).options or "")["given"] == "7"
+
+
+# What is needed stays, and what is gone is missed
+
+
+def prune(database: Database, now: float) -> None:
+    while maintenance.has_prunable(database, now):
+        maintenance.prune(database, now)
+
+
+@pytest.mark.parametrize("how", ["prune", "forget"])
+def test_members_stay_for_a_body_that_may_come_back(database: Database, how: str) -> None:
+    insert(database, chord(["a", "b", "c"], "body"))
+    run(database, failing=["b"])
+    later = NOW + KEEP.success + 1
+    if how == "prune":
+        prune(database, later)
+    else:
+        assert results.forget_many(database, ["a", "c"]) == 2
+    assert jobs.rerun(database, "b", now=NOW, keep=KEEP)
+    assert run(database, now=later) == ["b", "body"]
+    assert options(database, "body") == {"given": ['"a"', '"b"', '"c"']}
+    prune(database, NOW + 10_000)
+    prune(database, NOW + 20_000)
+    assert states_of(database) == {}
+
+
+def test_a_workflow_that_failed_goes_as_a_whole(database: Database) -> None:
+    insert(database, chain(*(f"s{number}" for number in range(20))))
+    run(database, failing=["s3"])
+    prune(database, NOW + KEEP.failure - 1)
+    assert len(states_of(database)) == 17  # not those before the one that failed
+    prune(database, NOW + KEEP.failure)
+    assert states_of(database) == {}
+
+
+@pytest.mark.parametrize("how", ["prune", "forget"])
+def test_the_result_before_a_step_stays_while_it_may_be_run_again(
+    database: Database, how: str
+) -> None:
+    insert(database, chain("a", "b"))
+    lease = claim_one(database)
+    step(database, now=NOW)
+    revocations.revoke(database, ["b"], now=NOW + 50, keep=KEEP)
+    step(database, success(lease, '"a"'))
+    if how == "prune":
+        prune(database, NOW + KEEP.success)
+    else:
+        assert results.forget(database, "a")
+    assert jobs.rerun(database, "b", now=NOW, keep=KEEP)
+    assert run(database) == ["b"]
+    assert options(database, "b") == {"given": '"a"'}
+
+
+def test_a_step_that_was_stopped_never_runs_alone(database: Database) -> None:
+    insert(database, chain("a", "b"))
+    run(database, failing=["a"])
+    with database.write(durable=True) as connection:
+        connection.execute("DELETE FROM litequeue_job WHERE id = 'a'")
+        connection.execute("DELETE FROM litequeue_payload WHERE seq = 1")
+        connection.execute("DELETE FROM litequeue_error WHERE job = 1")
+    assert not jobs.rerun(database, "b", now=NOW, keep=KEEP)
+    chosen = bulk.choose(database, bulk.Change.RERUN, Selection(), NOW)
+    list(bulk.carry_out(database, chosen, now=NOW, keep=KEEP))
+    assert run(database) == []
+
+
+@pytest.mark.parametrize("is_stranger_of_a_workflow", [False, True])
+def test_who_gets_the_number_of_a_deleted_job_gets_nothing_else_of_it(
+    database: Database, is_stranger_of_a_workflow: bool
+) -> None:
+    steps = [Step(job("b"), waits=True), Step(job("a"))]
+    insert(database, Plan(steps, [Edge("a", "b")], [], "b"))
+    with database.write(durable=True) as connection:  # by hand: nothing is moved on
+        connection.execute("DELETE FROM litequeue_job WHERE id = 'a'")
+        connection.execute("DELETE FROM litequeue_payload WHERE seq = 2")
+    if is_stranger_of_a_workflow:
+        insert(database, chain("stranger"))
+    else:
+        put(database, "stranger")
+    assert run(database) == ["stranger"]
+    assert states_of(database) == {"b": "REVOKED", "stranger": "SUCCESS"}
+    assert rows(database.path, "SELECT * FROM litequeue_edge") == []
+    assert rows(database.path, "SELECT * FROM litequeue_advance") == []
+
+
+def test_who_gets_the_number_of_a_deleted_body_is_no_body(database: Database) -> None:
+    insert(database, chord(["a"], "body"))
+    with database.write(durable=True) as connection:
+        connection.execute("DELETE FROM litequeue_job WHERE id = 'body'")
+        connection.execute("DELETE FROM litequeue_payload WHERE seq = 2")
+    steps = [Step(job("y"), waits=True), Step(job("x"))]
+    insert(database, Plan(steps, [Edge("x", "y", "si")], [], "y"))
+    step(database, success(claim_one(database)))
+    assert phases(database.path)["y"] == "waiting"
+    assert run(database) == ["x", "y"]
+    assert options(database, "y") == {}
+
+
+def test_a_chord_again_under_another_name_of_its_group_is_the_same(database: Database) -> None:
+    for name in ("g", "h"):
+        steps = [Step(job("a"), group=name), Step(job("body"), waits=True)]
+        insert(database, Plan(steps, [], [FanIn(name, "body")], "body"))
+        step(database)
+        assert phases(database.path) == {"a": "ready", "body": "waiting"}
+    assert run(database) == ["a", "body"]
+    assert options(database, "body") == {"given": ['"a"']}
+
+
+def test_a_group_again_under_another_name_is_refused(database: Database) -> None:
+    insert(database, Plan([Step(job("a"), group="g")], [], [FanIn("g")], "g", "g"))
+    with pytest.raises(DuplicateJob, match="h"):
+        insert(database, Plan([Step(job("a"), group="h")], [], [FanIn("h")], "h", "h"))
+
+
+def test_who_goes_on_storing_under_another_name_is_refused(queue_path: Path) -> None:
+    def plan(name: str) -> Plan:
+        steps = [*(Step(job(f"m{n}"), group=name) for n in range(7)), Step(job("z"), waits=True)]
+        return Plan(steps, [], [FanIn(name, "z")], "z")
+
+    database = Database(queue_path, create=True)
+    database.data_version()
+    dying = dying_after(queue_path, 2)
+    with pytest.raises(Cut):
+        workflows.insert(dying, plan("g"), NOW, chunk=3)
+    dying.close()
+    with pytest.raises(DuplicateJob, match="h"):
+        workflows.insert(database, plan("h"), NOW, chunk=3)
+    workflows.insert(database, plan("g"), NOW, chunk=3)
+    assert run(database) == [*(f"m{n}" for n in range(7)), "z"]
+    database.close()
+
+
+def test_an_expired_step_says_so(database: Database) -> None:
+    insert(database, chain("a", job("b", expires=NOW + 10), "c"))
+    assert maintenance.expire(database, NOW + 10, NOW + 99) == [("b", 2)]
+    step(database, now=NOW + 10)
+    for id in "bc":
+        assert message(database, id) == "TaskRevokedError: expired before it could run"
+    put(database, "d", expires=NOW + 20)
+    step(database, retry(claim(database, 9)[-1], eta=NOW + 30))
+    maintenance.expire(database, NOW + 20, NOW + 99)
+    assert [error[:3:2] for error in results.errors_of(database, "d")] == [
+        (1, "RETRY"), (2, "REVOKED"),
+    ]  # fmt: skip

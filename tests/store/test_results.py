@@ -71,7 +71,7 @@ def test_the_failure_is_the_last_one_of_the_state(database: Database) -> None:
     assert record is not None
     assert (record.state, record.failure and record.failure.message) == ("RETRY", "again")
     step(database, failure(claim_one(database), "first"))
-    assert jobs.rerun(database, "a")
+    assert jobs.rerun(database, "a", now=NOW, keep=KEEP)
     (record,) = fetch_many(database, ["a"]).values()
     assert record is not None
     assert (record.state, record.failure) == ("PENDING", None)

@@ -158,7 +158,7 @@ def test_a_new_run_is_not_revoked_by_an_old_word(database: Database) -> None:
         revoke(database, lease.id)
         step(database, failure(lease))
     assert revocations.stands(database, ["a", "b", "x"]) == {"a", "b"}
-    assert jobs.rerun(database, "a")
+    assert jobs.rerun(database, "a", now=NOW, keep=KEEP)
     chosen = bulk.choose(database, bulk.Change.RERUN, Selection(states=("FAILURE",)), NOW)
     assert sum(n for _, n in bulk.carry_out(database, chosen, now=NOW, keep=KEEP)) == 2
     assert listed(database) == []
@@ -172,8 +172,8 @@ def test_who_is_not_run_again_stays_revoked(database: Database) -> None:
     revoke(database, "x")
     claim_one(database)
     revoke(database, "b")
-    assert not jobs.rerun(database, "a")
-    assert not jobs.rerun(database, "b")
+    assert not jobs.rerun(database, "a", now=NOW, keep=KEEP)
+    assert not jobs.rerun(database, "b", now=NOW, keep=KEEP)
     assert [row[1] for row in listed(database)] == ["x", "b"]
 
 

@@ -99,7 +99,7 @@ def test_what_it_waited_for_has_nothing_more_to_say(database: Database) -> None:
     step(database, replaced(claim_one(database), "x"))
     assert run(database, failing=["x"]) == ["x"]
     assert states_of(database)["a"] == "FAILURE"
-    jobs.rerun(database, "x")
+    jobs.rerun(database, "x", now=NOW, keep=KEEP)
     step(database)
     assert phases(database.path)["a"] == "waiting"
     assert options(database, "a") == {}
@@ -113,7 +113,7 @@ def test_a_body_that_is_replaced_is_not_given_the_list_again(database: Database)
     step(database, hands_on(claim_one(database), chord(["x"], "a"), takes=True))
     assert run(database, failing=["x"]) == ["x"]
     assert states_of(database)["a"] == "FAILURE"
-    jobs.rerun(database, "x")
+    jobs.rerun(database, "x", now=NOW, keep=KEEP)
     step(database)
     assert phases(database.path)["a"] == "waiting"
     assert run(database) == ["x", "a", "b"]
@@ -125,7 +125,7 @@ def test_a_job_that_was_replaced_and_revoked_runs_again_in_its_turn(database: Da
     put(database, "a")
     step(database, replaced(claim_one(database), "x"))
     revocations.revoke(database, ["a"], now=NOW, keep=KEEP)
-    assert jobs.rerun(database, "a")
+    assert jobs.rerun(database, "a", now=NOW, keep=KEEP)
     step(database)
     assert phases(database.path)["a"] == "waiting"
     assert run(database) == ["x", "a"]
@@ -136,7 +136,7 @@ def test_a_job_that_was_replaced_and_failed_itself_runs_again_alone(database: Da
     put(database, "a")
     step(database, replaced(claim_one(database), "x"))
     assert run(database, failing=["a"]) == ["x", "a"]
-    assert jobs.rerun(database, "a")
+    assert jobs.rerun(database, "a", now=NOW, keep=KEEP)
     assert run(database) == ["a"]
     assert options(database, "a") == {"given": '"x"'}
 
@@ -325,7 +325,7 @@ def test_a_step_is_remembered_for_the_next_attempt(database: Database) -> None:
     step(database, retry(first))
     assert remembering.steps_of(database, "a") == {"x": "3", "y": "2"}
     step(database, failure(claim_one(database)))
-    jobs.rerun(database, "a")
+    jobs.rerun(database, "a", now=NOW, keep=KEEP)
     assert remembering.steps_of(database, "a") == {"x": "3", "y": "2"}
     assert remembering.steps_of(database, "unknown") == {}
 

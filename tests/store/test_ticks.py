@@ -338,4 +338,4 @@ def test_a_job_that_was_sent_runs_as_any_other(database: Database) -> None:
     ((_, _, id),) = beat(database, NOW + 10).jobs
     assert run_one(database, NOW + 11) == id
     assert entries.get(database, "nightly").last_state == "SUCCESS"
-    assert jobs.rerun(database, id) is False
+    assert jobs.rerun(database, id, now=NOW, keep=KEEP) is False

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from litequeue.exceptions import StoreError
+from litequeue.exceptions import DuplicateJob, StoreError
 from litequeue.facts import AppFacts
-from litequeue.flow import FanIn, Plan, Step
+from litequeue.flow import FanIn, Plan, Sequel, Step, to_text
 from litequeue.store import Database, maintenance, workflows
 from tests.store.flows import Cut, big, chain, dying_after, insert, run, states_of
-from tests.store.steps import NOW, claim, job, phases, problems, retry, rows, step, success
+from tests.store.steps import (
+    NOW,
+    claim,
+    claim_one,
+    job,
+    phases,
+    problems,
+    retry,
+    rows,
+    step,
+    success,
+)
 
 
 def parts(path: Path) -> list[Any]:
@@ -73,6 +85,22 @@ def test_what_runs_when_its_workflow_is_given_up_runs_to_its_end(queue_path: Pat
     assert claim(database, 1, now=later) == []
     assert states_of(database)[a.id] == "SUCCESS"
     assert states_of(database)[b.id] == "REVOKED"
+    database.close()
+
+
+def test_it_is_gone_on_with_though_a_step_has_become_another_meanwhile(queue_path: Path) -> None:
+    database = Database(queue_path, create=True)
+    database.data_version()
+    cut_off(queue_path, 1)
+    lease = claim_one(database)
+    text = to_text(Sequel((Plan([Step(job(lease.id, task="other"))], [], [], lease.id),), True))
+    step(database, success(lease, sequel=text))
+    workflows.insert(database, big(10), NOW, chunk=3)
+    (again,) = claim(database, 1, tasks=frozenset({"other"}))
+    step(database, success(again, json.dumps(again.id)))
+    assert len(run(database)) == 20
+    with pytest.raises(DuplicateJob):
+        workflows.insert(database, big(10), NOW, chunk=3)
     database.close()
 
 

@@ -381,7 +381,7 @@ def test_who_runs_a_failed_step_again_has_the_rest_back(database: Database) -> N
     insert(database, chain("a", "b", ["c", "d"], "e", errback="x"))
     run(database, failing={"b"})
     assert states_of(database)["e"] == "FAILURE"
-    assert jobs.rerun(database, "b")
+    assert jobs.rerun(database, "b", now=NOW, keep=KEEP)
     step(database)
     assert {id: phases(database.path)[id] for id in "bcde"} == {
         "b": "ready", "c": "waiting", "d": "waiting", "e": "waiting",
@@ -395,7 +395,7 @@ def test_a_member_that_runs_again_counts_again(database: Database) -> None:
     insert(database, chord(["a", "b"], "z"))
     a, b = claim(database, 9)
     step(database, failure(a))
-    assert jobs.rerun(database, "a")
+    assert jobs.rerun(database, "a", now=NOW, keep=KEEP)
     step(database, success(b, "2"))
     assert phases(database.path)["z"] == "waiting"
     assert run(database) == ["a", "z"]
@@ -405,7 +405,7 @@ def test_a_member_that_runs_again_counts_again(database: Database) -> None:
 def test_a_chord_that_failed_comes_back_with_its_member(database: Database) -> None:
     insert(database, chord(["a", "b"], "z", then="y"))
     run(database, failing={"a"})
-    assert jobs.rerun(database, "a")
+    assert jobs.rerun(database, "a", now=NOW, keep=KEEP)
     assert run(database) == ["a", "z", "y"]
     assert set(states_of(database).values()) == {"SUCCESS"}
 
@@ -413,8 +413,8 @@ def test_a_chord_that_failed_comes_back_with_its_member(database: Database) -> N
 def test_a_step_that_never_ran_is_not_run_again_alone(database: Database) -> None:
     insert(database, chord([chain("a", "b")], "z"))
     run(database, failing={"a"})
-    assert not jobs.rerun(database, "b")
-    assert not jobs.rerun(database, "z")
+    assert not jobs.rerun(database, "b", now=NOW, keep=KEEP)
+    assert not jobs.rerun(database, "z", now=NOW, keep=KEEP)
     chosen = bulk.choose(database, bulk.Change.RERUN, EVERYTHING, NOW)
     assert [count for _, count in bulk.carry_out(database, chosen, now=NOW, keep=KEEP)] == [1]
     assert run(database) == ["a", "b", "z"]
@@ -424,7 +424,7 @@ def test_what_was_revoked_by_name_does_not_come_back(database: Database) -> None
     insert(database, chain("a", "b", "c"))
     revocations.revoke(database, ["b"], now=NOW, keep=KEEP)
     run(database, failing={"a"})
-    jobs.rerun(database, "a")
+    jobs.rerun(database, "a", now=NOW, keep=KEEP)
     assert run(database) == ["a"]
     assert states_of(database)["b"] == "REVOKED"
 
@@ -432,14 +432,14 @@ def test_what_was_revoked_by_name_does_not_come_back(database: Database) -> None
 def test_a_revoked_step_that_is_run_again_still_waits_for_its_turn(database: Database) -> None:
     insert(database, chord([chain("a", "b")], "z"))
     revocations.revoke(database, ["b", "z"], now=NOW, keep=KEEP)
-    assert jobs.rerun(database, "b")
-    assert jobs.rerun(database, "z")
+    assert jobs.rerun(database, "b", now=NOW, keep=KEEP)
+    assert jobs.rerun(database, "z", now=NOW, keep=KEEP)
     assert phases(database.path) == {"a": "ready", "b": "waiting", "z": "waiting"}
     assert run(database) == ["a", "b", "z"]
     insert(database, chain("c", "d"))
     revocations.revoke(database, ["d"], now=NOW, keep=KEEP)
     assert run(database) == ["c"]
-    assert jobs.rerun(database, "d")
+    assert jobs.rerun(database, "d", now=NOW, keep=KEEP)
     assert run(database) == ["d"]
     assert options(database, "d") == {"given": '"c"'}
 
@@ -578,7 +578,7 @@ def test_a_large_cascade_is_done_in_portions(database: Database) -> None:
     while phases(database.path)["z"] == "waiting":
         assert step(database).ended
     assert set(states_of(database).values()) == {"FAILURE"}
-    jobs.rerun(database, "a")
+    jobs.rerun(database, "a", now=NOW, keep=KEEP)
     assert len(run(database)) == 1_202
 
 

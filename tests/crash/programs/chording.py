@@ -13,7 +13,7 @@ import time
 from random import Random
 from typing import Any, Final
 
-from litequeue import DuplicateJob, LiteQueue, chain, chord
+from litequeue import LiteQueue, chain, chord
 from litequeue.store import workflows
 from tests.crash.programs.app import note
 from tests.crash.programs.producer import Arguments, Producer, go_on
@@ -129,11 +129,7 @@ def member_of(kind: str, value: str, seconds: float, id: str) -> Any:
 
 def send(id: str, arguments: Arguments) -> None:
     number, seconds, _ = arguments
-    try:
-        canvas_of(id, number, seconds).delay()
-    except DuplicateJob:  # it was stored, and one of its jobs has become another since
-        if not app.AsyncResult(id).exists():
-            raise
+    canvas_of(id, number, seconds).delay()
 
 
 def main(journal: str, first: str, last: str, seed: str, pause: str, longest: str) -> None:
