@@ -28,6 +28,12 @@ def declare(app: Any) -> None:
 
         return starmap_here(app, task, it)
 
+    def parts(self: Any, task: Any, it: Iterable[Any], n: int) -> Any:
+        """Call a task for all items, in jobs of ``n``."""
+        from litequeue.canvas.maps import chunks
+
+        return self.replace(chunks(task, it, n, app=app).group())
+
     def workflow(self: Any, sig: Any) -> Any:
         """Begin a workflow in the place of this job: an entry of beat sends one job."""
         from litequeue.canvas import signature
@@ -37,4 +43,5 @@ def declare(app: Any) -> None:
     app.task(accumulate, name="celery.accumulate")
     app.task(xmap, name="celery.map")
     app.task(xstarmap, name="celery.starmap")
+    app.task(parts, name="celery.chunks", bind=True)
     app.task(workflow, name="litequeue.workflow", bind=True)

@@ -13,6 +13,7 @@ from litequeue.canvas.linking import many, without
 from litequeue.canvas.plan import Kin, plan
 from litequeue.canvas.signatures import Signature
 from litequeue.context import Planned, planning, refuse_at_import
+from litequeue.entry import MAX_NAME
 from litequeue.exceptions import ImproperlyConfigured, NotRegistered
 from litequeue.flow import MOST_STEPS, Plan
 from litequeue.job import Job, new_ids
@@ -27,6 +28,8 @@ _OF_CANVAS: Final = (
 )  # fmt: skip
 """Options of a signature that its place in the plan stands for."""
 _IDS_AT_ONCE: Final = 500
+LONGEST_NAME: Final = MAX_NAME - len(".9999999999")
+"""Bytes of a workflow's name: the ids of its steps have a number behind it."""
 
 
 def send(
@@ -52,6 +55,11 @@ def send(
         return ran
     named = options.get("task_id")
     check_name("task_id", named)
+    if named is not None and len(named.encode()) > LONGEST_NAME:
+        raise ImproperlyConfigured(
+            f"the task_id of a workflow, of which those of its steps are made, has at most "
+            f"{LONGEST_NAME} bytes, and {named!r:.50} has more"
+        )
     making = _Making(app, named)
     planned = plan(
         canvas, making.job, making.next_id, args=args, kwargs=kwargs, options=how, task_id=named

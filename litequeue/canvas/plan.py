@@ -179,6 +179,7 @@ class _Planner:
     def __init__(self, make_job: MakeJob, new_id: Callable[[], str]) -> None:
         self._make_job = make_job
         self._new_id = new_id
+        self._linked: set[str] = set()
         self.edges = _Edges()
         self.fanins: list[FanIn] = []
 
@@ -232,9 +233,18 @@ class _Planner:
         after = _Before(job=id, root=kin.root or id)
         for kind, linked in ((NEXT, callbacks), (ERROR, errbacks)):
             for each in linked:
-                line = _line(_Node(maybe_signature(each, app=sig._app)))
+                line = _line(_Node(self._once(maybe_signature(each, app=sig._app))))
                 yield from self.walk(line, replace(after, kind=kind), _Place(list="nobody"))
         return after
+
+    def _once(self, linked: Signature[Any]) -> Signature[Any]:
+        """Return a signature that is linked to several; only the first job of it has a frozen id."""
+        id = _frozen(linked)
+        if id in self._linked:
+            return linked.replace(options=without(linked.options, "task_id"))
+        if id is not None:
+            self._linked.add(id)
+        return linked
 
     def _each(
         self,

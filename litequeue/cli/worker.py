@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from litequeue import built_in
 from litequeue.cli import apps, pyproject
 from litequeue.cli.parameters import Command, database_argument, looks_like_an_app
 from litequeue.exceptions import ImproperlyConfigured
@@ -321,4 +322,5 @@ def _say_hello(app: LiteQueue, name: str, path: str, queues: QueueChoice) -> Non
                 driver.VERSION, guarded, os.getpid())  # fmt: skip
     logger.info("app %s · queues %s · %s durability", name, ", ".join(queues.names or ()) or "all",
                 app.conf.durability)  # fmt: skip
-    logger.info("tasks %s", ", ".join(sorted(app.tasks)) or "none: is everything imported?")
+    own = sorted(name for name in app.tasks if not name.startswith(built_in.PREFIXES))
+    logger.info("tasks %s", ", ".join(own) or "none: is everything imported?")

@@ -41,7 +41,8 @@ def prune(database: Database, now: float, *, limit: int = PRUNE_AT_ONCE) -> int:
 # What has not begun may do so yet, if it is run again: it needs the results that it waited for.
 _MAY_BEGIN: Final = """
 (target.phase = 'waiting'
- OR target.phase = 'done' AND target.claims = 0 AND target.state NOT IN ('SUCCESS', 'IGNORED')
+ OR target.phase = 'done' AND target.state NOT IN ('SUCCESS', 'IGNORED')
+    AND (target.claims = 0 OR target.runtime IS NOT NULL AND target.started IS NULL)
     AND target.keep_until > ?2)
 """
 STILL_NEEDED: Final = f"""

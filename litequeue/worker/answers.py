@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from litequeue import built_in
 from litequeue.config import Settings
 from litequeue.job import Lease
 from litequeue.store import listing, shown
@@ -131,9 +132,13 @@ def _iso(moment: float) -> str | None:
 def registered(
     desk: Desk, taskinfoitems: Sequence[str] | None = None, builtins: bool = False, **_: Any
 ) -> Any:
-    """List the tasks, each with the attributes that were asked for."""
+    """List the tasks, each with the attributes that were asked for, ``builtins`` too if wanted."""
     wanted = list(taskinfoitems or ("exchange", "routing_key", "rate_limit"))
-    return [_task_line(name, known, wanted) for name, known in sorted(desk.worker.tasks.items())]
+    return [
+        _task_line(name, known, wanted)
+        for name, known in sorted(desk.worker.tasks.items())
+        if builtins or not name.startswith(built_in.PREFIXES)
+    ]
 
 
 def _task_line(name: str, known: Mapping[str, str], wanted: Iterable[str]) -> str:

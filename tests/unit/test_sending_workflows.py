@@ -145,6 +145,18 @@ class TestOptions:
         with pytest.raises(ImproperlyConfigured, match="task_id is a text"):
             (add.s(1, 2) | add.s(3)).apply_async(task_id=5)
 
+    def test_a_task_id_leaves_room_for_numbers(self, bench: Bench, add: Any) -> None:
+        (add.s(1, 2) | add.s(3)).apply_async(task_id="x" * 244)
+        with pytest.raises(ImproperlyConfigured, match="at most 244 bytes"):
+            (add.s(1, 2) | add.s(3)).apply_async(task_id="x" * 245)
+
+    def test_an_errback_of_several_has_its_frozen_id_once(self, bench: Bench, add: Any) -> None:
+        errback = add.si(0, 0)
+        errback.freeze("mine")
+        (add.s(1, 2) | add.s(3) | add.s(4)).on_error(errback).delay()
+        ids = [job.id for job in bench.outbox.jobs]
+        assert (len(ids), len({*ids}), ids.count("mine")) == (6, 6, 1)
+
     def test_an_idempotency_key_is_for_one_job(self, bench: Bench, add: Any) -> None:
         with pytest.raises(ImproperlyConfigured, match="task_id"):
             (add.s(1, 2) | add.s(3)).apply_async(idempotency_key="k")
