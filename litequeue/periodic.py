@@ -154,7 +154,7 @@ def declared(
     that ends, so once per tick.  Raises as `Periodic` does.
     """
     if isinstance(task, Mapping) or any(options.get(each) is not None for each in _LINKS):
-        call = signature(task).clone(args, kwargs)
+        call = _with_arguments(signature(task).clone(), args, kwargs)
         if _is_workflow(call, options):
             name = name or repr(call)
             options = {each: value for each, value in options.items() if each not in _LINKS}
@@ -179,6 +179,23 @@ def declared(
         kwargs=named,
         options=dict(options),
     )
+
+
+def _with_arguments(sig: Any, args: Any, kwargs: Any) -> Any:
+    """Return a call with arguments before its own; in a workflow what comes first gets them."""
+    if not args and not kwargs:
+        return sig
+    if sig.subtask_type == "chain":
+        sig.tasks = [
+            *(_with_arguments(each, args, kwargs) for each in sig.tasks[:1]),
+            *sig.tasks[1:],
+        ]
+    elif sig.subtask_type in ("chord", "group"):
+        members = sig.header_group() if sig.subtask_type == "chord" else sig
+        members.tasks = [_with_arguments(each, args, kwargs) for each in members.tasks]
+    else:
+        return sig.clone(args, kwargs)
+    return sig
 
 
 def _is_workflow(call: Signature[Any], options: Mapping[str, Any]) -> bool:

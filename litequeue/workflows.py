@@ -98,7 +98,8 @@ def plan_for(
     """Return the plan of a workflow that a running job hands on, all of it in memory.
 
     Its result has the id ``task_id``, or is a member of the group ``member_of``; if it
-    ``is_needed`` it is kept, whatever its task says of results.  Raises as `send`, and ValueError for more than `litequeue.flow.MOST_STEPS` jobs.
+    ``is_needed`` it is kept, whatever its task says of results.  Raises as `send`, and ValueError
+    for more than `litequeue.flow.MOST_STEPS` jobs.
     """
     app.finalize()
     making = _Making(app)

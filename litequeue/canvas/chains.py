@@ -63,7 +63,9 @@ class chain(Signature[Any], metaclass=_Folding):
     def from_dict(cls, d: Mapping[str, Any], app: Any = None) -> Any:
         """Return the chain that a mapping describes."""
         steps = [maybe_signature(step, app=app) for step in d["kwargs"]["tasks"]]
-        return chain_of(steps, app=app, kind=cls, **d["options"])
+        made = chain_of(steps, app=app, kind=cls, **d["options"])
+        made.args = tuple(d.get("args") or ())  # for the first step; Celery drops them here
+        return made
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Enqueue it; nothing for an empty one."""

@@ -238,7 +238,7 @@ class _Planner:
         return after
 
     def _once(self, linked: Signature[Any]) -> Signature[Any]:
-        """Return a signature that is linked to several; only the first job of it has a frozen id."""
+        """Return what is linked, perhaps to several; the first job of it has the frozen id."""
         id = _frozen(linked)
         if id in self._linked:
             return linked.replace(options=without(linked.options, "task_id"))

@@ -207,10 +207,16 @@ class TestEntries:
         assert shop.calls == []
 
     def test_arguments_of_the_entry_are_for_what_comes_first(self, shop: Shop) -> None:
-        shop.app.entries.add("chain", 60, shop.add.s(1) | shop.add.s(2), args=(5,))
-        result = shop.app.entries.run_now("chain")
-        shop.drive.run()
-        assert result.get() == 8
+        members = [shop.add.s(1), shop.add.si(2)]
+        for sig, value in (
+            (shop.add.s(1) | shop.add.s(2), 8),
+            (group(members), [6, 2]),
+            (chord(members, shop.total.s()), 8),
+        ):
+            shop.app.entries.add(sig.subtask_type, 60, sig, args=(5,))
+            result = shop.app.entries.run_now(sig.subtask_type)
+            shop.drive.run()
+            assert result.get() == value
 
 
 class TestAddToChord:
