@@ -38,8 +38,8 @@ DEEDS: dict[str, Any] = {
 
 
 def first_gets(sig: Any) -> bool:
-    """Tell whether own arguments are for the header; Celery's `apply` forgets them."""
-    return bool(sig.subtask_type == "chord")
+    """Tell whether own arguments are for what comes first; Celery forgets them, here or there."""
+    return sig.subtask_type in ("chain", "chord")
 
 
 def atoms(*names: str) -> Any:

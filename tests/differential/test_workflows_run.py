@@ -14,8 +14,8 @@ and now, and is wrong in what `TestWhereCeleryIsWrong` shows, each with the reas
 - A member of a header that raised `Ignore` has no result, so what waits for it fails.  `apply` has
   None for it; with Celery's workers such a chord never ends.
 - A chain that ends with `Ignore` has the value None; if it was to end in a group, a list of None.
-- Own arguments of a chord, as `clone` adds them, are for its header, as Celery's workers do it;
-  `apply` forgets them, here too.
+- Own arguments of a chain or chord, as `clone` adds them, are for what comes first, as Celery's
+  workers do it; `apply` forgets them, here too, and of a chain Celery's `clone`.
 - The callbacks of a task that replaces itself are called once; `apply` calls them once more for
   the task that was replaced.
 """
@@ -237,11 +237,15 @@ class TestWhereCeleryIsWrong:
 
     def test_own_arguments(self, shop: Any) -> None:
         drive, ours, theirs = shop
-        program = ("chord", [ADD], ("s", "pack", [], False, ""), "list")
-        sigs = [build(program, place).clone((3,)) for place in (ours, theirs)]
-        result = sigs[0].apply_async()
-        drive.run()
-        assert [result.get(), *(sig.apply().get() for sig in sigs)] == [[[6]], [[2]], [[2]]]
+        pack = ("s", "pack", [], False, "")
+        for program, values in (
+            (("chord", [ADD], pack, "list"), [[[6]], [[2]], [[2]]]),
+            (("chain", [ADD, pack], "raw"), [[6], [2], [2]]),
+        ):
+            sigs = [build(program, place).clone((3,)) for place in (ours, theirs)]
+            result = sigs[0].apply_async()
+            drive.run()
+            assert [result.get(), *(sig.apply().get() for sig in sigs)] == values
 
     def test_ignore_in_a_header(self, here: Any) -> None:
         skip = ("s", "skip", [], False, "")

@@ -72,7 +72,7 @@ class Expected:
     claims: int = 0
     result: str | None = None
     once: int = 0
-    reasons: dict[str, str] = field(default_factory=dict)
+    reasons: dict[int, tuple[str, str]] = field(default_factory=dict)
     finished: float | None = None
     keep_until: float = 0.0
     logs: dict[int, str] = field(default_factory=dict)
@@ -93,7 +93,17 @@ class Expected:
         self.phase, self.state, self.finished = "done", state, now
         self.keep_until = now + (KEEP.failure if state == "FAILURE" else KEEP.success)
         if reason is not None:
-            self.reasons[state] = reason
+            self.reasons[self.claims] = (state, reason)
+
+    def expire(self, now: float) -> None:
+        """It ends with the reason of the claim that never comes."""
+        self.end("REVOKED", now)
+        self.reasons[self.claims + 1] = ("REVOKED", "expired before it could run")
+
+    def reason(self) -> str | None:
+        """Return why it last ended as it did."""
+        last = sorted(self.reasons.items(), reverse=True)
+        return next((reason for _, (state, reason) in last if state == self.state), None)
 
     def begin_anew(self) -> None:
         self.phase, self.state, self.result, self.finished = "ready", "PENDING", None, None
@@ -441,7 +451,7 @@ class QueueMachine(RuleBasedStateMachine):
         ended = maintenance.expire(self.database, self.now, self.now + KEEP.success)
         assert sorted(id for id, _ in ended) == sorted(job.id for job in late)
         for expected in late:
-            expected.end("REVOKED", self.now)
+            expected.expire(self.now)
 
     @rule(later=st.sampled_from([0.0, KEEP.success, KEEP.failure]))
     def prune(self, later: float) -> None:
@@ -482,8 +492,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert record is not None
             assert (record.state, record.result) == (expected.state, expected.result)
             if expected.phase == "done":
-                reason = expected.reasons.get(expected.state)
-                assert (record.failure and record.failure.message) == reason
+                assert (record.failure and record.failure.message) == expected.reason()
 
     # How the model changes
 
@@ -642,7 +651,7 @@ class QueueMachine(RuleBasedStateMachine):
         job.state = "RETRY"
         job.result, job.once = None, 0
         if outcome.failure is not None:
-            job.reasons["RETRY"] = outcome.failure.message
+            job.reasons[job.claims] = ("RETRY", outcome.failure.message)
         if outcome.moves is not None:
             queue, priority, expires = outcome.moves
             job.queue, job.priority, job.expires = str(queue), int(priority or 0), expires
