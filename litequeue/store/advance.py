@@ -134,7 +134,18 @@ SELECT 1 FROM litequeue_edge WHERE target = ? AND kind = 'error' AND NOT spent L
 OPEN_TARGET: Final = "SELECT target FROM litequeue_fanin WHERE id = ? AND spent = 1"
 SPEND_FANIN: Final = "UPDATE litequeue_fanin SET spent = ? WHERE target = ? AND spent < 2"
 JOIN: Final = """
-SELECT id, policy, failed FROM litequeue_fanin WHERE target = ? AND waiting = 0 AND spent < 2
+SELECT id, policy, failed, failed >= size FROM litequeue_fanin
+WHERE target = ? AND waiting = 0 AND spent < 2
+"""
+# Of a group in which nobody has begun: how many, and what they were ended by, if that is one thing.
+NEVER_BEGAN: Final = """
+SELECT count(*), min(member.state), min(error.evidence)
+FROM litequeue_job AS member
+LEFT JOIN litequeue_error AS error ON error.job = member.seq AND error.claim = 0
+WHERE member.flow = ? AND member.flow > 0
+HAVING max(member.claims) = 0 AND min(member.state) = max(member.state)
+   AND (min(member.state) = 'IGNORED' OR count(error.evidence) = count(*)
+        AND min(error.evidence) = max(error.evidence))
 """
 MENDED: Final = """
 SELECT 1 FROM litequeue_fanin WHERE target = ? AND spent = 1 AND waiting = 0 AND NOT failed
@@ -305,13 +316,27 @@ class _Turn:
         row = self._connection.execute(JOIN, (target,)).fetchone()
         if row is None:
             return
-        fanin, policy, failed = row
+        fanin, policy, failed, all_failed = row
+        if all_failed and self._end_unbegun(target, fanin):
+            self._connection.execute(SPEND_FANIN, (1, target))
+            return
         if failed and policy == flow.FAIL:
             if self._end(target, states.FAILURE, self._chord_error(fanin)):
                 self._connection.execute(SPEND_FANIN, (1, target))
             return
         self._connection.execute(GIVE_ALL, (target, fanin, policy))
         self._release(target)
+
+    def _end_unbegun(self, target: int, fanin: int) -> bool:
+        """End what waits for a group that was stopped by a step before it, as its members."""
+        row = self._connection.execute(NEVER_BEGAN, (fanin,)).fetchone()
+        if row is None:
+            return False
+        count, state, evidence = row
+        if state != states.IGNORED and (count < 2 or not str(evidence).startswith('{"step":')):
+            return False  # that step may be in the group, before its only member
+        (seq, *_) = self._connection.execute(CULPRIT, (fanin,)).fetchone()
+        return self._end(target, state, self._failure_of(seq, state))
 
     def _chord_error(self, fanin: int) -> Failure:
         row = self._connection.execute(CULPRIT, (fanin,)).fetchone()

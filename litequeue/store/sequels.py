@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from litequeue import flow, states
-from litequeue.flow import Plan, Step
+from litequeue.flow import Edge, Plan, Step
 from litequeue.job import Outcome
 from litequeue.store.driver import sqlite3
 from litequeue.store.storing import ADD_QUEUE, Storing, phase_of
@@ -30,6 +31,10 @@ class Followed(enum.Enum):
 
 HOLDS: Final = "SELECT id FROM litequeue_job WHERE seq = ? AND token = ?"
 LAST_PLACE: Final = "SELECT coalesce(max(place), 0) FROM litequeue_edge WHERE source = ?"
+ERRBACKS: Final = """
+SELECT errback.id FROM litequeue_edge AS edge JOIN litequeue_job AS errback
+ON errback.seq = edge.target WHERE edge.source = ? AND edge.kind = 'error' AND edge.spent = 0
+"""
 # What the job waited for has nothing more to say to what it becomes.
 MET_EDGES: Final = "UPDATE litequeue_edge SET spent = 2 WHERE target = ?"
 MET_FANINS: Final = "UPDATE litequeue_fanin SET spent = 2 WHERE target = ?"
@@ -74,6 +79,7 @@ def _become(
         raise ValueError(f"what takes the place of job {id} has no job of this id")
     seq, job = outcome.seq, own.job
     (place,) = connection.execute(LAST_PLACE, (seq,)).fetchone()
+    errbacks = [errback for (errback,) in connection.execute(ERRBACKS, (seq,)).fetchall()]
     for statement in (MET_EDGES, MET_FANINS, FORGET_STEPS):
         connection.execute(statement, (seq,))
     connection.execute(ADD_QUEUE, (job.queue,))
@@ -84,7 +90,33 @@ def _become(
     )  # fmt: skip
     connection.execute(BECOME_PAYLOAD, (job.body, job.options, seq))
     storing = Storing(plan, now, place=place)
+    line = _Lines(plan, steps).to(id) if errbacks else []
+    told = [Edge(each, errback, flow.ERROR) for each in line for errback in errbacks]
+    plan = replace(plan, edges=(*plan.edges, *told))
     _store(connection, storing, [step for step in steps if step is not own], plan)
+
+
+class _Lines:
+    """What comes before what in a plan."""
+
+    def __init__(self, plan: Plan, steps: Iterable[Step]) -> None:
+        self._before = {edge.target: edge.source for edge in plan.edges if edge.kind != flow.ERROR}
+        members: dict[str, list[str]] = {}
+        for step in steps:
+            if step.group is not None and len(some := members.setdefault(step.group, [])) < 2:
+                some.append(step.job.id)
+        self._gathered = {each.target: members.get(each.group, []) for each in plan.fanins}
+
+    def to(self, id: str) -> list[str]:
+        """Return the steps that end the job ``id`` if they fail, however groups take a failure."""
+        line: list[str] = []
+        while (step := self._before.get(id)) is not None:
+            line.append(step)
+            id = step
+        lines = [self.to(member) for member in self._gathered.get(id, [])]
+        if len(lines) == 2:  # what is before both is before the group
+            line += [step for step in lines[0] if step in lines[1]]
+        return line
 
 
 def _store(

@@ -172,6 +172,8 @@ def _as_shown(error: Ignore, request: Request) -> Attempt:
     if request.shown is None:
         return Attempt(states.IGNORED, error)
     state, meta, text = request.shown
+    if state == states.RETRY:  # to run again is asked for by retry(), which counts
+        return Attempt(states.IGNORED, error)
     if state == states.FAILURE and isinstance(meta, Mapping) and "exc_type" in meta:
         module, name = meta.get("exc_module"), str(meta["exc_type"])
         given = meta.get("exc_message", "")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from litequeue import flow
 from litequeue.flow import ERROR, Edge, Plan, Sequel, Step, to_text
 from litequeue.job import Failure, Outcome
 from litequeue.store import Database, results
@@ -119,3 +121,47 @@ def test_the_errback_of_a_body_is_told_where_the_member_failed(database: Databas
     told = Failure("ValueError", "no", "Traceback ...")
     step(database, Outcome(lease.seq, lease.token, lease.claim, "FAILURE", failure=told))
     assert options(database, "e")["failed"]["traceback"] == "Traceback ..."
+
+
+@pytest.mark.parametrize("policy", ["fail", "placeholders", "ignore"])
+def test_what_fails_before_a_group_fails_what_comes_after_it(
+    database: Database, policy: str
+) -> None:
+    """A policy is about members that failed; these never began."""
+    plan = chain("a", ["b", "c"], "d")
+    fanins = [replace(fanin, policy=policy) for fanin in plan.fanins]
+    steps = [*plan.steps, Step(job("e"), waits=True)]
+    edges = [*plan.edges, Edge("a", "e", ERROR), Edge("d", "e", ERROR)]
+    insert(database, Plan(steps, edges, fanins, "d"))
+    step(database, failure(claim_one(database), "first"))
+    record = results.fetch(database, "d")
+    assert record is not None
+    assert record.failure is not None
+    assert (record.failure.type, record.failure.message) == ("ValueError", "first")
+    assert claim_one(database).id == "e"
+    assert options(database, "e")["failed"]["id"] == "a", "it is told once, of what failed"
+
+
+def test_an_errback_that_is_a_group_with_a_body_runs_not_when_all_is_well(
+    database: Database,
+) -> None:
+    steps = [Step(job("a")), Step(job("x"), True, "g"), Step(job("y"), True, "g")]
+    steps.append(Step(job("body"), waits=True))
+    edges = [Edge("a", "x", ERROR), Edge("a", "y", ERROR)]
+    insert(database, Plan(steps, edges, [flow.FanIn("g", "body", "ignore")], "a"))
+    step(database, success(claim_one(database)))
+    assert claim(database, 9) == []
+    assert {states_of(database)[id] for id in ("x", "y", "body")} == {"IGNORED"}
+
+
+def test_the_errbacks_of_a_job_are_those_of_what_takes_its_place(database: Database) -> None:
+    steps = [Step(job("a")), Step(job("e"), waits=True)]
+    insert(database, Plan(steps, [Edge("a", "e", ERROR)], [], "a"))
+    lease = claim_one(database)
+    instead = Plan([Step(job("b")), Step(job("a"), waits=True)], [Edge("b", "a")], [], "a")
+    sequel = to_text(Sequel((instead,), takes=True))
+    outcome = Outcome(lease.seq, lease.token, lease.claim, "RETRY", counted=False, sequel=sequel)
+    step(database, outcome)
+    step(database, failure(claim_one(database), "no"))
+    assert claim_one(database).id == "e"
+    assert options(database, "e")["failed"]["id"] == "b"

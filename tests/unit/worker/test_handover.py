@@ -115,3 +115,13 @@ def test_a_replaced_job_has_not_ended(bench: Bench) -> None:
     outcome = bench.run(replace)
     assert (outcome.state, outcome.counted) == ("RETRY", False)
     assert from_text(outcome.sequel or "").takes
+
+
+def test_a_state_of_retry_is_no_way_to_run_again(bench: Bench) -> None:
+    from litequeue import Ignore
+
+    def task() -> None:
+        bench.app.tasks["t"].update_state(state="RETRY")
+        raise Ignore
+
+    assert bench.run(task).state == "IGNORED"
