@@ -80,7 +80,7 @@ class Verdicts:
         try:
             result = self._codec.dumps(value, context=result_of(request.id))
         except LiteQueueError as error:
-            return failed(Failure("NotSerializable", clean(f"the return value is {error}")), error)
+            return failed(Failure("NotSerializable", clean(f"the return value cannot be kept: {error}")), error)
         size = len(result) if result.isascii() else len(result.encode())
         limit = self._conf.result_max_size
         if size > limit:

@@ -62,7 +62,7 @@ class TestSuccess:
         outcome = bench.run(lambda: value)
         assert (outcome.state, outcome.result) == ("FAILURE", None)
         assert failure_of(outcome).type == "NotSerializable"
-        assert failure_of(outcome).message.startswith("the return value is ")
+        assert failure_of(outcome).message.startswith("the return value cannot be kept: $")
 
     @pytest.mark.parametrize(("text", "fits"), [("x" * 998, 1), ("x" * 999, 0), ("é" * 500, 0)])
     def test_a_result_is_bounded_in_bytes(self, bench: Bench, text: str, fits: int) -> None:
