@@ -15,7 +15,7 @@ from contextlib import suppress
 from itertools import chain, islice
 from typing import Any, Final
 
-from litequeue.exceptions import EnqueueUncertain, StoreError
+from litequeue.exceptions import EnqueueUncertain, QueueBusy, QueueFull, StoreError
 from litequeue.flow import Edge, Plan, Step
 from litequeue.store import events as happenings
 from litequeue.store import registry, revocations
@@ -26,7 +26,7 @@ from litequeue.store.events import EventRow
 from litequeue.store.maintenance import GIVEN_UP_AFTER
 from litequeue.store.revocations import Revoked
 from litequeue.store.settle import ROW, Keep
-from litequeue.store.storing import Storing, is_unfinished
+from litequeue.store.storing import IS_STORED, Storing, is_unfinished
 
 CHUNK: Final = 10_000
 """Steps or edges stored per transaction."""
@@ -59,15 +59,16 @@ def insert(
             span = storing.add(connection, first)
             if newcomer is not None:
                 registry.record(connection, database.path, newcomer, now)
-            if span is None and first and not is_unfinished(connection, plan.result):
-                return
-            if not second:
+            is_new = span is not None or not first or is_unfinished(connection, plan.result)
+            if is_new and not second:
                 storing.connect(connection, (edge for some in edges for edge in some))
                 storing.seal(connection)
                 happenings.add(connection, events)
             elif span is not None:
                 connection.execute(ADD_PART, (plan.result, *span, now))
-        if second:
+        if not is_new:
+            _check_whole(database, storing.name, chain((second,), steps))
+        elif second:
             _insert_rest(database, storing, chain((second,), steps), edges, events)
     except IOFailure as error:
         database.forget_connections()
@@ -106,18 +107,32 @@ def _insert_rest(
             happenings.add(connection, events)
     except IOFailure:
         raise
-    except BaseException:
+    except BaseException as error:
         with suppress(StoreError), database.write(durable=False) as connection:
             connection.execute(GIVE_UP, (name,))
+        if isinstance(error, QueueBusy | QueueFull):  # which say that nothing was accepted
+            raise EnqueueUncertain(name, error) from error
         raise
+
+
+def _check_whole(database: Database, name: str, parts: Iterable[list[Step]]) -> None:
+    """Raise `StoreError` unless what was stored before, and is not being stored, is all there."""
+    for some in parts:
+        with database.read() as connection:
+            if some and connection.execute(IS_STORED, (some[-1].job.id,)).fetchone() is None:
+                raise _given_up(name)
+
+
+def _given_up(name: str) -> StoreError:
+    return StoreError(
+        f"the workflow {name} was given up: its sender failed, or it was not complete after "
+        f"{GIVEN_UP_AFTER / 3600:g} hours; send it again under another task_id"
+    )
 
 
 def _check_unfinished(connection: sqlite3.Connection, name: str) -> None:
     if not is_unfinished(connection, name):
-        raise StoreError(
-            f"the workflow {name} was given up, because after {GIVEN_UP_AFTER / 3600:g} hours it "
-            "was not complete; send it again, and make its steps faster"
-        )
+        raise _given_up(name)
 
 
 def _transaction(database: Database, steps: Sequence[Step], wait: float | None) -> Any:

@@ -83,7 +83,7 @@ SHAPES: dict[str, tuple[Callable[[], Any], Any]] = {
     ),
     "a map": (lambda: total.map([[1, 2], [3]]), [3, 3]),
     "a starmap": (lambda: add.starmap([(1, 2), (3, 4)]), [3, 7]),
-    "a starmap in a chain": (lambda: xstarmap(add.s(), [(1, 2), (3, 4)]) | total.s(), 10),
+    "a starmap in a chain": (lambda: xstarmap(add.s(), [(1, 2), (3, 4)], app=app) | total.s(), 10),
     "chunks": (lambda: add.chunks([(each, each) for each in range(5)], 2), [[0, 2], [4, 6], [8]]),
     "chunks with a body": (lambda: add.chunks([(1, 1), (2, 2)], 1).group() | total.s(), 6),
     "a step whose result is ignored": (lambda: quiet.s(5) | add.s(1), 6),

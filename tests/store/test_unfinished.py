@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from litequeue.exceptions import DuplicateJob, StoreError
+from litequeue.exceptions import DuplicateJob, EnqueueUncertain, QueueBusy, QueueFull, StoreError
 from litequeue.facts import AppFacts
 from litequeue.flow import FanIn, Plan, Sequel, Step, to_text
 from litequeue.store import Database, maintenance, workflows
@@ -131,7 +131,9 @@ def test_who_comes_back_too_late_is_told(database: Database) -> None:
                 tidy(database, NOW + 86_400)
             yield Step(job(f"m{number}"), group="g")
 
-    with pytest.raises(StoreError, match="workflow g was given up, because after 24 hours"):
+    with pytest.raises(
+        StoreError, match="workflow g was given up: its sender failed, or .* 24 hours"
+    ):
         workflows.insert(database, Plan(steps(), [], [FanIn("g")], "g", "g"), NOW, chunk=3)
     assert set(states_of(database).values()) == {"REVOKED"}
 
@@ -141,3 +143,43 @@ def test_the_app_of_a_workflow_is_recorded(database: Database) -> None:
     insert(database, chain("a", "b"))
     assert rows(database.path, "SELECT name FROM litequeue_app") == [("site:app",)]
     assert database.newcomer is None
+
+
+def test_what_was_given_up_is_not_taken_for_a_whole_one(queue_path: Path) -> None:
+    database = Database(queue_path, create=True)
+    database.data_version()
+    cut_off(queue_path, 3)
+    tidy(database, NOW + 90_000)
+    assert parts(queue_path) == []
+    with pytest.raises(StoreError, match="was given up: .* under another task_id"):
+        workflows.insert(database, big(10), NOW + 90_000, chunk=3)
+    database.close()
+
+
+def test_what_is_whole_may_be_sent_again(queue_path: Path) -> None:
+    database = Database(queue_path, create=True)
+    workflows.insert(database, big(10), NOW, chunk=3)
+    workflows.insert(database, big(10), NOW, chunk=3)
+    assert rows(queue_path, "SELECT count(DISTINCT id) = count(*) FROM litequeue_job") == [(1,)]
+    database.close()
+
+
+@pytest.mark.parametrize("error", [QueueFull("no room"), QueueBusy("busy")])
+def test_nobody_says_that_nothing_was_accepted_when_some_was(
+    queue_path: Path, error: StoreError
+) -> None:
+    database = Database(queue_path, create=True)
+    plan = big(10)
+
+    def steps() -> Iterator[Step]:
+        for number, each in enumerate(plan.steps):
+            if number == 7:
+                raise error
+            yield each
+
+    failing = Plan(steps(), plan.edges, plan.fanins, plan.result, plan.group)
+    with pytest.raises(EnqueueUncertain, match="send it again"):
+        workflows.insert(database, failing, NOW, chunk=3)
+    workflows.insert(database, big(10), NOW, chunk=3)
+    assert parts(queue_path) == []
+    database.close()
