@@ -132,7 +132,7 @@ def test_who_comes_back_too_late_is_told(database: Database) -> None:
             yield Step(job(f"m{number}"), group="g")
 
     with pytest.raises(
-        StoreError, match="workflow g was given up: its sender failed, or .* 24 hours"
+        StoreError, match=r"workflow g was given up: its sender failed, or .* 24 hours"
     ):
         workflows.insert(database, Plan(steps(), [], [FanIn("g")], "g", "g"), NOW, chunk=3)
     assert set(states_of(database).values()) == {"REVOKED"}
@@ -151,7 +151,7 @@ def test_what_was_given_up_is_not_taken_for_a_whole_one(queue_path: Path) -> Non
     cut_off(queue_path, 3)
     tidy(database, NOW + 90_000)
     assert parts(queue_path) == []
-    with pytest.raises(StoreError, match="was given up: .* under another task_id"):
+    with pytest.raises(StoreError, match=r"was given up: .* under another task_id"):
         workflows.insert(database, big(10), NOW + 90_000, chunk=3)
     database.close()
 
