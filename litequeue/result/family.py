@@ -132,6 +132,8 @@ def children_of(home: Home, id: str) -> list[Relative]:
     record = home.store.fetch(id)
     went_well = record is not None and record.state == states.SUCCESS
     born = [each for each in found if each.kind != ERROR and (went_well or each.kind is None)]
+    if sum(each.count for each in born) < 2:  # one alone makes no group, and a chain may be long
+        return [Relative(each.id) for each in born]
     ascents = [list(_ascent(home, each.id, each.group)) for each in born]
     begun = _begun_here(home, ascents, [each.count for each in born])
     children: dict[Relative, None] = {}

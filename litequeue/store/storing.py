@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from litequeue import states
-from litequeue.exceptions import DuplicateJob
-from litequeue.flow import Edge, Plan, Step
+from litequeue.exceptions import DuplicateJob, StoreError
+from litequeue.flow import Edge, FanIn, Plan, Step
 from litequeue.store.driver import sqlite3
 
 ADD_QUEUE: Final = "INSERT OR IGNORE INTO litequeue_queue (name) VALUES (?)"
@@ -68,8 +68,8 @@ class Storing:
     """A plan on its way into the file; ``place`` is the last among the edges of its sources."""
 
     def __init__(self, plan: Plan, now: float, *, place: int = 0) -> None:
-        self.name = plan.result
-        self.fanins = plan.fanins
+        self.name: str = plan.result
+        self.fanins: Sequence[FanIn] = plan.fanins
         self._group = plan.group
         self.now = now
         self._known: dict[str, int] = {}
@@ -167,8 +167,12 @@ class Storing:
         fanins = self._add_fanins(connection)
         for each in self.fanins:
             number = fanins[each.group]
-            if connection.execute(SEAL, (number, each.target)).rowcount:
-                connection.execute(LOOK_AT_TARGET, (number,))
+            if not connection.execute(SEAL, (number, each.target)).rowcount:
+                raise StoreError(
+                    f"the workflow {self.name} was given up while it was sent; "
+                    "send it again under another task_id"
+                )
+            connection.execute(LOOK_AT_TARGET, (number,))
 
 
 def phase_of(step: Step, now: float) -> str:

@@ -60,6 +60,8 @@ def insert(
             if newcomer is not None:
                 registry.record(connection, database.path, newcomer, now)
             is_new = span is not None or not first or is_unfinished(connection, plan.result)
+            if is_new and span is None:
+                connection.execute(GO_ON, (now, plan.result))
             if is_new and not second:
                 storing.connect(connection, (edge for some in edges for edge in some))
                 storing.seal(connection)
@@ -79,6 +81,7 @@ def insert(
 
 ADD_PART: Final = "INSERT INTO litequeue_part (workflow, first, last, at) VALUES (?, ?, ?, ?)"
 FINISH: Final = "DELETE FROM litequeue_part WHERE workflow = ?"
+GO_ON: Final = "UPDATE litequeue_part SET at = ? WHERE workflow = ?"
 GIVE_UP: Final = "UPDATE litequeue_part SET at = 0 WHERE workflow = ?"
 
 

@@ -80,7 +80,8 @@ class Verdicts:
         try:
             result = self._codec.dumps(value, context=result_of(request.id))
         except LiteQueueError as error:
-            return failed(Failure("NotSerializable", clean(f"the return value cannot be kept: {error}")), error)
+            words = clean(f"the return value cannot be kept: {error}")
+            return failed(Failure("NotSerializable", words), error)
         size = len(result) if result.isascii() else len(result.encode())
         limit = self._conf.result_max_size
         if size > limit:
