@@ -26,11 +26,13 @@ AT_ONCE: Final = 500
 class Advanced:
     """What became of the jobs that waited for others.
 
-    ``ready``: some may run now.  ``ended`` holds the ids of those that never will.  ``more``: this
-    was all for one transaction, and there is more to do.
+    ``released`` are the numbers of those that may run now; ``ready``: others may, too.  ``ended``
+    holds the ids of those that never will.  ``more``: this was all for one transaction, and there
+    is more to do.
     """
 
     ready: bool = False
+    released: list[int] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     more: bool = False
 
@@ -60,6 +62,7 @@ def advance_all(database: Database, advanced: Advanced, now: float, keep: Keep) 
         with database.write(durable=True, rows=AT_ONCE) as connection:
             further = advance(connection, now, keep)
         advanced.ready |= further.ready
+        advanced.released += further.released
         advanced.ended += further.ended
         advanced.more = further.more
 
@@ -264,7 +267,7 @@ class _Turn:
 
     def _release(self, target: int) -> None:
         if self._connection.execute(RELEASE, (target, self._now)).rowcount > 0:
-            self.advanced.ready = True
+            self.advanced.released.append(target)
 
     def _end(self, target: int, state: str, reason: Failure) -> bool:
         row = (state, self._now, self._keep.until(state, self._now), target)

@@ -64,7 +64,8 @@ class Settled:
     that ended here (expired, revoked, unreadable), ``expired`` and ``revoked`` the seqs of the
     former; ``more`` tells that a claim found all it asked for, and ``parked_left`` that some of it
     may still be parked; ``next_due`` is when the next scheduled job is due.  ``ready``: jobs that
-    waited for others may run now, and nobody was told.
+    waited for others may run now, are not among the leases, and nobody was told.  ``claimed``: it
+    was looked for jobs to take.
     """
 
     leases: list[Lease]
@@ -77,6 +78,7 @@ class Settled:
     parked_left: bool
     next_due: float | None
     ready: bool = False
+    claimed: bool = True
 
 
 NEXT_DUE: Final = """

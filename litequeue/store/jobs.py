@@ -187,10 +187,14 @@ def settle_and_claim(
     outcomes: Sequence[Outcome] = (),
     started: Sequence[tuple[float, int, int, int]] = (),
     claim: Claim | None = None,
+    only_released: bool = False,
     events: Sequence[EventRow] = (),
     wait: float | None = None,
 ) -> Settled:
     """Make outcomes true and take new leases, in one transaction.
+
+    With ``only_released`` leases are taken only if the outcomes have released jobs that waited for
+    them: so a step of a workflow that is alone in the file begins with the commit before it.
 
     ``started`` holds (start time, pid, seq, token) of jobs seen running; ``events`` tell of the
     outcomes, and those of outcomes whose lease was lost are left out.  ``wait`` is seconds.
@@ -198,11 +202,12 @@ def settle_and_claim(
     outcomes that made it are zombies of themselves and change nothing.
     """
     careful = readable = False
+    limit = 0 if claim is None or only_released else claim.limit
     while True:
         try:
             with database.write(
                 durable=bool(outcomes) or bool(claim and claim.once),
-                rows=sum(map(weight, outcomes)) + len(events) + (claim.limit if claim else 0),
+                rows=sum(map(weight, outcomes)) + len(events) + limit,
                 wait=wait,
             ) as connection:
                 zombies = settle(connection, outcomes, now, keep, careful=careful)
@@ -214,7 +219,8 @@ def settle_and_claim(
                 advanced = advance(connection, now, keep)
                 # What a job handed on may run now, and who sleeps does not know.
                 advanced.ready |= any(outcome.sequel for outcome in outcomes)
-                if claim is None:
+                may_claim = not only_released or advanced.ready or bool(advanced.released)
+                if claim is None or not may_claim:
                     return _told(_nothing_claimed(zombies), advanced)
                 settled = _claim(connection, claim, now, keep, readable=readable)
                 settled.zombies.extend(zombies)
@@ -237,6 +243,7 @@ def _claim(
     ended = quarantine(connection, claim, now, keep) if readable else []
     if ended:  # behind them stand others, of which some may be unreadable too
         settled = _nothing_claimed([], ended, next_due, parked_left=claim.parked)
+        settled = replace(settled, claimed=True)
     else:
         settled = take(connection, claim, now, keep, next_due)
     if settled.ended:
@@ -272,15 +279,17 @@ def _nothing_claimed(
         more=bool(ended),
         parked_left=parked_left,
         next_due=next_due,
+        claimed=False,
     )
 
 
 def _told(settled: Settled, advanced: Advanced) -> Settled:
     """Add what became of jobs that waited for others."""
-    if advanced.ready or advanced.more or advanced.ended:
-        settled.ended.extend(advanced.ended)
-        return replace(settled, ready=settled.ready or advanced.ready or advanced.more)
-    return settled
+    settled.ended.extend(advanced.ended)
+    untold = advanced.ready or advanced.more
+    if advanced.released and not untold:
+        untold = not {lease.seq for lease in settled.leases}.issuperset(advanced.released)
+    return replace(settled, ready=True) if untold else settled
 
 
 # What a running task says of itself

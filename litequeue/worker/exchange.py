@@ -176,7 +176,8 @@ class Exchange:
             return
         if claims:
             ears.look()  # or the commit that rang would be news once more, after the claim
-        claim = self._intake.claim(owner, room, parked=self._parked) if claims else None
+        may_claim = claims or (room > 0 and bool(self.outcomes))
+        claim = self._intake.claim(owner, room, parked=self._parked) if may_claim else None
         settled = jobs.settle_and_claim(
             self._database,
             now=self._clock.now(),
@@ -184,12 +185,13 @@ class Exchange:
             outcomes=self.outcomes,
             started=started,
             claim=claim,
+            only_released=not claims,
             events=events,
             wait=PATIENCE,
         )
         self.accounts.mark(seq for _, _, seq, _ in started)
         self._office.told(len(events))
-        if claims:
+        if settled.claimed:
             self.hungry = settled.more
             self._parked = settled.parked_left
             self._next_due = settled.next_due

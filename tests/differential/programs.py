@@ -182,7 +182,12 @@ class Place:
 
 
 def declared(app: Any, *functions: Any, **options: Any) -> dict[str, Any]:
-    """Return the tasks of ``app`` that functions become, by their names."""
+    """Return the tasks of ``app`` that functions become, by their names.
+
+    Celery would give them to every app of this process, those of other tests too.
+    """
+    if type(app).__module__.startswith("celery"):
+        options["shared"] = False
     return {
         each.__name__: app.task(name=f"m.{each.__name__}", **options)(each) for each in functions
     }

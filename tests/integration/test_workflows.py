@@ -35,7 +35,7 @@ SHAPES: dict[str, tuple[Callable[[], Any], Any]] = {
     "a chain with an immutable step": (lambda: add.s(1, 2) | add.si(5, 5) | mul.s(2), 20),
     "a chain of a hundred": (lambda: chain(echo.s(0), *[add.s(1) for _ in range(99)]), 99),
     "a group": (lambda: group(add.s(each, each) for each in range(5)), [0, 2, 4, 6, 8]),
-    "an empty group": (lambda: group([]), []),
+    "an empty group": (lambda: group([], app=app), []),
     "a group of 2,000": (
         lambda: group(add.s(each, 1) for each in range(2000)),
         [*range(1, 2001)],

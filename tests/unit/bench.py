@@ -59,6 +59,9 @@ class Outbox:
         self.waits.append(wait)
         self.events.extend(happened)
 
+    def after(self, id: str) -> tuple[list[str], list[str], str | None]:
+        return [], [], None
+
     def update_state(
         self, id: str, *, state: str | None, meta: str | None, token: int | None
     ) -> None:
