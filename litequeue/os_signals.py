@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -12,6 +13,8 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _EXIT_CODES: Final = {signal.SIGTERM: 0, signal.SIGHUP: 0, signal.SIGINT: 130, signal.SIGQUIT: 1}
 HELD: Final = (*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD)
 """What a worker listens to."""
+_INSIST_EVERY: Final = 0.2
+"""Seconds."""
 
 
 class Stopped(SystemExit):
@@ -46,14 +49,39 @@ class WakePipe:
 
         Afterwards our handlers are in place, whatever foreign code did to them meanwhile.
         """
+        over = threading.Event()
+        insisting = threading.Thread(
+            target=self._insist, args=(threading.get_ident(), over), name="litequeue-signals"
+        )
         try:
             for number in _EXIT_CODES:
                 signal.signal(number, _end)
             for earlier in self.read():
                 _end(earlier, None)
+            insisting.start()
             yield
         finally:
             _quieten(self._signals)
+            over.set()
+            if insisting.ident is not None:
+                insisting.join()
+
+    def _insist(self, thread: int, over: threading.Event) -> None:
+        """Send a stop signal on to ``thread`` until it is heard.
+
+        Python notes one that comes right before a call that blocks, and looks at the note only
+        when that call returns: an import that sleeps would go on.
+        """
+        unheard: set[int] = set()
+        while not over.wait(_INSIST_EVERY):
+            came = self.read()
+            unheard |= _EXIT_CODES.keys() & {*came}
+            if others := bytes(number for number in came if number not in _EXIT_CODES):
+                os.write(self._write_fd, others)  # they are for the loop
+            for number in unheard:
+                signal.pthread_kill(thread, number)
+        if unheard:  # it may have come at the very end, and is for the loop then
+            os.write(self._write_fd, bytes(unheard))
 
     def close(self) -> None:
         """Stop listening.  For a forked process, which must not write into its parent's pipe."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from litequeue.worker.slots import Slots
 from tests.conftest import wait_until
 
@@ -87,7 +89,10 @@ class Worker:
             assert self.process.poll() is None, f"the worker ended:\n{self.said()}"
             return False
 
-        wait_until(has_spoken, timeout)
+        try:
+            wait_until(has_spoken, timeout)
+        except pytest.fail.Exception as late:
+            pytest.fail(f"{late}; it should have said {words!r}:\n{self.state()}")
 
     @property
     def slots(self) -> Slots:
@@ -131,7 +136,16 @@ class Worker:
         try:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"the worker does not end:\n{self.said()}") from None
+            raise AssertionError(f"the worker does not end:\n{self.state()}") from None
+
+    def state(self) -> str:
+        """Return what it said, and how its processes stand to signals."""
+        told = [self.said()]
+        for pid in self.processes():
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            kept = ("Pid", "State", "Threads", "SigPnd", "ShdPnd", "SigBlk", "SigCgt")
+            told.append(" ".join(line.replace("\t", "") for line in lines if line.startswith(kept)))
+        return "\n".join(told)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask for an end and wait for it; return the exit code."""

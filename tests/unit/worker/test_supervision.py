@@ -7,6 +7,7 @@ import json
 import os
 import select
 import signal
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC
 from pathlib import Path
@@ -167,6 +168,27 @@ def test_a_stop_signal_ends_what_no_loop_watches(
         stop()
     assert caught.value.code == code
     assert caught.value.__context__ is None
+
+
+def test_a_signal_that_python_has_noted_and_not_looked_at_ends_it(pipe: WakePipe) -> None:
+    """As one that came right before a call that blocks: it is in the pipe, and nobody is told."""
+
+    def import_the_app() -> None:
+        os.write(pipe._write_fd, bytes([signal.SIGTERM]))
+        time.sleep(30)
+
+    began = time.monotonic()
+    with pytest.raises(SystemExit) as caught, pipe.ending_at_once():
+        import_the_app()
+    assert caught.value.code == 0
+    assert time.monotonic() - began < 20
+
+
+def test_one_that_comes_at_the_very_end_is_for_the_loop(pipe: WakePipe) -> None:
+    with pipe.ending_at_once():
+        os.write(pipe._write_fd, bytes([signal.SIGCHLD]))
+        time.sleep(0.5)
+    assert signal.SIGCHLD in pipe.read()
 
 
 def test_handlers_that_foreign_code_set_are_ours_again(pipe: WakePipe) -> None:
