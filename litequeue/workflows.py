@@ -54,12 +54,6 @@ def send(
         ran: AsyncResult[Any] | GroupResult[Any] = canvas.apply(args, kwargs, **how)
         return ran
     named = options.get("task_id")
-    check_name("task_id", named)
-    if named is not None and len(named.encode()) > LONGEST_NAME:
-        raise ImproperlyConfigured(
-            f"the task_id of a workflow, of which those of its steps are made, has at most "
-            f"{LONGEST_NAME} bytes, and {named!r:.50} has more"
-        )
     making = _Making(app, named)
     planned = plan(
         canvas, making.job, making.next_id, args=args, kwargs=kwargs, options=how, task_id=named
@@ -149,6 +143,12 @@ class _Making:
     def __init__(self, app: Any, named: str | None = None, head: Any = None) -> None:
         self.happened: list[EventRow] = []
         self._app = app
+        check_name("task_id", named)
+        if named is not None and len(named.encode()) > LONGEST_NAME:
+            raise ImproperlyConfigured(
+                f"the task_id of a workflow, of which those of its steps are made, has at most "
+                f"{LONGEST_NAME} bytes, and {named!r:.50} has more"
+            )
         self._named = named
         self._made = 0
         self._head = head

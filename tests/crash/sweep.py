@@ -11,6 +11,7 @@ import random
 import signal
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -184,3 +185,44 @@ def _end_of(outcome: Outcome) -> Outcome:
         outcome.seq, outcome.token, outcome.claim, outcome.state, outcome.result, eta=outcome.eta,
         failure=outcome.failure,
     )  # fmt: skip
+
+
+def run_victim(
+    victim: Callable[[str, Callable[[str], None]], Any],
+    path: Path,
+    scenario: str,
+    number: int,
+    plant: Callable[[], None] | None,
+) -> list[str]:
+    """Run a scenario in a process of its own until it dies; return what it acknowledged.
+
+    A fork starts a hundred times faster than Python, and this process has no file open.
+    """
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(read)
+            if plant is not None:
+                plant()
+            die_before_statement(number)
+            running = victim(str(path), lambda line: _tell(write, line))
+            getattr(running, scenario)()
+            running.database.close()
+            _tell(write, "finished")
+        except BaseException as error:
+            _tell(write, f"error {error!r}")
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, encoding="utf-8") as told:
+        lines = told.read().splitlines()
+    status = os.waitpid(pid, 0)[1]
+    if "finished" not in lines:
+        assert os.WIFSIGNALED(status), lines
+        assert os.WTERMSIG(status) == signal.SIGKILL
+    return lines
+
+
+def _tell(pipe: int, line: str) -> None:
+    os.write(pipe, line.encode() + b"\n")

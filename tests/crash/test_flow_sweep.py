@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,40 +23,6 @@ GIVEN = {
 }  # fmt: skip
 
 VERDICTS = {"hand_on": flow_sweep.hands_on}
-
-
-def run_victim(
-    path: Path, scenario: str, number: int, plant: Callable[[], None] | None
-) -> list[str]:
-    """Run a scenario in a process of its own until it dies; return what it acknowledged."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(read)
-            if plant is not None:
-                plant()
-            sweep.die_before_statement(number)
-            victim = flow_sweep.Victim(str(path), lambda line: _tell(write, line))
-            getattr(victim, scenario)()
-            victim.database.close()
-            _tell(write, "finished")
-        except BaseException as error:
-            _tell(write, f"error {error!r}")
-        finally:
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read, encoding="utf-8") as told:
-        lines = told.read().splitlines()
-    status = os.waitpid(pid, 0)[1]
-    if "finished" not in lines:
-        assert os.WIFSIGNALED(status), lines
-        assert os.WTERMSIG(status) == signal.SIGKILL
-    return lines
-
-
-def _tell(pipe: int, line: str) -> None:
-    os.write(pipe, line.encode() + b"\n")
 
 
 def check(path: Path, scenario: str, told: list[str]) -> None:
@@ -131,7 +95,7 @@ def sweep_over(
         path = tmp_path / str(number) / "jobs.sqlite"
         path.parent.mkdir()
         path.write_bytes(content)
-        told = run_victim(path, scenario, number, plant)
+        told = sweep.run_victim(flow_sweep.Victim, path, scenario, number, plant)
         assert not [line for line in told if line.startswith("error")], told
         check(path, scenario, told)
         if "finished" in told:

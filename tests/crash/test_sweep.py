@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,43 +27,6 @@ def prepare(path: Path) -> None:
     jobs.enqueue_many(database, [job(id) for id in BEFORE[:4]], NOW)
     jobs.enqueue(database, job(BEFORE[4], eta=NOW + 5), NOW)
     database.close()
-
-
-def run_victim(
-    path: Path, scenario: str, number: int, plant: Callable[[], None] | None
-) -> list[str]:
-    """Run a scenario in a process of its own until it dies; return what it acknowledged.
-
-    A fork starts a hundred times faster than Python, and this process has no file open.
-    """
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(read)
-            if plant is not None:
-                plant()
-            sweep.die_before_statement(number)
-            victim = sweep.Victim(str(path), lambda line: _tell(write, line))
-            getattr(victim, scenario)()
-            victim.database.close()
-            _tell(write, "finished")
-        except BaseException as error:
-            _tell(write, f"error {error!r}")
-        finally:
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read, encoding="utf-8") as told:
-        lines = told.read().splitlines()
-    status = os.waitpid(pid, 0)[1]
-    if "finished" not in lines:
-        assert os.WIFSIGNALED(status), lines
-        assert os.WTERMSIG(status) == signal.SIGKILL
-    return lines
-
-
-def _tell(pipe: int, line: str) -> None:
-    os.write(pipe, line.encode() + b"\n")
 
 
 def recover(path: Path) -> dict[str, int]:
@@ -141,7 +102,7 @@ def sweep_over(
         path = tmp_path / str(number) / "jobs.sqlite"
         path.parent.mkdir()
         path.write_bytes(content)
-        told = run_victim(path, scenario, number, plant)
+        told = sweep.run_victim(sweep.Victim, path, scenario, number, plant)
         assert not [line for line in told if line.startswith("error")], told
         check(path, scenario, told)
         if "finished" in told:
@@ -163,7 +124,7 @@ def test_a_kill_before_any_statement_of_the_first_opening(tmp_path: Path, every:
     for number in sweep.moments(MOST, every):
         path = tmp_path / str(number) / "jobs.sqlite"
         path.parent.mkdir()
-        told = run_victim(path, "enqueue", number, None)
+        told = sweep.run_victim(sweep.Victim, path, "enqueue", number, None)
         database = Database(path, create=True)
         jobs.enqueue(database, job("after"), NOW)
         database.close()

@@ -149,6 +149,8 @@ class TestOptions:
         (add.s(1, 2) | add.s(3)).apply_async(task_id="x" * 244)
         with pytest.raises(ImproperlyConfigured, match="at most 244 bytes"):
             (add.s(1, 2) | add.s(3)).apply_async(task_id="x" * 245)
+        with pytest.raises(ImproperlyConfigured, match="at most 244 bytes"):
+            add.apply_async((1, 2), task_id="x" * 245, link=add.s(3))
 
     def test_an_errback_of_several_has_its_frozen_id_once(self, bench: Bench, add: Any) -> None:
         errback = add.si(0, 0)
