@@ -465,11 +465,10 @@ wait_for("never")
 worker.start()
 while not worker.is_working:
     time.sleep(0.002)
-child = os.fork()
-if child == 0:
+if os.fork() == 0:
+    say(os.getpid())  # that it is on its own: whatever a fork has to forget, it has forgotten
     wait_for("leave")
     os._exit(0)
-say(child)
 wait_for("never")
 """, "single")  # fmt: skip
         child = int(line_of(process))

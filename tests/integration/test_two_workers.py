@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 from tests.conftest import wait_until
-from tests.integration.processes import Site, Worker, children_of, descendants
+from tests.integration.processes import Site, Worker, children_of, descendants, kill
 from tests.integration.tasks import add, app, hold, mark
 
 
@@ -109,7 +109,7 @@ def test_a_worker_that_was_taken_for_dead_changes_nothing_any_more(site: Site) -
     assert result.get(timeout=10) == "job"
     finished = row(site, result.id)
     for pid in everybody:
-        os.kill(pid, signal.SIGCONT)
+        kill(pid, signal.SIGCONT)  # the first ones may end those that still stand
     inside.wait_until_said("declared it dead")
     assert inside.wait() == 1
     assert add.delay(20, 22).get(timeout=10) == 42

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -353,9 +352,10 @@ async def sleep_async(seconds: float) -> None:
 
 
 @app.task
-def keep_the_gil(size: int) -> int:
-    """Compute in one call of C code that lets nobody else run."""
-    return sum(itertools.repeat(1, size))
+def keep_the_gil(seconds: float) -> bool:
+    """Compute for so long in one call of C code, which lets nobody else run."""
+    until = time.monotonic() + seconds
+    return any(map(until.__lt__, iter(time.monotonic, None)))
 
 
 @app.task
