@@ -15,25 +15,26 @@ from litequeue.calling import CallOptions, Eagerly, ending, starting
 from litequeue.canvas import Signature, linking, signature
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings, settings_from_environment
-from litequeue.configured import URL_VARIABLE, Configured, locate
+from litequeue.configured import Configured
 from litequeue.context import current_request, planning, refuse_at_import, set_current_app
 from litequeue.exceptions import ImproperlyConfigured
-from litequeue.facts import AppFacts, TaskFacts
 from litequeue.job import new_id, new_ids, result_of
 from litequeue.operations import Operations, upward
+from litequeue.place import URL_VARIABLE, locate
 from litequeue.result import AsyncResult as Result
-from litequeue.result import EagerResult
-from litequeue.result import ResultSet as Results
 from litequeue.routing import Queue, Router
 from litequeue.serialization import Codec, Types
 from litequeue.signals import Signal
-from litequeue.store import Store
 from litequeue.task import Task as BaseTask
 
 if TYPE_CHECKING:
     from litequeue.entries import Entries
+    from litequeue.facts import AppFacts
     from litequeue.flow import Plan
+    from litequeue.result import EagerResult
+    from litequeue.result import ResultSet as Results
     from litequeue.result.by_id import Groups
+    from litequeue.store import Store
 
 
 _UNBUILT: Final = frozenset(("start", "transaction"))
@@ -97,7 +98,7 @@ class LiteQueue(Operations):
         if self._store is None:
             with self._lock:
                 if self._store is None:
-                    self._store = Store(self._location(), self.conf, clock=self.clock)
+                    self._store = self._file(self._location())
         return self._store
 
     @property
@@ -109,12 +110,17 @@ class LiteQueue(Operations):
         """Use another file from now on (for tests, and ``litequeue worker --rebind``)."""
         self.close()
         self.introduced = False
-        self._store = Store(locate(path, self._cwd), self.conf, clock=self.clock)
+        self._store = self._file(locate(path, self._cwd))
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         if self._store is not None:
             self._store.close()
+
+    def _file(self, location: str) -> Store:
+        from litequeue.store import Store  # with SQLite: half of all there is to load
+
+        return Store(location, self.conf, clock=self.clock)
 
     def _location(self) -> str:
         """Return where the file is; a relative path counts from where the app was made."""
@@ -337,7 +343,9 @@ class LiteQueue(Operations):
 
     def ResultSet(self, results: Iterable[Result[Any]]) -> Results[Any]:
         """Return a handle on many jobs."""
-        return Results(results, app=self)
+        from litequeue.result import ResultSet
+
+        return ResultSet(results, app=self)
 
     def update_state(self, id: str, state: str | None, meta: object) -> None:
         """Show a state of a job that runs.  See `Task.update_state`."""
@@ -355,6 +363,8 @@ class LiteQueue(Operations):
 
     def facts(self) -> AppFacts:
         """Describe the app for people who look into its file."""
+        from litequeue.facts import AppFacts, TaskFacts
+
         tasks = [
             TaskFacts(name, sending.signature_of(task), sending.summary_of(task), task.queue)
             for name, task in sorted(self.tasks.items())

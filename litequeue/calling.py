@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
-from litequeue.entry import MAX_NAME, MAX_PRIORITY
+from litequeue.bounds import MAX_NAME, MAX_PRIORITY
 from litequeue.exceptions import ImproperlyConfigured
 
 LAST_MOMENT: Final = 1e11

@@ -1,19 +1,14 @@
-"""What is made of the settings: the codec, the router, the time zone, the place of the file."""
+"""What is made of the settings: the codec, the router, the time zone."""
 
 from __future__ import annotations
 
-import os
 import threading
 from datetime import tzinfo
-from typing import Final
 
 from litequeue.config import Settings
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.routing import Router
 from litequeue.serialization import Codec, Types
-from litequeue.store.filesystem import normalise
-
-URL_VARIABLE: Final = "LITEQUEUE_URL"
 
 
 class Configured:
@@ -77,25 +72,3 @@ class Configured:
                 create_missing=conf.task_create_missing_queues,
             )
             self._version = version
-
-
-def locate(path: str | os.PathLike[str] | None, directory: str) -> str:
-    """Return the absolute path of the file; relative ones count from ``directory``.
-
-    ``path`` None means the environment's ``LITEQUEUE_URL``.  Raises `ImproperlyConfigured`, or
-    NotImplementedError for the URL of something that is no file.
-    """
-    given = os.environ.get(URL_VARIABLE) if path is None else path
-    if given is None:
-        raise ImproperlyConfigured(
-            f'LiteQueue() needs the path of its file: LiteQueue("jobs.sqlite"), or {URL_VARIABLE}'
-        )
-    if not isinstance(given, str | os.PathLike):
-        raise NotImplementedError(f"LiteQueue({type(given).__name__}); give the path of a file")
-    location = os.fspath(given)
-    scheme, separator, _ = location.partition("://")
-    if separator:
-        raise NotImplementedError(f"a queue at {scheme}://; give the path of a file")
-    if location and not location.startswith((":", "file:")):
-        location = os.path.join(directory, location)  # noqa: PTH118 - pathlib takes 5 ms to import
-    return normalise(location)

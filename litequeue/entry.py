@@ -10,15 +10,13 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from litequeue.bounds import MAX_NAME, MAX_PRIORITY
 from litequeue.exceptions import ScheduleError
 
 MISFIRES: Final = ("skip", "one", "all")
 """What becomes of ticks that nobody was there to send: none of them, the newest, each."""
 OVERLAPS: Final = ("allow", "skip", "queue", "cancel")
 """What becomes of a tick whose entry has an unfinished run."""
-MAX_NAME: Final = 255
-"""Bytes of the longest name, task, queue or job id that the file takes."""
-MAX_PRIORITY: Final = 1_000_000_000
 MAX_CATCH_UP: Final = 10_000
 """All of them are looked for in the loop of the consumer, for every hundred that are sent."""
 MAX_JITTER: Final = 86_400.0

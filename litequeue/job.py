@@ -1,4 +1,8 @@
-"""What travels: a `Job` to the file, a `Lease` to a child, an `Outcome` back.  Data only."""
+"""What travels: a `Job` to the file, a `Lease` to a child, an `Outcome` back.  Data only.
+
+Nobody changes them.  Those three are not frozen all the same, because making a frozen one takes
+five times as long: 6 of the 60 µs that a job takes.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +76,7 @@ def stamps_of(options: str | None) -> dict[str, frozenset[str]]:
     return {name: frozenset(map(str, values)) for name, values in held.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Job:
     """One request to run a task, as it is stored."""
 
@@ -87,7 +91,7 @@ class Job:
     parent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lease:
     """A worker's right to one attempt of a job.
 
@@ -132,7 +136,7 @@ class Failure:
     evidence: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What one attempt decided.  `store.jobs.settle_and_claim` makes it true.
 

@@ -32,7 +32,7 @@ class Operations(Declarations):
             app: Any = self  # with the file, which only the whole app has
             self._control = Control(
                 app,
-                lambda owner: upward("litequeue.worker.roll_call").is_alive(
+                lambda owner: upward("litequeue.worker.liveness").is_alive(
                     owner, now=self.clock.now(), silence=self.conf.visibility_timeout
                 ),
             )

@@ -6,8 +6,10 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeVar
+
+T = TypeVar("T")
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _EXIT_CODES: Final = {signal.SIGTERM: 0, signal.SIGHUP: 0, signal.SIGINT: 130, signal.SIGQUIT: 1}
@@ -15,6 +17,8 @@ HELD: Final = (*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD)
 """What a worker listens to."""
 _INSIST_EVERY: Final = 0.2
 """Seconds."""
+_RAISE_EVERY: Final = 10
+"""How many times a signal comes until it is taken for one whose exception was swallowed."""
 
 
 class Stopped(SystemExit):
@@ -35,6 +39,8 @@ class WakePipe:
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
         self._signals = tuple(signals)
+        self._raises = False
+        self._raised = 0
         _quieten(self._signals)
 
     def read(self) -> list[int]:
@@ -43,9 +49,8 @@ class WakePipe:
             return list(os.read(self.fd, 512))
         return []
 
-    @contextlib.contextmanager
-    def ending_at_once(self) -> Iterator[None]:
-        """Meanwhile a stop signal raises `Stopped` where it arrives: no loop reads the pipe.
+    def ending_at_once(self, work: Callable[[], T]) -> T:
+        """Return ``work()``; a stop signal raises `Stopped` in it, for no loop reads the pipe.
 
         Afterwards our handlers are in place, whatever foreign code did to them meanwhile.
         """
@@ -53,21 +58,35 @@ class WakePipe:
         insisting = threading.Thread(
             target=self._insist, args=(threading.get_ident(), over), name="litequeue-signals"
         )
+        self._raised = 0
         try:
+            self._raises = True
             for number in _EXIT_CODES:
-                signal.signal(number, _end)
+                signal.signal(number, self._raise)
             for earlier in self.read():
-                _end(earlier, None)
+                self._raise(earlier, None)
             insisting.start()
-            yield
+            return work()
         finally:
+            self._raises = False  # first, by no call: a signal that comes in here raises nothing
             _quieten(self._signals)
             over.set()
             if insisting.ident is not None:
                 insisting.join()
 
+    def _raise(self, number: int, frame: object) -> None:
+        """End the process, and let nothing disturb it while it cleans up.
+
+        Foreign code may swallow that, and Python does where a finaliser was running.
+        """
+        if self._raises and number in _EXIT_CODES:
+            self._raised += 1
+            if self._raised % _RAISE_EVERY == 1:
+                kind = HungUp if number == signal.SIGHUP else Stopped
+                raise kind(_EXIT_CODES[signal.Signals(number)])
+
     def _insist(self, thread: int, over: threading.Event) -> None:
-        """Send a stop signal on to ``thread`` until it is heard.
+        """Send a stop signal on to ``thread`` until it has ended its work.
 
         Python notes one that comes right before a call that blocks, and looks at the note only
         when that call returns: an import that sleeps would go on.
@@ -122,14 +141,6 @@ def ignore_stop_signals() -> None:
 def _quieten(signals: Iterable[signal.Signals]) -> None:
     for number in signals:
         signal.signal(number, _nothing)
-
-
-def _end(number: int, frame: object) -> None:
-    """End the process, and let nothing disturb it while it cleans up."""
-    if number in _EXIT_CODES:
-        _quieten(_EXIT_CODES)
-        kind = HungUp if number == signal.SIGHUP else Stopped
-        raise kind(_EXIT_CODES[signal.Signals(number)])
 
 
 def _nothing(number: int, frame: object) -> None:

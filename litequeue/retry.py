@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from random import Random, SystemRandom
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-_random = SystemRandom()  # children that were forked from one process draw anew
+if TYPE_CHECKING:
+    from random import Random
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +45,20 @@ class RetryPolicy:
 
 
 def backoff(
-    retries: int, *, factor: float, maximum: float, jitter: bool, random: Random = _random
+    retries: int, *, factor: float, maximum: float, jitter: bool, random: Random | None = None
 ) -> float:
     """Return ``factor * 2**retries`` seconds, at most ``maximum``; with jitter a part of it.
 
     Full jitter (anything from zero up) is Celery's, and spreads a crowd best.
     """
     delay = min(maximum, factor * 2.0 ** min(retries, 64))
-    return random.uniform(0, delay) if jitter else delay
+    if not jitter:
+        return delay
+    if random is None:
+        from random import SystemRandom
+
+        random = SystemRandom()  # children that were forked from one process draw anew
+    return random.uniform(0, delay)
 
 
 def is_spent(retries: int, max_retries: int | None) -> bool:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
 
 from litequeue.calling import UNBUILT_RETRY_OPTIONS, refuse_options
 from litequeue.canvas import Signature, maybe_signature, signature
 from litequeue.canvas.members import checked
 from litequeue.context import DIRECT, current_request
 from litequeue.exceptions import Ignore, ImproperlyConfigured, ResultTooLarge, Retry
-from litequeue.retry import RetryPolicy
-from litequeue.retrying import Changes, plan_retry, policy_of
 from litequeue.routing import Queue
+
+if TYPE_CHECKING:
+    from litequeue.retry import RetryPolicy
 
 T = TypeVar("T")
 A = ParamSpec("A")
@@ -65,6 +66,8 @@ class Running:
         retry is left, raises ``exc`` or `MaxRetriesExceededError`.  With ``throw`` false the
         `Retry` is returned: the job runs again however this attempt ends.
         """
+        from litequeue.retrying import Changes, plan_retry
+
         refuse_options(options, UNBUILT_RETRY_OPTIONS, "retry()")
         changes = Changes(
             args=args, kwargs=kwargs, queue=queue, exchange=exchange, routing_key=routing_key,
@@ -79,6 +82,8 @@ class Running:
 
     def retry_policy(self) -> RetryPolicy:
         """Return when and how often a failed job of this task runs again."""
+        from litequeue.retrying import policy_of
+
         return policy_of(self)
 
     def update_state(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import tzinfo
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from litequeue import signals
 from litequeue.calling import (
@@ -25,15 +25,17 @@ from litequeue.clock import Clock
 from litequeue.config import Settings
 from litequeue.context import current_request
 from litequeue.exceptions import ImproperlyConfigured
-from litequeue.facts import AppFacts
 from litequeue.job import Job, bound_to, new_id
 from litequeue.result import AsyncResult
 from litequeue.retry import patience
 from litequeue.routing import Router
 from litequeue.serialization import Codec, dumps
-from litequeue.store import Store
-from litequeue.store.events import EventRow
 from litequeue.task import Task
+
+if TYPE_CHECKING:
+    from litequeue.facts import AppFacts
+    from litequeue.store import Store
+    from litequeue.store.events import EventRow
 
 logger: Final = logging.getLogger("litequeue")
 

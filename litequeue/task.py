@@ -26,7 +26,7 @@ from litequeue.calling import (
 from litequeue.canvas import Signature, linking
 from litequeue.context import current_app, planning
 from litequeue.exceptions import MaxRetriesExceededError as SpentError
-from litequeue.result import AsyncResult, EagerResult
+from litequeue.result import AsyncResult
 from litequeue.result.async_result import R
 from litequeue.retry import patience
 from litequeue.routing import Queue
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # defaults, so that `class MyTask(Task)` says enough: in Pyth
     from typing_extensions import ParamSpec
 
     from litequeue.canvas.maps import chunks
+    from litequeue.result import EagerResult
 
     P = ParamSpec("P", default=...)
 else:

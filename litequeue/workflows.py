@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from litequeue import sending, signals
+from litequeue.bounds import MAX_NAME
 from litequeue.calling import CallOptions, check_name, starting
 from litequeue.canvas.linking import many, without
 from litequeue.canvas.plan import Kin, plan
 from litequeue.canvas.signatures import Signature
 from litequeue.context import Planned, planning, refuse_at_import
-from litequeue.entry import MAX_NAME
 from litequeue.exceptions import ImproperlyConfigured, NotRegistered
 from litequeue.flow import MOST_STEPS, Plan
 from litequeue.job import Job, new_ids
 from litequeue.result import AsyncResult
 from litequeue.result.group_result import GroupResult
-from litequeue.store.events import EventRow
 from litequeue.task import Task
+
+if TYPE_CHECKING:
+    from litequeue.store.events import EventRow
 
 _OF_CANVAS: Final = (
     "chain", "chord", "group_id", "group_index", "link", "link_error", "parent_id", "policy",

@@ -27,12 +27,13 @@ from litequeue.canvas.options import HOMES, NOT_EAGER, adds_to, check_policy, sa
 from litequeue.context import current_app
 from litequeue.exceptions import NotRegistered
 from litequeue.job import new_id
-from litequeue.result import AsyncResult, EagerResult
+from litequeue.result import AsyncResult
 from litequeue.result.async_result import R
 
 if TYPE_CHECKING:
     from litequeue.canvas.groups import group
     from litequeue.canvas.stamping import StampingVisitor
+    from litequeue.result import EagerResult
 
 T = TypeVar("T")
 K = TypeVar("K", bound="type[Signature[Any]]")

@@ -79,7 +79,7 @@ def beat(
     """
     from litequeue import log
     from litequeue.beat.service import serve
-    from litequeue.store.filesystem import normalise
+    from litequeue.place import normalise
 
     refuse_namesake()
     path = normalise(db)

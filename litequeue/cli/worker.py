@@ -179,7 +179,7 @@ def worker(
 
     Ctrl-C or SIGTERM: finish what runs, give back the rest.  Ctrl-C again or SIGQUIT: stop now.
     """
-    from litequeue.store.filesystem import normalise
+    from litequeue.place import normalise
 
     refuse_namesake()
     if beat and no_beat:
@@ -272,7 +272,7 @@ def _usage(read: Callable[[], T]) -> T:
 
 def make_importable(path: str) -> str:
     """Let apps be imported from the working directory and use this file; return the directory."""
-    from litequeue.configured import URL_VARIABLE
+    from litequeue.place import URL_VARIABLE
 
     os.environ[URL_VARIABLE] = path
     here = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from litequeue.app import LiteQueue
-from litequeue.configured import URL_VARIABLE
+from litequeue.place import URL_VARIABLE
 
 # A worker sets the variable before it imports this.  Nothing is opened until the file is needed.
 app: LiteQueue = LiteQueue(os.environ.get(URL_VARIABLE) or "litequeue-demo.sqlite")

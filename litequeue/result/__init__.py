@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from litequeue.result.async_result import AsyncResult
-from litequeue.result.eager_result import EagerResult
 from litequeue.result.failures import FailedAttempt, rebuild
 from litequeue.result.home import Home
 from litequeue.result.joining import allow_join_result, denied_join_result
-from litequeue.result.result_set import ResultSet
 
 if TYPE_CHECKING:
     from litequeue.result.by_id import result_from_tuple
+    from litequeue.result.eager_result import EagerResult
     from litequeue.result.group_result import GroupResult
     from litequeue.result.progress import Progress
+    from litequeue.result.result_set import ResultSet
 
 __all__ = [
     "AsyncResult",
@@ -34,10 +34,12 @@ __all__ = [
     "result_from_tuple",
 ]
 
-# Loaded where they are used: only workflows need them.
+# Loaded where they are used: who sends and awaits single jobs needs none of them.
 _LATER: Final = {
+    "EagerResult": "eager_result",
     "GroupResult": "group_result",
     "Progress": "progress",
+    "ResultSet": "result_set",
     "result_from_tuple": "by_id",
 }
 

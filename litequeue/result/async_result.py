@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, cast
 
-from litequeue.result import revoking
 from litequeue.result.failures import error_of, value_of
 from litequeue.result.handle import Handle
 from litequeue.result.joining import refuse_to_block
 from litequeue.result.messages import on_changes
-from litequeue.result.revoking import Signal
 from litequeue.result.waiting import Gathering, Patience, ended, until_ended
-from litequeue.store import Record
 
 if TYPE_CHECKING:  # defaults, so that a plain `AsyncResult` says enough: in Python 3.13's typing
     from typing_extensions import TypeVar
@@ -20,6 +17,8 @@ if TYPE_CHECKING:  # defaults, so that a plain `AsyncResult` says enough: in Pyt
     from litequeue.result.family import Relative
     from litequeue.result.graph import DependencyGraph, GraphFormatter
     from litequeue.result.progress import Progress
+    from litequeue.result.revoking import Signal
+    from litequeue.store import Record
 
     R = TypeVar("R", default=Any)
     R_co = TypeVar("R_co", covariant=True, default=Any)
@@ -285,6 +284,8 @@ class AsyncResult(Handle, Generic[R_co]):
         by now.  It stands for an id that is not known yet, too.  ``workflow``: so are all jobs of
         its workflow.
         """
+        from litequeue.result import revoking
+
         revoke = revoking.revoke_workflow if workflow else revoking.revoke
         revoked = revoke(self.app, [self.id], terminate=terminate, signal=signal)
         if terminate and wait:
@@ -306,6 +307,8 @@ class AsyncResult(Handle, Generic[R_co]):
         ``terminate`` and ``signal`` mean what they do in `revoke`; ``wait`` and ``timeout``
         (seconds) change nothing.
         """
+        from litequeue.result import revoking
+
         revoking.revoke_stamped(self.app, headers, terminate=terminate, signal=signal)
 
     def forget(self) -> bool:

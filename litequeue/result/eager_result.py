@@ -9,10 +9,10 @@ from litequeue import exceptions, states
 from litequeue.result.async_result import AsyncResult, R_co
 from litequeue.result.failures import FailedAttempt
 from litequeue.result.joining import refuse_to_block
-from litequeue.store import Record
 
 if TYPE_CHECKING:
     from litequeue.result.progress import Progress
+    from litequeue.store import Record
 
 
 class EagerResult(AsyncResult[R_co]):

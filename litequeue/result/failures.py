@@ -8,12 +8,14 @@ from __future__ import annotations
 import builtins
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from litequeue import exceptions, serialization, states
 from litequeue.job import Failure, result_of
 from litequeue.serialization import Codec
-from litequeue.store import Record
+
+if TYPE_CHECKING:
+    from litequeue.store import Record
 
 _OURS: Final = frozenset(
     {"ChordError", "MaxRetriesExceededError", "WorkerLostError", "ResultTooLarge", "RejectedError"}

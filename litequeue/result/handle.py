@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from litequeue import states
 from litequeue.context import current_app
 from litequeue.job import bound_to
 from litequeue.result.failures import FailedAttempt, value_of
 from litequeue.result.home import Home
-from litequeue.store import Record
+
+if TYPE_CHECKING:
+    from litequeue.store import Record
 
 
 class Handle:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from litequeue.clock import Clock
 from litequeue.serialization import Codec
-from litequeue.store import Store
+
+if TYPE_CHECKING:
+    from litequeue.store import Store
 
 
 class Home(Protocol):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice, tee
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from litequeue.result.async_result import AsyncResult
 from litequeue.result.eager_result import EagerResult
 from litequeue.result.home import Home
 from litequeue.result.waiting import Patience, ended, in_order
-from litequeue.store import Record
+
+if TYPE_CHECKING:
+    from litequeue.store import Record
 
 MOST_TOGETHER: Final = 10_000
 """Members that are awaited or looked at together, of however many."""

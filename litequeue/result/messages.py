@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from litequeue import states
 from litequeue.result.failures import value_of
 from litequeue.result.home import Home
-from litequeue.store import Record
 
 if TYPE_CHECKING:
     from litequeue.result.handle import Handle
+    from litequeue.store import Record
 
 Message = dict[str, Any]
 """``task_id``, ``status``, ``result``, ``traceback``, and ``children``, which are handles."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from litequeue import states
 from litequeue.flow import Group
@@ -12,7 +12,9 @@ from litequeue.job import result_of
 from litequeue.result import family
 from litequeue.result.home import Home
 from litequeue.result.waiting import missing
-from litequeue.store import Record
+
+if TYPE_CHECKING:
+    from litequeue.store import Record
 
 _IDLE: Final = frozenset({states.PENDING, states.RETRY, states.RECEIVED})
 

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 from litequeue import states
 from litequeue.context import current_app
-from litequeue.result import in_order, revoking
+from litequeue.result import in_order
 from litequeue.result.async_result import AsyncResult, R
 from litequeue.result.eager_result import EagerResult
 from litequeue.result.home import Home
 from litequeue.result.in_order import MOST_TOGETHER, is_stored
 from litequeue.result.joining import refuse_to_block
 from litequeue.result.messages import Message, message
-from litequeue.result.revoking import Signal
 from litequeue.result.waiting import (
     Gathering,
     Patience,
     as_they_end,
     as_they_end_here,
 )
-from litequeue.store import Record
 
 if TYPE_CHECKING:
     from litequeue.result.progress import Progress
+    from litequeue.result.revoking import Signal
+    from litequeue.store import Record
 
 
 class ResultSet(Generic[R]):
@@ -376,6 +376,8 @@ class ResultSet(Generic[R]):
         for member in self._eager():
             member.revoke()
         ids = [member.id for member in self._stored()]
+        from litequeue.result import revoking
+
         revoke = revoking.revoke_workflow if workflow else revoking.revoke
         revoked = revoke(self.app, ids, terminate=terminate, signal=signal)
         if terminate and wait:

@@ -7,11 +7,13 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from litequeue import exceptions
 from litequeue.result.home import Home
-from litequeue.store import News, Record, Waiting, Watch
+
+if TYPE_CHECKING:
+    from litequeue.store import News, Record, Waiting, Watch
 
 MOST_AHEAD: Final = 512
 """Jobs that are looked at together while they are found to have ended."""

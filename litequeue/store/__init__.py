@@ -215,12 +215,6 @@ class Store:
         """End a waiting job as REVOKED; have it stand for one that runs.  Tell if it has ended."""
         return bool(self.revoke_all([id], terminate=terminate, signal=signal).ended)
 
-    def revoke_many(
-        self, ids: Iterable[str], *, terminate: bool = False, signal: str | None = None
-    ) -> list[str]:
-        """End those among the jobs that wait as REVOKED, and return their ids."""
-        return self.revoke_all(ids, terminate=terminate, signal=signal).ended
-
     def revoke_all(
         self, ids: Iterable[str], *, terminate: bool = False, signal: str | None = None
     ) -> Revoked:

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from peewee import SQL, Check, CompositeKey, FloatField, IntegerField, Model, TextField
+from peewee import SQL, Check, CompositeKey, FloatField, IntegerField, TextField
 
+from litequeue.bounds import MAX_NAME, MAX_PRIORITY
 from litequeue.entry import (
     MAX_CATCH_UP,
     MAX_JITTER,
     MAX_MOMENT,
-    MAX_NAME,
-    MAX_PRIORITY,
     MAX_SPAN,
     MISFIRES,
     OVERLAPS,
 )
+from litequeue.store.table import Table, among, between, sized
 
 
-def _between(column: str, least: float, most: float) -> Any:
-    return Check(f"{column} BETWEEN {least} AND {most}")
-
-
-def _among(column: str, words: tuple[str, ...]) -> Any:
-    return Check(" OR ".join(f"{column} = '{word}'" for word in words))
-
-
-class Entry(Model):
+class Entry(Table):
     """One line of beat: a job template, when it is due, and what became of it.
 
     ``owner`` is the app whose code defines it, NULL for people's.  ``next_*`` is the tick that
@@ -41,7 +33,7 @@ class Entry(Model):
     version: Final = IntegerField(constraints=[SQL("DEFAULT 1")])
     created: Final = FloatField()
     paused: Final = FloatField(null=True)
-    anchor: Final = FloatField(constraints=[_between("anchor", -MAX_MOMENT, MAX_MOMENT)])
+    anchor: Final = FloatField(constraints=[between("anchor", -MAX_MOMENT, MAX_MOMENT)])
     planned: Final = FloatField()
     next_key: Final = TextField(null=True)
     next_at: Final = FloatField(null=True)
@@ -58,37 +50,32 @@ class Entry(Model):
     schedule: Final = TextField()
     task: Final = TextField()
     queue: Final = TextField()
-    priority: Final = IntegerField(constraints=[_between("priority", -MAX_PRIORITY, MAX_PRIORITY)])
-    expires: Final = FloatField(null=True, constraints=[_between("expires", 0, MAX_SPAN)])
-    misfire: Final = TextField(constraints=[_among("misfire", MISFIRES)])
-    grace: Final = FloatField(null=True, constraints=[_between("grace", 0, MAX_SPAN)])
-    catch_up: Final = IntegerField(constraints=[_between("catch_up", 1, MAX_CATCH_UP)])
-    overlap: Final = TextField(constraints=[_among("overlap", OVERLAPS)])
-    jitter: Final = FloatField(constraints=[_between("jitter", 0, MAX_JITTER)])
-    starts: Final = FloatField(null=True, constraints=[_between("starts", -MAX_MOMENT, MAX_MOMENT)])
-    ends: Final = FloatField(null=True, constraints=[_between("ends", -MAX_MOMENT, MAX_MOMENT)])
+    priority: Final = IntegerField(constraints=[between("priority", -MAX_PRIORITY, MAX_PRIORITY)])
+    expires: Final = FloatField(null=True, constraints=[between("expires", 0, MAX_SPAN)])
+    misfire: Final = TextField(constraints=[among("misfire", MISFIRES)])
+    grace: Final = FloatField(null=True, constraints=[between("grace", 0, MAX_SPAN)])
+    catch_up: Final = IntegerField(constraints=[between("catch_up", 1, MAX_CATCH_UP)])
+    overlap: Final = TextField(constraints=[among("overlap", OVERLAPS)])
+    jitter: Final = FloatField(constraints=[between("jitter", 0, MAX_JITTER)])
+    starts: Final = FloatField(null=True, constraints=[between("starts", -MAX_MOMENT, MAX_MOMENT)])
+    ends: Final = FloatField(null=True, constraints=[between("ends", -MAX_MOMENT, MAX_MOMENT)])
     options: Final = TextField(null=True)
     body: Final = TextField()
 
     class Meta:
         """Where it is stored."""
 
-        table_name = "litequeue_entry"
-        strict_tables = True
         constraints: Final = [
             Check("(next_key IS NULL) = (next_at IS NULL)"),
             Check("(next_key IS NULL) = (next_due IS NULL)"),
             Check("(held_key IS NULL) = (held_at IS NULL)"),
             Check("(held_key IS NULL) = (held_due IS NULL)"),
             Check("starts < ends"),
-            *(
-                Check(f"length(CAST({name} AS BLOB)) BETWEEN 1 AND {MAX_NAME}")
-                for name in ("name", "task", "queue")
-            ),
+            *sized(("name", "task", "queue"), MAX_NAME),
         ]
 
 
-class Tick(Model):
+class Tick(Table):
     """A due moment of an entry that was dealt with: once, because ``key`` is unique.
 
     ``number`` counts them, so that the oldest can go whatever the clock said.  ``job`` is NULL
@@ -107,9 +94,7 @@ class Tick(Model):
     class Meta:
         """Where it is stored."""
 
-        table_name = "litequeue_tick"
         primary_key: Final = CompositeKey("entry", "key")
-        strict_tables = True
         without_rowid = True
 
 

@@ -25,6 +25,7 @@ from litequeue.exceptions import (
 from litequeue.facts import AppFacts
 from litequeue.interrupts import critical, relieve
 from litequeue.locks import Gate
+from litequeue.place import normalise
 from litequeue.store import filesystem, fork_gate, opening
 from litequeue.store.checkpoints import Checkpoints
 from litequeue.store.driver import sqlite3
@@ -56,7 +57,7 @@ class Database:
         create: bool = False,
         clock: Clock = SYSTEM,
     ) -> None:
-        self.path: str = filesystem.normalise(path)
+        self.path: str = normalise(path)
         self.busy_timeout = busy_timeout
         self.clock = clock
         self.while_waiting: Callable[[], None] = lambda: None

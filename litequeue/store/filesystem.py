@@ -11,7 +11,7 @@ import os
 import stat
 from typing import Final
 
-from litequeue.exceptions import ImproperlyConfigured, UnsafeFilesystem
+from litequeue.exceptions import UnsafeFilesystem
 
 MOUNTS: Final = "/proc/self/mountinfo"
 _UNSAFE_NAMES: Final = (
@@ -20,27 +20,6 @@ _UNSAFE_NAMES: Final = (
     "nfs4 ocfs2 prl_fs smb3 smbfs vboxsf virtiofs"
 )
 UNSAFE: Final = frozenset(_UNSAFE_NAMES.split())
-
-
-def normalise(path: str | os.PathLike[str]) -> str:
-    """Return the absolute path with no symbolic link in it: SQLite names the WAL by that.
-
-    Raises `ImproperlyConfigured` for what is not a file's path.
-    """
-    text = os.fspath(path)
-    if not text:
-        raise ImproperlyConfigured(
-            'the path of the queue file is empty; give one, as "jobs.sqlite"'
-        )
-    if text == ":memory:":
-        raise ImproperlyConfigured(
-            "a queue in :memory: would be seen by one process only; give a file, as jobs.sqlite"
-        )
-    if text.startswith("file:"):
-        raise ImproperlyConfigured(f"give the path itself, not the URI {text!r}")
-    if "\0" in text:
-        raise ImproperlyConfigured("the path of the queue file holds a NUL character")
-    return os.path.realpath(text)
 
 
 def check(path: str) -> None:

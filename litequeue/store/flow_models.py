@@ -8,18 +8,15 @@ is set where and only where a job is done, because claims and promotions do not 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from peewee import SQL, Check, CompositeKey, FloatField, IntegerField, Model, TextField
+from peewee import SQL, CompositeKey, FloatField, IntegerField, TextField
 
 from litequeue import flow
+from litequeue.store.table import Table, among
 
 
-def _among(column: str, words: tuple[str, ...]) -> Any:
-    return Check(" OR ".join(f"{column} = '{word}'" for word in words))
-
-
-class Edge(Model):
+class Edge(Table):
     """What becomes of ``target`` when ``source`` has ended; both are numbers of jobs.
 
     ``spent``: the target was ended because of it, or (of an errback) is not needed.
@@ -28,19 +25,17 @@ class Edge(Model):
     source: Final = IntegerField()
     place: Final = IntegerField()
     target: Final = IntegerField()
-    kind: Final = TextField(constraints=[_among("kind", flow.KINDS)])
+    kind: Final = TextField(constraints=[among("kind", flow.KINDS)])
     spent: Final = IntegerField(constraints=[SQL("DEFAULT 0")])
 
     class Meta:
         """Where it is stored."""
 
-        table_name = "litequeue_edge"
         primary_key: Final = CompositeKey("source", "place")
-        strict_tables = True
         without_rowid = True
 
 
-class FanIn(Model):
+class FanIn(Table):
     """A group: its members are the jobs whose ``flow`` is ``id``, in the order of their numbers.
 
     ``target`` is the number of the job that gets their results.  ``waiting`` counts members that
@@ -50,21 +45,15 @@ class FanIn(Model):
 
     id: Final = IntegerField(primary_key=True)
     name: Final = TextField()
-    policy: Final = TextField(constraints=[_among("policy", flow.POLICIES)])
+    policy: Final = TextField(constraints=[among("policy", flow.POLICIES)])
     target: Final = IntegerField(null=True)
     size: Final = IntegerField(null=True)
     waiting: Final = IntegerField(constraints=[SQL("DEFAULT 1")])
     failed: Final = IntegerField(constraints=[SQL("DEFAULT 0")])
     spent: Final = IntegerField(constraints=[SQL("DEFAULT 0")])
 
-    class Meta:
-        """Where it is stored."""
 
-        table_name = "litequeue_fanin"
-        strict_tables = True
-
-
-class Advance(Model):
+class Advance(Table):
     """A job to be looked at: it has ended or is open again, or all that it waited for has ended.
 
     ``place`` is from which of its edges on.
@@ -73,14 +62,8 @@ class Advance(Model):
     job: Final = IntegerField(primary_key=True)
     place: Final = IntegerField(constraints=[SQL("DEFAULT 0")])
 
-    class Meta:
-        """Where it is stored."""
 
-        table_name = "litequeue_advance"
-        strict_tables = True
-
-
-class Part(Model):
+class Part(Table):
     """Numbers of jobs, of a workflow that is not all in the file yet: ``at`` is when it began."""
 
     workflow: Final = TextField()
@@ -91,13 +74,11 @@ class Part(Model):
     class Meta:
         """Where it is stored."""
 
-        table_name = "litequeue_part"
         primary_key: Final = CompositeKey("workflow", "first")
-        strict_tables = True
         without_rowid = True
 
 
-class Remembered(Model):
+class Remembered(Table):
     """The result of a step inside one job, for its next attempts."""
 
     job: Final = IntegerField()
@@ -109,7 +90,6 @@ class Remembered(Model):
 
         table_name = "litequeue_step"
         primary_key: Final = CompositeKey("job", "name")
-        strict_tables = True
         without_rowid = True
 
 

@@ -10,11 +10,9 @@ from typing import Any, Final
 
 from litequeue import states
 from litequeue.job import Failure
-from litequeue.store import revocations
 from litequeue.store.connection import Database
 from litequeue.store.driver import lenient, sqlite3
 from litequeue.store.maintenance import delete
-from litequeue.store.settle import Keep
 
 AT_ONCE: Final = 500
 """Jobs per statement (2 µs each): while one runs, no other thread can read."""
@@ -245,13 +243,7 @@ def children_of_many(database: Database, ids: Iterable[str]) -> dict[str, list[s
     return found
 
 
-# Ending and forgetting
-
-
-def revoke_many(database: Database, ids: Iterable[str], *, now: float, keep: Keep) -> list[str]:
-    """End those among the jobs that wait as REVOKED, some at a time; return their ids."""
-    return revocations.revoke(database, ids, now=now, keep=keep).ended
-
+# Forgetting
 
 FORGETTABLE: Final = "SELECT seq, flow FROM litequeue_job WHERE id = ? AND phase = 'done'"
 

@@ -170,7 +170,7 @@ def revoke_stamped(
         connection.executemany(STAND_FOR_STAMP, rows)
     done = Revoked()
     for found in _unfinished_with_stamps(database):
-        bearers = {id: phase for id, phase, options in found if bears(options, wanted)}
+        bearers = {id: phase for id, phase, options in found if any(borne(options, wanted))}
         waiting = [id for id, phase in bearers.items() if phase != states.LEASED]
         for some in _portions(waiting):
             with database.write(durable=True, rows=len(some)) as connection:
@@ -178,7 +178,7 @@ def revoke_stamped(
                 advanced = advance(connection, now, keep)
             advance_all(database, advanced, now, keep)
             done.followed.extend(advanced.ended)
-        done.stands.extend(id for id in bearers if id not in waiting)
+        done.stands.extend(id for id, phase in bearers.items() if phase == states.LEASED)
     return done
 
 
@@ -195,12 +195,8 @@ def _unfinished_with_stamps(database: Database) -> Iterator[list[tuple[str, str,
             yield connection.execute(STAMPED, span).fetchall()
 
 
-def bears(options: str | None, stamps: Mapping[str, Set[str]]) -> bool:
-    """Tell whether a job with these options (JSON) has one of ``stamps``."""
-    return any(True for _ in _borne(options, stamps))
-
-
-def _borne(options: str | None, stamps: Mapping[str, Set[str]]) -> Iterator[tuple[str, str]]:
+def borne(options: str | None, stamps: Mapping[str, Set[str]]) -> Iterator[tuple[str, str]]:
+    """Yield those of ``stamps`` (header, value) that a job with these options (JSON) has."""
     for header, values in stamps_of(options).items():
         for value in values & stamps.get(header, frozenset()):
             yield header, value
@@ -230,12 +226,6 @@ def _load(connection: sqlite3.Connection, after: int, now: float) -> list[Revoca
 
 STANDS: Final = "SELECT 1 FROM litequeue_revocation WHERE header IS NULL AND value = ?"
 STANDS_FOR_STAMP: Final = "SELECT 1 FROM litequeue_revocation WHERE header = ? AND value = ?"
-
-
-def stands(database: Database, ids: Iterable[str]) -> set[str]:
-    """Return those among the ids of jobs that stand revoked."""
-    with database.read() as connection:
-        return {id for id in ids if connection.execute(STANDS, (id,)).fetchone()}
 
 
 def revoked_among(
@@ -278,8 +268,8 @@ def _is_revoked(
     if lease.id in ids and connection.execute(STANDS, (lease.id,)).fetchone():
         return True
     return bool(stamps) and any(
-        connection.execute(STANDS_FOR_STAMP, borne).fetchone()
-        for borne in _borne(lease.options, stamps)
+        connection.execute(STANDS_FOR_STAMP, stamp).fetchone()
+        for stamp in borne(lease.options, stamps)
     )
 
 

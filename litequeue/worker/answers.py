@@ -41,7 +41,7 @@ def hello(desk: Desk, from_node: str, revoked: object = None, **_: Any) -> Any:
 
 def active(desk: Desk, safe: bool | None = None, **_: Any) -> Any:
     """List what runs."""
-    runs = {run.lease.seq: run for run in desk.worker.runs()}
+    runs = _running(desk.worker)
     leases = complete(desk.worker, [run.lease for run in runs.values()])
     return [_request(desk.worker, lease, runs[lease.seq], bool(safe)) for lease in leases]
 

@@ -14,7 +14,6 @@ import logging
 import math
 import os
 import resource
-import signal
 import termios
 from collections.abc import Iterator
 from typing import Final
@@ -32,8 +31,6 @@ from litequeue.worker.slots import Stage
 
 logger: Final = logging.getLogger("litequeue.worker")
 
-HANDSHAKE: Final = 15.0
-"""Seconds a child may take at least until it could take jobs."""
 HESITATION: Final = 0.001
 """Seconds within which a child that has read its baton has said so, some microseconds later."""
 LONGEST_PAUSE: Final = 30.0
@@ -260,7 +257,7 @@ class Children:
             return None
         end(child)
         _, code, usage = os.wait4(child.pid, 0)
-        return describe_end(status), self._evidence(index, child, code, usage)
+        return _how_it_ended(status), self._evidence(index, child, code, usage)
 
     def _evidence(
         self, index: int, child: Child, code: int, usage: resource.struct_rusage
@@ -339,12 +336,7 @@ def _nursery(app: LiteQueue, options: ChildOptions, ties: Ties) -> Nursery:
     return ForkServer(app, options, ties)
 
 
-def describe_end(status: os.waitid_result) -> str:
-    """Say how a process ended."""
+def _how_it_ended(status: os.waitid_result) -> str:
     if status.si_code == os.CLD_EXITED:
         return f"exited with code {status.si_status}"
-    try:
-        name = signal.Signals(status.si_status).name
-    except ValueError:
-        name = f"signal {status.si_status}"
-    return f"was killed by {name}"
+    return f"was killed by {evidence.signal_name(status.si_status)}"

@@ -32,7 +32,7 @@ from litequeue.store.workers import Identity
 from litequeue.worker import link as messages
 from litequeue.worker.channel import Channel
 from litequeue.worker.consumer import Consumer, ConsumerOptions
-from litequeue.worker.entry_parts import in_parts
+from litequeue.worker.introduction import about_app, about_entries
 from litequeue.worker.link import Death, Link, Manifest, link_pair
 from litequeue.worker.queue_choice import QueueChoice
 from litequeue.worker.slots import Slots
@@ -44,8 +44,6 @@ logger: Final = logging.getLogger("litequeue.worker")
 SILENCE: Final = 10.0
 """Seconds without a beat after which the consumer is replaced: it may hold the write lock."""
 HEALTHY: Final = 1.0
-TASKS_AT_ONCE: Final = 50
-"""Tasks described per message, which has its limits (`link.py`)."""
 LONGEST_PAUSE: Final = 10.0
 _SETTINGS: Final = (
     "durability", "queue_busy_timeout", "result_expires", "result_failure_expires",
@@ -117,17 +115,14 @@ class ConsumerProcess:
     def tell_manifest(self, manifest: Manifest, app: AppFacts) -> None:
         """Say what the worker knows of the app, and what people may know of it."""
         self._manifest = manifest
-        self._send(messages.MANIFEST, *dataclasses.astuple(manifest))
-        for first in range(0, max(1, len(app.tasks)), TASKS_AT_ONCE):
-            part = app.tasks[first : first + TASKS_AT_ONCE]
-            tasks = [dataclasses.astuple(task) for task in part]
-            self._send(messages.APP, app.name, app.root, tasks)
+        for message in about_app(manifest, app):
+            self._send(*message)
 
     def tell_entries(self, owner: str, entries: Sequence[Entry]) -> None:
         """Say what the code of ``owner`` has beat send, again until the file holds it."""
         self._defined = (owner, entries)
-        for part, is_last in in_parts(entries):
-            self._send(messages.ENTRIES, owner, part, is_last)
+        for message in about_entries(owner, entries):
+            self._send(*message)
 
     def tell_death(self, death: Death) -> None:
         """Report a dead child, again to every next consumer until it is acknowledged."""

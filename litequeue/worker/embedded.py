@@ -25,9 +25,8 @@ from litequeue.clock import Clock
 from litequeue.exceptions import ImproperlyConfigured, LiteQueueError, StoreError
 from litequeue.locks import Election
 from litequeue.periodic import entries_of
-from litequeue.store.filesystem import side_directory
 from litequeue.worker.consumer import ConsumerOptions
-from litequeue.worker.liveness import own_identity
+from litequeue.worker.liveness import own_identity, worker_directory
 from litequeue.worker.manifest import manifest_of
 from litequeue.worker.pools import ALIASES, Pool, find_pool, refuse_unhonoured
 from litequeue.worker.queue_choice import QueueChoice
@@ -144,7 +143,7 @@ class EmbeddedWorker:
         options = ConsumerOptions(
             path=app.path,
             settings=app.conf,
-            identity=own_identity(_directory(app.path), self._name),
+            identity=own_identity(worker_directory(app.path), self._name),
             queues=QueueChoice(names=self._queues),
             beat=self._beat,
         )
@@ -329,16 +328,6 @@ def _listed(queues: Iterable[str] | str | None) -> tuple[str, ...] | None:
 def _default_name() -> str:
     number = next(_count)
     return f"{socket.gethostname()}-{os.getpid()}" + (f"-{number}" if number > 1 else "")
-
-
-def _directory(path: str) -> str:
-    directory = side_directory(path)
-    if directory is None:
-        raise StoreError(
-            f"{path}.bell cannot be this worker's directory: it must be yours and writable; "
-            f"look at it with `ls -ld {path}.bell`"
-        )
-    return directory
 
 
 def _stop_all() -> None:

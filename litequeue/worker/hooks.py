@@ -54,13 +54,19 @@ def asked_to_retry(
     return None if request.retry_plan is None else error
 
 
-def failed(task: Task[..., Any], request: Request, error: BaseException, trace: str | None) -> None:
+def failed(
+    task: Task[..., Any],
+    request: Request,
+    error: BaseException,
+    trace: str | None,
+    info: ExceptionInfo | None = None,
+) -> None:
     """Send the signal of a job that has failed for good."""
     if signals.task_failure.receivers:
         signals.task_failure.send(
             sender=task, task_id=request.id, exception=error, args=request.args,
             kwargs=request.kwargs, traceback=error.__traceback__,
-            einfo=ExceptionInfo(error, trace, internal=False),
+            einfo=info or ExceptionInfo(error, trace, internal=False),
         )  # fmt: skip
 
 
@@ -102,17 +108,13 @@ def _mourn(task: Task[..., Any], request: Request, failure: Failure) -> None:
     kind = TimeLimitExceeded if failure.type == TimeLimitExceeded.__name__ else WorkerLostError
     error = kind(failure.message)
     info = ExceptionInfo(error, None, internal=True)
-    id, args, kwargs = request.id, request.args, request.kwargs
     mark = current_request.set(request)
     try:
         if "on_failure" in task.hooks:
-            _guard(task, request, "on_failure", error, id, args, kwargs, info)
+            args, kwargs = request.args, request.kwargs
+            _guard(task, request, "on_failure", error, request.id, args, kwargs, info)
         returned(task, request, states.FAILURE, error)
-        if signals.task_failure.receivers:
-            signals.task_failure.send(
-                sender=task, task_id=id, exception=error, args=args, kwargs=kwargs,
-                traceback=None, einfo=info,
-            )  # fmt: skip
+        failed(task, request, error, None, info)
     finally:
         current_request.reset(mark)
 

@@ -18,8 +18,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from litequeue.clock import Clock
+from litequeue.exceptions import StoreError
 from litequeue.locks import is_free
-from litequeue.store.workers import Identity
+from litequeue.store.filesystem import side_directory
+from litequeue.store.workers import Identity, Owner
 
 OWNER_VARIABLE: Final = "LITEQUEUE_OWNER"
 """Set in every child, so that what a task starts can be recognised."""
@@ -34,6 +36,20 @@ class Life(enum.Enum):
     ALIVE = "alive"
     DEAD = "dead"
     UNSEEN = "unseen"
+
+
+def worker_directory(path: str) -> str:
+    """Return the directory for a worker's files, beside the queue file; raises `StoreError`."""
+    parent = os.path.dirname(path)
+    if not os.path.isdir(parent):
+        raise StoreError(f"there is no directory {parent}; make it, or check the path of the file")
+    directory = side_directory(path)
+    if directory is None:
+        raise StoreError(
+            f"{path}.bell cannot be this worker's directory: it must be yours and writable; "
+            f"look at it with `ls -ld {path}.bell`"
+        )
+    return directory
 
 
 def own_identity(directory: str, name: str | None) -> Identity:
@@ -57,16 +73,21 @@ def base_path(identity: Identity) -> str:
 
 def judge(owner: Identity) -> Life:
     """Say whether a worker's supervisor lives."""
-    boot = _boot_id()
-    if boot and owner.boot and owner.boot != boot:
+    if not booted_here(owner):
         return Life.DEAD
-    if can_see(owner):
-        life = _judge_pid(owner.pid, owner.start_time)
-        if life is Life.ALIVE and is_free(base_path(owner) + ".lock"):
-            return Life.DEAD  # a worker inside a program that has stopped it, or become another
-        if life is not Life.UNSEEN:
-            return life
-    return Life.DEAD if is_free(base_path(owner) + ".lock") else Life.UNSEEN
+    life = _judge_pid(owner.pid, owner.start_time) if can_see(owner) else Life.UNSEEN
+    # A pid may be that of a program which has stopped the worker inside it, or become another.
+    if life is Life.DEAD or is_free(base_path(owner) + ".lock"):
+        return Life.DEAD
+    return life
+
+
+def is_alive(owner: Owner, *, now: float, silence: float) -> bool:
+    """Tell whether a worker lives: by proof, else by a heartbeat within ``silence`` seconds."""
+    life = judge(owner.identity)
+    if life is Life.UNSEEN:
+        return now - owner.heartbeat < silence
+    return life is Life.ALIVE
 
 
 def can_see(owner: Identity) -> bool:

@@ -38,8 +38,6 @@ logger: Final = logging.getLogger("litequeue.worker")
 
 MOST_COUNTED: Final = 1000
 """Waiting jobs that are counted for the size of the pool."""
-NEWS: Final = "events"
-"""What a reader of events waits for."""
 
 
 class Office:
@@ -91,8 +89,7 @@ class Office:
         self.tasks, self.settings = self._facts["tasks"], json.loads(manifest.conf)
         self.started = self._facts["started"]
         self._reporter.silent = manifest.of_kind(messages.SILENT)
-        if manifest.events:
-            self._reporter.enable()
+        self._reporter.on = manifest.events
         if self._facts["autoscale"] is not None and self._scaler is None:
             self._keep_to(*self._facts["autoscale"])
         if manifest.controlled and self._panel is None:
@@ -137,7 +134,7 @@ class Office:
             events.append(self.database, [*self._rows, *rows])
         except StoreError as error:
             logger.warning("that this worker leaves is not among the events: %s", error)
-        self._ringer.ring_waiters([NEWS])
+        self._ringer.ring_waiters([events.MARK])
 
     def _scale(self, scaler: Autoscaler, now: float) -> None:
         queues, excluded = self._intake.patterns()
@@ -170,7 +167,7 @@ class Office:
         self.totals[lease.task] += 1
         self._ended.add(lease.seq)
         if self._reporter.on:
-            self._rows += self._reporter.settled([outcome], {outcome.seq: lease}, self._clock.now())
+            self._rows += self._reporter.settled(outcome, lease, self._clock.now())
 
     def died(self, lost: Sequence[Lost], ended: Sequence[Lease], signum: int | None) -> None:
         """Take note of attempts that died with their processes; the last ones of ``ended`` jobs."""
@@ -198,7 +195,7 @@ class Office:
         self._ended.clear()
         if count:
             del self._rows[:count]
-            self._ringer.ring_waiters([NEWS])
+            self._ringer.ring_waiters([events.MARK])
 
     # What the panel sees
 
@@ -275,10 +272,7 @@ class Office:
 
     def send_events(self, on: bool) -> None:
         """Write task events from now on, or no more."""
-        if on:
-            self._reporter.enable()
-        else:
-            self._reporter.disable()
+        self._reporter.on = on
         self._hand_on()
 
     def send_heartbeat(self) -> None:
@@ -317,10 +311,7 @@ class Office:
         self._intake.queues = QueueChoice.from_json(changed["queues"])
         for task, (soft, hard) in changed["limits"].items():
             self._intake.limit_time(task, soft, hard)
-        if changed["events"]:
-            self._reporter.enable()
-        else:
-            self._reporter.disable()
+        self._reporter.on = changed["events"]
         if changed["autoscale"] is not None:
             self._keep_to(*changed["autoscale"])
 

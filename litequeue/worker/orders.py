@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from litequeue.job import stamps_of
 from litequeue.worker.answers import complete
-from litequeue.worker.showing import stamps_of
 from litequeue.worker.worker_view import Desk, Refused
 
 logger: Final = logging.getLogger("litequeue.worker")

@@ -22,9 +22,7 @@ from litequeue.store.mailbox import Command
 from litequeue.store.wakeup import Ringer
 from litequeue.worker.answers import ANSWERS
 from litequeue.worker.orders import ORDERS
-from litequeue.worker.worker_view import Desk, PoolState, Refused, Run, WorkerView
-
-__all__ = ["Panel", "PoolState", "Run", "WorkerView"]
+from litequeue.worker.worker_view import Desk, Refused, WorkerView
 
 logger: Final = logging.getLogger("litequeue.worker")
 

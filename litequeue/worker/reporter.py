@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from litequeue import states
@@ -25,43 +25,22 @@ NO_ROWS: Final[tuple[Row, ...]] = ()
 
 
 class Reporter:
-    """What one worker reports.  ``silent`` are the tasks whose `send_events` is off."""
+    """What one worker reports, while it is ``on``.  ``silent`` are tasks with `send_events` off.
 
-    def __init__(
-        self,
-        hostname: str,
-        pid: int,
-        *,
-        on: bool = False,
-        version: str = "",
-        freq: float = HEARTBEAT,
-    ) -> None:
+    `beat` tells of it when that has been switched.
+    """
+
+    def __init__(self, hostname: str, pid: int, *, on: bool = False, version: str = "") -> None:
         self.hostname: str = hostname
         self.pid: int = pid
+        self.on: bool = on
         self.silent: frozenset[str] = frozenset()
-        self._on = False
-        self._wanted = on
-        self._freq = freq
+        self._is_online = False
         self._software = {**IDENTITY, "sw_ver": version, "sw_sys": platform.system()}
         self._began: set[int] = set()
         self._next_beat = 0.0
 
-    @property
-    def on(self) -> bool:
-        """Whether anything is reported."""
-        return self._wanted
-
     # The worker
-
-    def enable(self) -> bool:
-        """Report from now on; False when it did already."""
-        changed, self._wanted = not self._wanted, True
-        return changed
-
-    def disable(self) -> bool:
-        """Report no more, but a last "worker-offline"; False when it did not anyway."""
-        changed, self._wanted = self._wanted, False
-        return changed
 
     def wake(self) -> None:
         """Have `beat` report at its next call (the command "heartbeat")."""
@@ -69,9 +48,9 @@ class Reporter:
 
     def time_left(self, monotonic: float) -> float | None:
         """Return the seconds until `beat` has something to say, None while it is off."""
-        if self._wanted != self._on:
+        if self.on != self._is_online:
             return 0.0
-        return max(0.0, self._next_beat - monotonic) if self._on else None
+        return max(0.0, self._next_beat - monotonic) if self.on else None
 
     def beat(
         self, monotonic: float, now: float, *, active: int = 0, processed: int = 0
@@ -80,35 +59,35 @@ class Reporter:
 
         ``active`` jobs run, ``processed`` have been claimed since its start.
         """
-        if self._wanted == self._on and (not self._on or monotonic < self._next_beat):
-            return NO_ROWS
         kind = "worker-heartbeat"
-        if self._wanted != self._on:
-            kind = "worker-online" if self._wanted else "worker-offline"
-        self._on = self._wanted
-        self._next_beat = monotonic + self._freq
-        if not self._on:
+        if self.on != self._is_online:
+            kind = "worker-online" if self.on else "worker-offline"
+        elif not self.on or monotonic < self._next_beat:
+            return NO_ROWS
+        self._is_online = self.on
+        self._next_beat = monotonic + HEARTBEAT
+        if not self.on:
             self._began.clear()
         return (self._of_worker(kind, now, active, processed),)
 
     def leave(self, now: float, *, processed: int = 0) -> Sequence[Row]:
         """Return the last row of a worker that stops."""
-        if not self._on:
+        if not self._is_online:
             return NO_ROWS
-        self._on = self._wanted = False
+        self.on = self._is_online = False
         return (self._of_worker("worker-offline", now, 0, processed),)
 
     # Jobs
 
     def received(self, leases: Iterable[Lease], now: float) -> Sequence[Row]:
         """Report jobs that were claimed."""
-        if not self._wanted:
+        if not self.on:
             return NO_ROWS
         return [self._received(lease, now) for lease in leases if self._tells(lease)]
 
     def started(self, begun: Iterable[tuple[Lease, float]]) -> Sequence[Row]:
         """Report jobs that run, with the epoch seconds of their start; each is told once."""
-        if not self._wanted:
+        if not self.on:
             return NO_ROWS
         return [
             self._started(lease, at)
@@ -116,21 +95,15 @@ class Reporter:
             if lease.token not in self._began and self._tells(lease)
         ]
 
-    def settled(
-        self, outcomes: Iterable[Outcome], leases: Mapping[int, Lease], now: float
-    ) -> Sequence[Row]:
-        """Report the verdicts of attempts, and their starts if nobody has; ``leases`` by seq."""
-        if not self._wanted:
+    def settled(self, outcome: Outcome, lease: Lease, now: float) -> Sequence[Row]:
+        """Report the verdict of an attempt, and its start if nobody has."""
+        if not self.on or not self._tells(lease):
             return NO_ROWS
         rows: list[Row] = []
-        for outcome in outcomes:
-            lease = leases.get(outcome.seq)
-            if lease is None or lease.token != outcome.token or not self._tells(lease):
-                continue
-            if outcome.started and lease.token not in self._began:
-                rows.append(self._started(lease, outcome.started))
-            self._began.discard(lease.token)
-            rows.extend(self._verdict(lease, outcome, now))
+        if outcome.started and lease.token not in self._began:
+            rows.append(self._started(lease, outcome.started))
+        self._began.discard(lease.token)
+        rows.extend(self._verdict(lease, outcome, now))
         return rows
 
     def died(
@@ -140,7 +113,7 @@ class Reporter:
 
         ``signum`` is the signal by which the job was to be terminated.
         """
-        if not self._wanted:
+        if not self.on:
             return NO_ROWS
         last = {lease.seq for lease in ended}
         rows: list[Row] = []
@@ -165,7 +138,7 @@ class Reporter:
         signum: str | None = None,
     ) -> Sequence[Row]:
         """Report jobs that will not run, or will not go on."""
-        if not self._wanted:
+        if not self.on:
             return NO_ROWS
         return self._all(
             leases, "task-revoked", now, terminated=terminated, signum=signum, expired=expired
@@ -218,7 +191,7 @@ class Reporter:
 
     def _of_worker(self, kind: str, now: float, active: int, processed: int) -> Row:
         return row(
-            kind, now, job=None, worker=self.hostname, pid=self.pid, freq=self._freq,
+            kind, now, job=None, worker=self.hostname, pid=self.pid, freq=HEARTBEAT,
             active=active, processed=processed, loadavg=[round(n, 2) for n in os.getloadavg()],
             **self._software,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Final
 
 from litequeue import states
 from litequeue.clock import Clock
-from litequeue.job import Failure, Lease, Outcome, stamps_of
+from litequeue.job import Failure, Lease, Outcome
 from litequeue.store import Database, revocations
 from litequeue.store.revocations import Revocation
 from litequeue.worker.accounts import Accounts
@@ -68,11 +68,7 @@ class RevokedJobs:
             self._known[revocation.header, revocation.value] = revocation
             self.last = max(self.last, revocation.id)
         self.ids = frozenset(value for header, value in self._known if header is None)
-        stamps: dict[str, set[str]] = {}
-        for header, value in self._known:
-            if header is not None:
-                stamps.setdefault(header, set()).add(value)
-        self.stamps = {header: frozenset(values) for header, values in stamps.items()}
+        self.stamps = revocations.with_stamps({}, self._known.values())
 
     def forget(self, leases: Iterable[Lease]) -> None:
         """Forget what does not stand any more: the claim, which asks the file, took these jobs."""
@@ -86,12 +82,8 @@ class RevokedJobs:
         """Return what revokes a job, None for nothing that we know of."""
         if lease.id in self.ids:
             return self._known[None, lease.id]
-        if not self.stamps or lease.options is None:
-            return None
-        for header, values in stamps_of(lease.options).items():
-            for value in values & self.stamps.get(header, frozenset()):
-                return self._known[header, value]
-        return None
+        stamps = revocations.borne(lease.options, self.stamps) if self.stamps else ()
+        return next((self._known[stamp] for stamp in stamps), None)
 
     @property
     def seeks(self) -> bool:

@@ -14,7 +14,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 from litequeue import signals
@@ -30,8 +30,7 @@ from litequeue.store.workers import Identity
 from litequeue.worker import link as messages
 from litequeue.worker.channel import Channel
 from litequeue.worker.consumer import Consumer, ConsumerOptions
-from litequeue.worker.consumer_process import TASKS_AT_ONCE
-from litequeue.worker.entry_parts import in_parts
+from litequeue.worker.introduction import about_app, about_entries
 from litequeue.worker.link import Manifest, link_pair
 from litequeue.worker.liveness import base_path
 from litequeue.worker.neighbours import remove_files
@@ -200,20 +199,14 @@ class Shift:
         )
         self._consumer.start()
         plan, link = self._plan, self._link
-        link.send(messages.MANIFEST, *astuple(plan.manifest))
-        for tasks in self._described():
-            link.send(messages.APP, plan.facts.name, plan.facts.root, tasks)
+        for message in about_app(plan.manifest, plan.facts):
+            link.send(*message)
         if self._entries is not None:
-            for part, is_last in in_parts(self._entries):
-                link.send(messages.ENTRIES, owner_of(plan.facts), part, is_last)
+            for message in about_entries(owner_of(plan.facts), self._entries):
+                link.send(*message)
         if self._stop_told:
             link.send(messages.STOP)
         self._release_told = False
-
-    def _described(self) -> Iterator[list[tuple[Any, ...]]]:
-        tasks = self._plan.facts.tasks
-        for first in range(0, max(1, len(tasks)), TASKS_AT_ONCE):
-            yield [astuple(task) for task in tasks[first : first + TASKS_AT_ONCE]]
 
     def _consume(self, link: messages.Link) -> None:
         plan, ties = self._plan, (link, self._channel, self._slots, self._limits)

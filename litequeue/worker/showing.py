@@ -54,18 +54,13 @@ def request_of(
         "hostname": hostname,
         "time_start": started,
         "acknowledged": bool(lease.once),
-        "delivery_info": delivery_of(lease.queue, lease.priority, redelivered=lease.deaths > 0),
+        "delivery_info": {
+            "exchange": "",
+            "routing_key": lease.queue,
+            "priority": lease.priority,
+            "redelivered": lease.deaths > 0,
+        },
         "worker_pid": pid,
-    }
-
-
-def delivery_of(queue: str, priority: int, *, redelivered: bool) -> dict[str, Any]:
-    """Return where a job came from, as Celery says it."""
-    return {
-        "exchange": "",
-        "routing_key": queue,
-        "priority": priority,
-        "redelivered": redelivered,
     }
 
 
@@ -80,20 +75,6 @@ def _arguments(body: str, *, safe: bool) -> tuple[Any, Any]:
     if safe:
         return json.dumps(args), json.dumps(kwargs)
     return args, kwargs
-
-
-def stamps_of(options: str | None) -> dict[str, frozenset[str]]:
-    """Return the stamps in a job's stored options, by header, as text."""
-    if not options or '"stamps"' not in options:
-        return {}
-    try:
-        stamps = json.loads(options)["stamps"]
-        return {
-            header: frozenset(map(str, values if isinstance(values, list) else [values]))
-            for header, values in stamps.items()
-        }
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return {}
 
 
 def attributes_of(task: object) -> dict[str, str]:

@@ -21,11 +21,9 @@ from litequeue.app import LiteQueue
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
 from litequeue.entry import Entry
-from litequeue.exceptions import StoreError
 from litequeue.locks import HeldLock
 from litequeue.os_signals import STOP_SIGNALS, HungUp, WakePipe
 from litequeue.store import migrations  # noqa: F401 - with peewee, loaded before any fork
-from litequeue.store.filesystem import side_directory
 from litequeue.worker import link as messages
 from litequeue.worker import systemd
 from litequeue.worker.channel import Channel
@@ -33,7 +31,7 @@ from litequeue.worker.child import Ties
 from litequeue.worker.children import Children
 from litequeue.worker.consumer import ConsumerOptions
 from litequeue.worker.consumer_process import ConsumerProcess
-from litequeue.worker.liveness import base_path, own_identity
+from litequeue.worker.liveness import base_path, own_identity, worker_directory
 from litequeue.worker.manifest import manifest_of, warm_up
 from litequeue.worker.naming import expand
 from litequeue.worker.neighbours import remove_files
@@ -97,7 +95,7 @@ class Supervisor:
         self._started_at = clock.now()
         self._signals = WakePipe((*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD))
         name = None if options.name is None else expand(options.name)
-        self._identity = own_identity(_directory(options.path), name)
+        self._identity = own_identity(worker_directory(options.path), name)
         base = base_path(self._identity)
         self._lock = HeldLock(base + ".lock")
         self._slots = Slots.create(base + ".slots")
@@ -145,7 +143,7 @@ class Supervisor:
         try:
             set_title(f"worker {self._identity.name}")
             self._consumer.start()
-            app = self._load()
+            app = self._signals.ending_at_once(self._load)
             warm_up(app)
             self._stop.set_graces(app.conf)
             self._make_pool(app)
@@ -161,15 +159,14 @@ class Supervisor:
             self._clean_up()
 
     def _load(self) -> LiteQueue:
-        with self._signals.ending_at_once():
-            app = self._options.load()
-            app.conf.overrule(**self._options.overrules)
-            name = self._identity.name
-            signals.celeryd_init.send(sender=name, instance=self, conf=app.conf, options={})
-            signals.celeryd_after_setup.send(sender=name, instance=self, conf=app.conf)
-            signals.worker_init.send(sender=self)
-            if self._options.beat:
-                self._entries = periodic.entries_of(app)
+        app = self._options.load()
+        app.conf.overrule(**self._options.overrules)
+        name = self._identity.name
+        signals.celeryd_init.send(sender=name, instance=self, conf=app.conf, options={})
+        signals.celeryd_after_setup.send(sender=name, instance=self, conf=app.conf)
+        signals.worker_init.send(sender=self)
+        if self._options.beat:
+            self._entries = periodic.entries_of(app)
         self._loaded = self._clock.monotonic()
         return app
 
@@ -247,13 +244,7 @@ class Supervisor:
         self._pool = self._stop.pool = Children(app, options, ties, self._clock)
         if not plan.pool.many:
             self._poll.register(self._alarm.out, select.POLLIN)
-            self._enforcer = Enforcer(
-                self._slots,
-                self._alarm,
-                self._pool.endings,
-                self._clock,
-                lambda: range(self._slots.lines),
-            )
+            self._enforcer = Enforcer(self._slots, self._alarm, self._pool.endings, self._clock)
 
     def _child_options(self, app: LiteQueue, plan: PoolPlan) -> ChildOptions:
         conf = app.conf
@@ -387,19 +378,6 @@ class Supervisor:
 
     def _may_hold_leases(self) -> bool:
         return self._opened and self._pool is not None and not self._drained
-
-
-def _directory(path: str) -> str:
-    parent = os.path.dirname(path)
-    if not os.path.isdir(parent):
-        raise StoreError(f"there is no directory {parent}; make it, or check the path of the file")
-    directory = side_directory(path)
-    if directory is None:
-        raise StoreError(
-            f"{path}.bell cannot be this worker's directory: it must be yours and writable; "
-            f"look at it with `ls -ld {path}.bell`"
-        )
-    return directory
 
 
 def reap_all_but(own: Container[int]) -> None:

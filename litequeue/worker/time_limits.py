@@ -2,7 +2,7 @@
 
 A child writes the moments of its job's limits beside what it runs.  Whoever enforces them says when
 he will look again, so that only a child with an earlier limit has to wake him.  In pools of one job
-per process that is the supervisor, who can kill; in the others a thread of the process itself.
+per process that is the supervisor, who can kill; the others keep limits by themselves.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import math
 import os
 import signal
-from collections.abc import Callable
 from typing import Final, Protocol
 
 from litequeue.clock import Clock
@@ -66,16 +65,13 @@ class Hands(Protocol):
 
 
 class Enforcer:
-    """Looks at the ``lines`` when something is due."""
+    """Looks at all lines when something is due."""
 
-    def __init__(
-        self, slots: Slots, alarm: Alarm, hands: Hands, clock: Clock, lines: Callable[[], range]
-    ) -> None:
+    def __init__(self, slots: Slots, alarm: Alarm, hands: Hands, clock: Clock) -> None:
         self._slots = slots
         self._alarm = alarm
         self._hands = hands
         self._clock = clock
-        self._lines = lines
         self._due = math.inf
         self._told: dict[int, tuple[int, float]] = {}
         self._asked: dict[int, tuple[int, int]] = {}
@@ -92,7 +88,8 @@ class Enforcer:
         # Said first: a limit that is written after its line was looked at rings, and whoever waits
         # for the alarm comes back at once, after he has looked after all else.
         self._slots.wake_at = math.inf
-        self._slots.wake_at = self._due = min(map(self._look_at, self._lines()), default=math.inf)
+        lines = range(self._slots.lines)
+        self._slots.wake_at = self._due = min(map(self._look_at, lines), default=math.inf)
 
     def _look_at(self, line: int) -> float:
         """Do what is due on one line; return when something is due there again."""

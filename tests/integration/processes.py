@@ -256,7 +256,7 @@ class Site:
         mark = f"{MARK}={self.folder}\0".encode()
         return [pid for pid in all_pids() if is_alive(pid) and mark in read_environment(pid)]
 
-    def wait_until_empty(self, timeout: float = 2.0) -> None:
+    def wait_until_empty(self, timeout: float = 10.0) -> None:
         wait_until(lambda: not self.leftovers(), timeout)
 
     def close(self) -> None:
@@ -270,14 +270,14 @@ class Site:
                 kill(worker.supervisor, signal.SIGQUIT)
         for process in self._started:
             try:
-                process.wait(5)
+                process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
             if process.stdout is not None:
                 process.stdout.close()
         try:
-            wait_until(lambda: not self.leftovers(), 5.0)
+            wait_until(lambda: not self.leftovers())
         finally:
             for pid in self.leftovers():
                 kill(pid)
@@ -315,6 +315,13 @@ def is_alive(pid: int) -> bool:
 
 def is_stopped(pid: int) -> bool:
     return state_of(pid) == "T"
+
+
+def is_caught(pid: int, number: int) -> bool:
+    """Tell whether a process has a handler for a signal."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = (int(line.split()[1], 16) for line in status.splitlines() if line[:6] == "SigCgt")
+    return bool(mask >> (number - 1) & 1)
 
 
 def read_environment(pid: int) -> bytes:
@@ -357,7 +364,7 @@ def kill(pid: int, number: int = signal.SIGKILL) -> bool:
 def suspend(pid: int) -> None:
     """Stop a process, and wait until it stands still."""
     os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: is_stopped(pid), 5.0)
+    wait_until(lambda: is_stopped(pid))
 
 
 def resume(pid: int) -> None:

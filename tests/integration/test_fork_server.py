@@ -78,7 +78,7 @@ def test_what_a_job_leaves_behind_is_reaped(site: Site, facts: Record) -> None:
     (begun,) = facts.wait_for("begun")
     assert isinstance(late.get(timeout=10, propagate=False), TimeLimitExceeded)
     for pid in begun["started"]:
-        wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), 6.0)
+        wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
     assert quick.delay(1).get(timeout=10) == 1
     assert worker.stop() == 0
 
@@ -102,4 +102,4 @@ def test_nobody_outlives_the_supervisor(site: Site) -> None:
     assert quick.delay(1).get(timeout=10) == 1
     os.kill(worker.supervisor, signal.SIGKILL)
     worker.process.wait()
-    site.wait_until_empty(5.0)
+    site.wait_until_empty()

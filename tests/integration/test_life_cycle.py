@@ -19,7 +19,15 @@ import pytest
 from tests.conftest import wait_until
 from tests.integration.apps.limited import app, hold, quick
 from tests.integration.apps.record import Record
-from tests.integration.processes import ROOT, Site, Worker, is_alive, resume, suspend
+from tests.integration.processes import (
+    ROOT,
+    Site,
+    Worker,
+    is_alive,
+    is_caught,
+    resume,
+    suspend,
+)
 
 PROGRAM: Final = "tests.integration.apps.limited:app"
 UNIT: Final = ROOT / "examples" / "systemd" / "litequeue.service"
@@ -122,9 +130,7 @@ def test_a_second_quit_ends_the_patience_of_the_first(
 ) -> None:
     worker = busy_worker(site, facts, telling, **SOFT)
     send(worker, facts, [QUIT, QUIT])
-    began = time.monotonic()
-    assert worker.wait() == 1
-    assert time.monotonic() - began < 5
+    assert worker.wait(15) == 1, "long before the 20 s of the first"
 
 
 def test_a_third_interrupt_waits_for_nobody(site: Site, facts: Record, telling: str) -> None:
@@ -156,22 +162,26 @@ def test_a_storm_of_signals_ends_the_worker_and_loses_no_job(
         worker.send(number)
         time.sleep(storm.random() * 0.01)
     worker.wait()
-    site.wait_until_empty(5.0)
+    site.wait_until_empty()
     site.worker(app=PROGRAM)
     assert [each.get(timeout=20) for each in results] == list(range(300))
 
 
 @pytest.mark.parametrize("number", [TERM, INT, QUIT])
-@pytest.mark.parametrize("delay", [0.0, 0.1, 0.2, 0.3, 0.4])
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.2, 0.3, "listening"])
 def test_a_stop_at_any_moment_of_the_start_leaves_nothing(
-    site: Site, number: signal.Signals, delay: float
+    site: Site, number: signal.Signals, delay: float | str
 ) -> None:
     worker = site.worker(app=PROGRAM, ready=False)
-    time.sleep(delay)
+    if isinstance(delay, float):
+        time.sleep(delay)
+    else:
+        wait_until(lambda: is_caught(worker.supervisor, HUP))
+    listened = is_caught(worker.supervisor, HUP)  # the last that it learns to listen to
     worker.send(number)
     worker.wait()
-    site.wait_until_empty(3.0)
-    assert "Traceback" not in worker.said() or delay < 0.3, "Python itself was still starting"
+    site.wait_until_empty()
+    assert "Traceback" not in worker.said() or not listened, "Python itself was still starting"
     bell = Path(f"{site.path}.bell")
     assert not bell.exists() or not list(bell.glob("worker-*"))
 

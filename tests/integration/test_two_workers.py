@@ -86,7 +86,7 @@ def test_a_killed_worker_beyond_a_namespace_is_known_by_its_free_lock(
         inside.wait()
     else:
         outside.kill_all()
-    site.journal.wait_for_start(victim, 2, timeout=4.0)
+    site.journal.wait_for_start(victim, 2, timeout=20.0)
     site.open_gate(victim)
     wait_until(lambda: site.journal.ends(victim))
     assert len(site.journal.starts(victim)) == 2

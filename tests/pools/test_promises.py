@@ -214,8 +214,8 @@ class TestSoftLimits:
     def test_in_a_sleep(self, shop: Shop) -> None:
         began = time.monotonic()
         with pytest.raises(SoftTimeLimitExceeded):
-            shop.send(tasks.sleep_in_c, 1.5, soft_time_limit=0.2).get(timeout=8)
-        assert time.monotonic() - began < 1.2
+            shop.send(tasks.sleep_in_c, 2.5, soft_time_limit=0.2).get(timeout=8)
+        assert time.monotonic() - began < 2.2
 
 
 class TestHardLimits:
@@ -226,7 +226,7 @@ class TestHardLimits:
             handle = shop.send(task, 3, time_limit=0.3)
             with pytest.raises(TimeLimitExceeded):
                 handle.get(timeout=8)
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 2.7
         assert works(shop)
 
     @promise("it ends a job that swallows everything")
@@ -236,7 +236,7 @@ class TestHardLimits:
             handle = shop.send(task, 3, soft_time_limit=0.1, time_limit=0.4)
             with pytest.raises(TimeLimitExceeded):
                 handle.get(timeout=8)
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 2.7
         assert works(shop)
 
     @promise(
@@ -244,18 +244,18 @@ class TestHardLimits:
     )
     def test_in_c(self, shop: Shop) -> None:
         began = time.monotonic()
-        handle = shop.send(tasks.keep_the_gil, 2.2, time_limit=0.4)
+        handle = shop.send(tasks.keep_the_gil, 2.6, time_limit=0.4)
         with pytest.raises(TimeLimitExceeded):
             handle.get(timeout=20)
-        assert time.monotonic() - began < 1.3
+        assert time.monotonic() - began < 2.3
 
     @promise("it ends a coroutine that never awaits", aio=KEEPS_LOOP)
     def test_a_busy_loop(self, shop: Shop) -> None:
         began = time.monotonic()
-        handle = shop.send(tasks.keep_the_loop, 2.2, time_limit=0.4)
+        handle = shop.send(tasks.keep_the_loop, 2.6, time_limit=0.4)
         with pytest.raises(TimeLimitExceeded):
             handle.get(timeout=8)
-        assert time.monotonic() - began < 1.3
+        assert time.monotonic() - began < 2.3
 
 
 class TestRevoking:

@@ -142,7 +142,8 @@ class TestAsking:
         crew.work("w1")
         crew.register("still")
         began = time.monotonic()
-        assert crew.control.inspect(timeout=0.4).ping() == {"w1": {"ok": "pong"}}
+        found = wait_until(lambda: crew.control.inspect(timeout=0.4).ping())
+        assert found == {"w1": {"ok": "pong"}}
         assert time.monotonic() - began >= 0.4
 
     def test_a_dead_worker_is_not_waited_for(

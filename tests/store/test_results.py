@@ -8,7 +8,7 @@ import pytest
 from litequeue.config import Settings
 from litequeue.exceptions import JobNotFound, QueueFileReplaced, RemoteError
 from litequeue.result import ResultSet
-from litequeue.store import Database, Store, Waiting, jobs, results
+from litequeue.store import Database, Store, Waiting, jobs, results, revocations
 from litequeue.store.results import fetch, fetch_ended, fetch_many, forget
 from tests.store.homes import handle
 from tests.store.steps import (
@@ -170,7 +170,7 @@ def test_those_that_wait_are_revoked(database: Database) -> None:
     put(database, "a", "b", "c", "d")
     lease = claim_one(database)
     step(database, success(claim_one(database)))
-    assert results.revoke_many(database, ["a", "b", "d", "x"], now=NOW, keep=KEEP) == ["d"]
+    assert revocations.revoke(database, ["a", "b", "d", "x"], now=NOW, keep=KEEP).ended == ["d"]
     states = rows(database.path, "SELECT id, state FROM litequeue_job ORDER BY id")
     assert states == [
         (lease.id, "RECEIVED"),

@@ -3,7 +3,9 @@ from __future__ import annotations
 import marshal
 import uuid
 from dataclasses import fields
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +21,7 @@ from litequeue.job import (
     new_ids,
     outcome_from_wire,
     outcome_to_wire,
+    stamps_of,
 )
 
 NOW = 1_700_000_000.0
@@ -130,3 +133,19 @@ def test_the_wire_carries_every_field() -> None:
         "each is told from its default"
     )
     assert outcome_from_wire(outcome_to_wire(outcome)) == outcome
+
+
+@pytest.mark.parametrize(
+    ("options", "stamps"),
+    [
+        (None, {}),
+        ('{"headers": {"stamps": 1}}', {}),
+        ('{"stamps": {"a": "x", "b": ["y", 7]}}', {"a": {"x"}, "b": {"y", "7"}}),
+        ('{"stamps": ["a"]}', {}),
+        ('{"stamps": {"a": 7}}', {"a": {"7"}}),
+        ('["stamps"]', {}),
+        ('{"stamps"', {}),
+    ],
+)
+def test_stamps(options: str | None, stamps: dict[str, Any]) -> None:
+    assert stamps_of(options) == stamps

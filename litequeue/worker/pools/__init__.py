@@ -235,7 +235,7 @@ class Station:
                 self._marks[line] = self.capture.begin(line, lease.token)
 
     def _keeps_output(self, lease: Lease) -> bool:
-        task = self.app.tasks.get(lease.task) if lease.task in self.app.tasks else None
+        task = self.app.tasks.get(lease.task)
         own = None if task is None else task.capture
         return bool(self.app.conf.task_capture_output) if own is None else bool(own)
 
@@ -255,24 +255,22 @@ class Station:
             outcome = replace(outcome, log=text)
         if lease.soft is not None or lease.hard is not None:
             self.slots.disarm(line)
-        try:
-            self.channel.report(outcome)
-        except ConnectionError:  # the worker is gone: whoever takes the job back sees that it ran
-            self._gone = True
-            return
-        self.slots.end(line)
+        self._report(line, outcome)
 
     def give_up(self, line: int, outcome: Outcome) -> None:
         """Report the verdict of a job whose code may run on, and that the line is free."""
         if self._marks.pop(line, None) is not None:
             base = self.slots.path.removesuffix(".slots")
             outcome = replace(outcome, log=read_output(base, line, outcome.token))
+        self._report(line, outcome)
+
+    def _report(self, line: int, outcome: Outcome) -> None:
         try:
             self.channel.report(outcome)
-        except ConnectionError:
+        except ConnectionError:  # the worker is gone: whoever takes the job back sees that it ran
             self._gone = True
-            return
-        self.slots.end(line)
+        else:
+            self.slots.end(line)
 
     def check_process(self) -> None:
         """End this process if it is a copy: user code forked and let its child return."""

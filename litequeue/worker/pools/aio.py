@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import Final
 
 from litequeue import states
 from litequeue.interrupts import TaskGuard, ThreadGuard
 from litequeue.job import Errand, Failure, Lease
 from litequeue.worker.hooks import run_errand
-from litequeue.worker.pools import Station
+from litequeue.worker.pools import OPTIONS, Pool, Station
 from litequeue.worker.pools.agenda import Agenda
 from litequeue.worker.pools.job_threads import JobThreads
 from litequeue.worker.pools.many import GivenUp, Lines, Run
@@ -27,28 +27,13 @@ PARTING: Final = 1.0
 """Seconds that tasks have to take their cancellation when the loop is closed."""
 
 
-class Aio:
+class Aio(Pool):
     """One process, one event loop."""
 
-    name: ClassVar[str] = "aio"
-    many: ClassVar[bool] = True
-    honours: ClassVar[frozenset[str]] = frozenset(
-        {
-            "soft_time_limit",
-            "time_limit",
-            "max_tasks_per_child",
-            "max_memory_per_child",
-            "concurrency",
-            "autoscale",
-            "terminate",
-            "embedded",
-        }
-    )
-    start_methods: ClassVar[tuple[str, ...]] = ("fork", "forkserver", "spawn")
-
-    @classmethod
-    def prepare(cls) -> None:
-        """Need nothing."""
+    name = "aio"
+    many = True
+    honours = frozenset(OPTIONS)
+    start_methods = ("fork", "forkserver", "spawn")
 
     def serve(self, station: Station) -> None:
         """Run leases, many at a time."""

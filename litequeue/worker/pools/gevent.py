@@ -13,14 +13,14 @@ import importlib.util
 import os
 import time
 from types import FrameType
-from typing import Any, ClassVar
+from typing import Any
 
 from litequeue.clock import SystemClock
 from litequeue.exceptions import ImproperlyConfigured, SoftTimeLimitExceeded
 from litequeue.interrupts import Guard, ThreadGuard
 from litequeue.job import Outcome
 from litequeue.worker.executor import Executor
-from litequeue.worker.pools import Station
+from litequeue.worker.pools import OPTIONS, Pool, Station
 from litequeue.worker.pools.aio import is_awaited
 from litequeue.worker.pools.job_threads import JobThreads
 from litequeue.worker.pools.many import Lines, Run
@@ -33,23 +33,13 @@ if importlib.util.find_spec("gevent") is None:
     )
 
 
-class Gevent:
+class Gevent(Pool):
     """One process, a greenlet for every job that runs."""
 
-    name: ClassVar[str] = "gevent"
-    many: ClassVar[bool] = True
-    honours: ClassVar[frozenset[str]] = frozenset(
-        {
-            "soft_time_limit",
-            "time_limit",
-            "max_tasks_per_child",
-            "max_memory_per_child",
-            "concurrency",
-            "autoscale",
-            "terminate",
-        }
-    )
-    start_methods: ClassVar[tuple[str, ...]] = ("spawn",)
+    name = "gevent"
+    many = True
+    honours = frozenset(OPTIONS) - {"embedded"}
+    start_methods = ("spawn",)
 
     @classmethod
     def prepare(cls) -> None:

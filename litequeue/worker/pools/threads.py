@@ -7,40 +7,24 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import ClassVar
 
 from litequeue.interrupts import Guard, ThreadGuard
 from litequeue.job import Errand
 from litequeue.worker.hooks import run_errand
-from litequeue.worker.pools import Station
+from litequeue.worker.pools import OPTIONS, Pool, Station
 from litequeue.worker.pools.agenda import Agenda
 from litequeue.worker.pools.job_threads import JobThreads
 from litequeue.worker.pools.many import Lines, Run
 from litequeue.worker.time_limits import REPEAT, Alarm
 
 
-class Threads:
+class Threads(Pool):
     """One process, a thread for every job that runs."""
 
-    name: ClassVar[str] = "threads"
-    many: ClassVar[bool] = True
-    honours: ClassVar[frozenset[str]] = frozenset(
-        {
-            "soft_time_limit",
-            "time_limit",
-            "max_tasks_per_child",
-            "max_memory_per_child",
-            "concurrency",
-            "autoscale",
-            "terminate",
-            "embedded",
-        }
-    )
-    start_methods: ClassVar[tuple[str, ...]] = ("fork", "forkserver", "spawn")
-
-    @classmethod
-    def prepare(cls) -> None:
-        """Need nothing."""
+    name = "threads"
+    many = True
+    honours = frozenset(OPTIONS)
+    start_methods = ("fork", "forkserver", "spawn")
 
     def serve(self, station: Station) -> None:
         """Run leases, many at a time."""

@@ -25,7 +25,7 @@ def work(self: Any, name: str, ends: str = "well") -> str:
     if ends == "fail":
         raise ValueError("as asked")
     if ends == "retry" and self.request.retries == 0:
-        raise self.retry(exc=OSError("not now"), countdown=0.2)
+        raise self.retry(exc=OSError("not now"), countdown=0.5)
     if ends == "ignore":
         self.update_state(state="FAILURE", meta={"mine": "own"})
         raise Ignore

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from litequeue.exceptions import ImproperlyConfigured, UnsafeFilesystem
+from litequeue.exceptions import UnsafeFilesystem
 from litequeue.store import filesystem
 from litequeue.store.filesystem import (
     UNSAFE,
     check,
     create_private,
     filesystem_of,
-    normalise,
     side_directory,
 )
 
@@ -126,21 +125,6 @@ def test_check_sees_a_file_that_is_mounted_by_itself(
     monkeypatch.setattr(filesystem, "MOUNTS", mounts(tmp_path, table))
     with pytest.raises(UnsafeFilesystem):
         check(str(file))
-
-
-@pytest.mark.parametrize(
-    ("path", "hint"),
-    [("", "empty"), (":memory:", "one process"), ("file:q?mode=rw", "URI"), ("a\0b", "NUL")],
-)
-def test_what_is_no_path_is_refused_with_a_hint(path: str, hint: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=hint):
-        normalise(path)
-
-
-def test_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert normalise("a/../jobs.sqlite") == str(tmp_path / "jobs.sqlite")
-    assert normalise(tmp_path / "file:odd") == str(tmp_path / "file:odd")
 
 
 def test_a_new_file_is_private_whatever_the_umask(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 from litequeue import control
 from litequeue.cli.control import CONTROL, INSPECT
 from litequeue.store.mailbox import Command
-from litequeue.worker import panel as panels
 from litequeue.worker.answers import ANSWERS, objgraph, serves
 from litequeue.worker.control import control_command, inspect_command
 from litequeue.worker.orders import ORDERS
@@ -327,4 +326,3 @@ class TestLists:
     def test_of_methods(self) -> None:
         assert set(ORDERS) <= set(dir(control.Control))
         assert set(ANSWERS) <= set(dir(control.Inspect))
-        assert panels.__all__

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from datetime import timezone
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -68,19 +67,3 @@ def test_attributes_of_a_task(bench: Bench) -> None:
     assert shown["default_retry_delay"] == "1.5"
     assert "routing_key" not in shown
     assert all(type(value) is str for value in shown.values())
-
-
-@pytest.mark.parametrize(
-    ("options", "stamps"),
-    [
-        (None, {}),
-        ('{"headers": {"stamps": 1}}', {}),
-        ('{"stamps": {"a": "x", "b": ["y", 7]}}', {"a": {"x"}, "b": {"y", "7"}}),
-        ('{"stamps": ["a"]}', {}),
-        ('{"stamps": {"a": 7}}', {"a": {"7"}}),
-        ('["stamps"]', {}),
-        ('{"stamps"', {}),
-    ],
-)
-def test_stamps(options: str | None, stamps: dict[str, Any]) -> None:
-    assert showing.stamps_of(options) == stamps

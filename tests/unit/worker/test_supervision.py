@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC
 from pathlib import Path
 
@@ -164,8 +165,8 @@ def test_a_stop_signal_ends_what_no_loop_watches(
         finally:
             os.kill(os.getpid(), signal.SIGINT)  # while it cleans up
 
-    with pytest.raises(SystemExit) as caught, pipe.ending_at_once():
-        stop()
+    with pytest.raises(SystemExit) as caught:
+        pipe.ending_at_once(stop)
     assert caught.value.code == code
     assert caught.value.__context__ is None
 
@@ -178,24 +179,59 @@ def test_a_signal_that_python_has_noted_and_not_looked_at_ends_it(pipe: WakePipe
         time.sleep(30)
 
     began = time.monotonic()
-    with pytest.raises(SystemExit) as caught, pipe.ending_at_once():
-        import_the_app()
+    with pytest.raises(SystemExit) as caught:
+        pipe.ending_at_once(import_the_app)
     assert caught.value.code == 0
     assert time.monotonic() - began < 20
 
 
 def test_one_that_comes_at_the_very_end_is_for_the_loop(pipe: WakePipe) -> None:
-    with pipe.ending_at_once():
+    def import_the_app() -> None:
         os.write(pipe._write_fd, bytes([signal.SIGCHLD]))
         time.sleep(0.5)
+
+    pipe.ending_at_once(import_the_app)
     assert signal.SIGCHLD in pipe.read()
+
+
+def test_one_whose_exception_was_swallowed_comes_again(pipe: WakePipe) -> None:
+    """As in an import that catches everything, or in a finaliser."""
+
+    def import_the_app() -> None:
+        with contextlib.suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+
+    began = time.monotonic()
+    with pytest.raises(SystemExit) as caught:
+        pipe.ending_at_once(import_the_app)
+    assert caught.value.code == 0
+    assert time.monotonic() - began < 20
+
+
+def test_none_is_raised_once_the_work_is_done(
+    pipe: WakePipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the thread that insists would go on for ever."""
+    quieten = os_signals._quieten
+
+    def quieten_late(numbers: Iterable[signal.Signals]) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        quieten(numbers)
+
+    monkeypatch.setattr(os_signals, "_quieten", quieten_late)
+    assert pipe.ending_at_once(lambda: 42) == 42
+    assert signal.SIGTERM in pipe.read()
 
 
 def test_handlers_that_foreign_code_set_are_ours_again(pipe: WakePipe) -> None:
     ours = signal.getsignal(signal.SIGTERM)
-    with pipe.ending_at_once():
+
+    def import_the_app() -> None:
         for number in CAUGHT:
             signal.signal(number, signal.SIG_IGN)
+
+    pipe.ending_at_once(import_the_app)
     assert {signal.getsignal(number) for number in CAUGHT} == {ours}
 
 

@@ -61,7 +61,7 @@ def hands() -> Hands:
 
 @pytest.fixture
 def enforcer(slots: Slots, alarm: Alarm, hands: Hands, clock: FakeClock) -> Enforcer:
-    return Enforcer(slots, alarm, hands, clock, lambda: range(slots.lines))
+    return Enforcer(slots, alarm, hands, clock)
 
 
 def begin(
@@ -146,7 +146,7 @@ def test_a_limit_that_is_written_while_he_looks_is_seen(
             slots.end(line)
             begin(slots, alarm, 0, 9, hard=NOW + 2)
 
-    enforcer = Enforcer(slots, alarm, Writing(), clock, lambda: range(slots.lines))
+    enforcer = Enforcer(slots, alarm, Writing(), clock)
     begin(slots, alarm, 3, 5, hard=NOW + 1)
     enforcer.run()
     clock.advance(1.0)
