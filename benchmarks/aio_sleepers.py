@@ -19,7 +19,7 @@ from rich.table import Table
 from benchmarks import machine
 from benchmarks.probe import prepare_process
 from benchmarks.table import console, verdict_text
-from benchmarks.worker import Worker
+from benchmarks.worker import worker_of
 
 READY_MARK = "Ready in "
 BOUND = 300
@@ -44,11 +44,9 @@ def measure(folder: Path, jobs: int) -> Meeting:
 
     app.rebind(path)
     handles = app.enqueue_many([(meet, (jobs, PATIENCE))] * jobs)
-    command = [sys.executable, "-m", "litequeue", "worker", str(path), "-l", "WARNING"]
-    command += ["-A", "benchmarks.apps.sleepers:app", "-P", "aio", "-c", str(jobs)]
     try:
         began = time.monotonic()
-        with Worker(command, folder / "worker.log"):
+        with worker_of(path, "sleepers", "-P", "aio", "-c", str(jobs)):
             results = [handle.get(timeout=PATIENCE) for handle in handles]
             seconds = time.monotonic() - began
     finally:

@@ -7,29 +7,23 @@ start   writing the entries that code defines: the first time, and unchanged
 
 from __future__ import annotations
 
-import argparse
-import os
 import sqlite3
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from benchmarks import machine
-from benchmarks.probe import prepare_process
+from benchmarks import parts
 from benchmarks.table import console, new_table, verdict_text
-from benchmarks.worker import Worker, thread_nanoseconds
+from benchmarks.worker import Worker, thread_nanoseconds, worker_of
 from litequeue import schedules
 from litequeue.entry import Entry
 from litequeue.schedules import Schedule, crontab, interval
 from litequeue.store import Database, entries
 
-PARTS = ("lag", "idle", "start")
 ENTRIES = 10_000
 RATE = 100.0
 """Ticks per second, of all entries."""
@@ -56,13 +50,8 @@ def entry(number: int, schedule: Schedule) -> Entry:
     )  # fmt: skip
 
 
-@contextmanager
-def worker(path: Path) -> Iterator[Worker]:
-    os.environ["LITEQUEUE_URL"] = str(path)
-    command = [sys.executable, "-m", "litequeue", "worker", str(path), "-l", "WARNING"]
-    command += ["-A", "benchmarks.apps.beating:app", "-c", "2"]
-    with Worker(command, path.with_suffix(".log")) as running:
-        yield running
+def worker(path: Path) -> Worker:
+    return worker_of(path, "beating", "-c", "2")
 
 
 # Lag
@@ -95,7 +84,7 @@ def lag(folder: Path, count: int) -> tuple[list[float], list[float], float]:
     return sorted(sent for sent, _ in found), sorted(started for _, started in found), cpu
 
 
-def report_lag(folder: Path, count: int, *, judged: bool) -> bool:
+def report_lag(folder: Path, count: int, judged: bool) -> bool:
     sent, started, cpu = lag(folder, count)
     table = new_table(
         f"{count:,} entries, {len(sent):,} ticks in {SECONDS:g} s; ms after they were due",
@@ -106,7 +95,7 @@ def report_lag(folder: Path, count: int, *, judged: bool) -> bool:
     table.add_row("the job started", *figures(started), "", "")
     console().print(table)
     print(f"CPU of the consumer, which runs the beat: {cpu:.1f} %")
-    return passed
+    return passed or not judged
 
 
 def at(ordered: list[float], share: float) -> float:
@@ -139,7 +128,7 @@ def idle(folder: Path, count: int) -> tuple[float, float]:
     return with_entries, without
 
 
-def report_idle(folder: Path, count: int, *, judged: bool) -> bool:
+def report_idle(folder: Path, count: int, judged: bool) -> bool:
     with_entries, without = idle(folder, count)
     table = new_table("CPU of a worker at rest, per cent", ("CPU", "required", "verdict"))
     passed = with_entries <= IDLE
@@ -147,7 +136,7 @@ def report_idle(folder: Path, count: int, *, judged: bool) -> bool:
     table.add_row(f"{count:,} entries", f"{with_entries:.3f}", f"≤ {IDLE:g}", verdict)
     table.add_row("none", f"{without:.3f}", "", "")
     console().print(table)
-    return passed
+    return passed or not judged
 
 
 # Start
@@ -189,44 +178,17 @@ def start(folder: Path, count: int) -> list[tuple[float, float]]:
     return found
 
 
-def report_start(folder: Path, count: int) -> None:
+def report_start(folder: Path, count: int, judged: bool) -> bool:
     table = new_table(
         f"writing {count:,} entries of code, seconds", ("all of it", "under the\nwrite lock")
     )
     for title, (seconds, held) in zip(("first", "unchanged"), start(folder, count), strict=True):
         table.add_row(title, f"{seconds:.3f}", f"{held:.3f}")
     console().print(table)
+    return True
 
 
-def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.beat",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--entries", type=int, default=ENTRIES)
-    parser.add_argument("--only", choices=PARTS)
-    parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()))
-    return parser.parse_args()
-
-
-def main() -> int:
-    prepare_process()
-    chosen = options()
-    load = machine.load()
-    judged = load <= machine.BUSY
-    passed = True
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=chosen.dir) as name:
-        folder = Path(name)
-        if chosen.only in (None, "start"):
-            report_start(folder, chosen.entries)
-        if chosen.only in (None, "idle"):
-            passed &= report_idle(folder, chosen.entries, judged=judged) or not judged
-        if chosen.only in (None, "lag"):
-            passed &= report_lag(folder, chosen.entries, judged=judged) or not judged
-    print(f"load average {load:.2f} at the start")
-    return 0 if passed else 1
-
+PARTS = {"start": report_start, "idle": report_idle, "lag": report_lag}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(parts.main("beat", __doc__, ("entries", ENTRIES), PARTS))

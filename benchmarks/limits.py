@@ -29,7 +29,7 @@ from benchmarks import machine
 from benchmarks.probe import prepare_process
 from benchmarks.rows import quantile
 from benchmarks.table import console, verdict_text
-from benchmarks.worker import Worker
+from benchmarks.worker import worker_of
 
 WAYS = ("sleep", "compute", "refuse", "spin", "locked")
 BOUND = 0.2
@@ -98,9 +98,7 @@ def measure(folder: Path, way: str, *, jobs: int, limit: float, lock: float) -> 
     from benchmarks.apps.limits import app, outstay
 
     app.rebind(path)
-    command = [sys.executable, "-m", "litequeue", "worker", str(path), "-l", "INFO"]
-    command += ["-A", "benchmarks.apps.limits:app", "-c", str(jobs)]
-    with Worker(command, folder / "worker.log") as worker:
+    with worker_of(path, "limits", "-c", str(jobs), level="INFO") as worker:
         worker.wait_until_ready(READY_MARK)
         results = [
             outstay.apply_async(("sleep" if way == "locked" else way,), time_limit=limit)

@@ -24,7 +24,7 @@ from benchmarks import machine
 from benchmarks.interval import interval
 from benchmarks.probe import prepare_process
 from benchmarks.table import cell, console, new_table, verdict_text
-from benchmarks.worker import Worker
+from benchmarks.worker import Worker, worker_of
 
 if TYPE_CHECKING:
     from litequeue import LiteQueue
@@ -47,10 +47,7 @@ def worker(folder: Path, *options: str) -> Iterator[tuple[LiteQueue, Worker]]:
     from benchmarks.apps.recycling import app
 
     app.rebind(path)
-    os.environ["LITEQUEUE_URL"] = str(path)
-    command = [sys.executable, "-m", "litequeue", "worker", str(path), "-l", "INFO"]
-    command += ["-A", "benchmarks.apps.recycling:app", *options]
-    with Worker(command, path.with_suffix(".log")) as running:
+    with worker_of(path, "recycling", *options, level="INFO") as running:
         running.wait_until_ready(READY_MARK)
         yield app, running
         app.close()

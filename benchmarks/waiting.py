@@ -9,7 +9,6 @@ urgent   A job of the highest priority, now and then, while all children have a 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from rich.table import Table
 
 from benchmarks.rows import quantile
 from benchmarks.table import console, verdict_text
-from benchmarks.worker import Worker
+from benchmarks.worker import worker_of
 
 if TYPE_CHECKING:
     from litequeue import LiteQueue
@@ -66,9 +65,7 @@ def worker(folder: Path, children: int) -> Iterator[LiteQueue]:
     from benchmarks.apps.waiting import app, spin
 
     app.rebind(path)
-    command = [sys.executable, "-m", "litequeue", "worker", str(path), "-l", "INFO"]
-    command += ["-A", "benchmarks.apps.waiting:app", "-c", str(children)]
-    with Worker(command, path.with_suffix(".log")) as running:
+    with worker_of(path, "waiting", "-c", str(children), level="INFO") as running:
         running.wait_until_ready(READY_MARK)
         for _ in range(20):
             spin.delay(SHORT).get(timeout=PATIENCE)

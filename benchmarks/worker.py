@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -137,3 +138,11 @@ def thread_nanoseconds(pid: int) -> int:
         with Path(f"/proc/{pid}/task/{thread}/schedstat").open() as file:
             total += int(file.read().split()[0])
     return total
+
+
+def worker_of(path: Path, app: str, *options: str, level: str = "WARNING") -> Worker:
+    """Start `litequeue worker` on a file, with the app of a module in `benchmarks.apps`."""
+    os.environ["LITEQUEUE_URL"] = str(path)
+    command = [sys.executable, "-m", "litequeue", "worker", str(path), "-l", level]
+    command += ["-A", f"benchmarks.apps.{app}:app", *options]
+    return Worker(command, path.with_suffix(".log"))

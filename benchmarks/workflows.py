@@ -7,7 +7,6 @@ chain   from the end of a step to the start of the next one, as the steps note b
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sqlite3
@@ -15,22 +14,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import machine, parts
 from benchmarks.apps.workflows import app, step
 from benchmarks.growth_probe import peaks
-from benchmarks.probe import prepare_process
 from benchmarks.rows import quantile
 from benchmarks.table import console, new_table, verdict_text
-from benchmarks.worker import ROOT, Worker
+from benchmarks.worker import ROOT, Worker, worker_of
 from litequeue import chain
 
-PARTS = ("group", "chain")
 MEMBERS = 1_000_000
 MOST_MEMORY = 200.0
 """MB that are required of the process that enqueues the group."""
@@ -48,13 +44,8 @@ FROM litequeue_job
 """
 
 
-@contextmanager
-def worker(path: Path) -> Iterator[Worker]:
-    os.environ["LITEQUEUE_URL"] = str(path)
-    command = [sys.executable, "-m", "litequeue", "worker", str(path), "-l", "WARNING"]
-    command += ["-A", "benchmarks.apps.workflows:app", "-c", "2", "--no-beat"]
-    with Worker(command, path.with_suffix(".log")) as running:
-        yield running
+def worker(path: Path) -> Worker:
+    return worker_of(path, "workflows", "-c", "2", "--no-beat")
 
 
 # Group
@@ -100,7 +91,7 @@ def wait_until_empty(file: sqlite3.Connection) -> None:
         time.sleep(0.2)
 
 
-def report_group(directory: Path, count: int, *, judged: bool) -> bool:
+def report_group(directory: Path, count: int, judged: bool) -> bool:
     # Before and after: the machine may not be what it was a minute ago.
     sides = [drain(kind, count, directory) for kind in ("plain", "group", "plain")]
     table = new_table(
@@ -146,7 +137,7 @@ def results_of_newest(path: Path, count: int) -> list[tuple[str]]:
         return file.execute(newest, (count,)).fetchall()[::-1]
 
 
-def report_chain(folder: Path, *, judged: bool) -> bool:
+def report_chain(folder: Path, count: int, judged: bool) -> bool:
     found = gaps(folder, STEPS, CHAINS)
     middle = quantile(found, 0.5)
     table = new_table(
@@ -158,36 +149,10 @@ def report_chain(folder: Path, *, judged: bool) -> bool:
     table.add_row("step", *figures, f"≤ {LATENCY:g}", verdict_text(passed, judged=judged))
     console().print(table)
     print(f"fdatasync p50: {machine.sync_milliseconds(folder):.3f} ms")
-    return passed
+    return passed or not judged
 
 
-def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.workflows",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--members", type=int, default=MEMBERS)
-    parser.add_argument("--only", choices=PARTS)
-    parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()))
-    return parser.parse_args()
-
-
-def main() -> int:
-    prepare_process()
-    chosen = options()
-    load = machine.load()
-    judged = load <= machine.BUSY
-    passed = True
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=chosen.dir) as name:
-        folder = Path(name)
-        if chosen.only in (None, "group"):
-            passed &= report_group(folder, chosen.members, judged=judged)
-        if chosen.only in (None, "chain"):
-            passed &= report_chain(folder, judged=judged) or not judged
-    print(f"load average {load:.2f} at the start")
-    return 0 if passed else 1
-
+PARTS = {"group": report_group, "chain": report_chain}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(parts.main("workflows", __doc__, ("members", MEMBERS), PARTS))

@@ -14,7 +14,7 @@ from litequeue import built_in, loading, sending
 from litequeue.calling import CallOptions, Eagerly, ending, starting
 from litequeue.canvas import Signature, linking, signature
 from litequeue.clock import SYSTEM, Clock
-from litequeue.config import Settings, settings_from_environment
+from litequeue.config import Settings, load_settings
 from litequeue.configured import Configured
 from litequeue.context import current_request, planning, refuse_at_import, set_current_app
 from litequeue.exceptions import ImproperlyConfigured
@@ -67,7 +67,7 @@ class LiteQueue(Operations):
         super().__init__()
         self.main: str | None = None if broker is None or path is None else os.fspath(path)
         self.clock: Clock = clock
-        self.conf: Settings = settings_from_environment(**settings)
+        self.conf: Settings = load_settings(settings)
         self.types: Types = Types(loading.type_name)
         self.task_cls: type[BaseTask[..., Any]] | str = task_cls or type(self).task_cls
         self.on_configure: Signal = Signal("on_configure", ())

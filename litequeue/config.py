@@ -221,7 +221,9 @@ _KINDS: Final = {each.name: str(each.type) for each in fields(Settings) if each.
 _NO_END: Final = frozenset({"result_expires", "result_failure_expires"})
 
 
-def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+def load_settings(
+    given: Mapping[str, Any], environment: Mapping[str, str] = os.environ
+) -> Settings:
     """Build the settings: environment over ``given`` over defaults.
 
     Raises `ImproperlyConfigured` for an unknown name or a value of the wrong type.
@@ -236,11 +238,6 @@ def load_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
     return settings
 
 
-def settings_from_environment(**given: Any) -> Settings:
-    """Build the settings of this process from ``given`` and the environment."""
-    return load_settings(given, os.environ)
-
-
 def checked(name: str, value: object) -> Any:
     """Return ``value`` as the setting ``name`` holds it; raises `ImproperlyConfigured`."""
     kind = _KINDS[name]
@@ -250,14 +247,15 @@ def checked(name: str, value: object) -> Any:
         return _as_it_is(name, value)
     if isinstance(value, timedelta) and kind.startswith("float"):
         value = value.total_seconds()
+    convert, words = _TYPES[kind.removesuffix(" | None")]
     try:
-        converted = _CONVERTERS[kind.removesuffix(" | None")](value)
+        converted: Any = convert(value)
     except (TypeError, ValueError) as error:
         if name == "security_key":  # it may hold one that is right; so may the cause
-            raise ImproperlyConfigured(f"{name} is {_WORDS[kind]}, not what was given") from None
-        raise ImproperlyConfigured(f"{name} is {_WORDS[kind]}, not {value!r}") from error
+            raise ImproperlyConfigured(f"{name} is {words}, not what was given") from None
+        raise ImproperlyConfigured(f"{name} is {words}, not {value!r}") from error
     if name == "worker_redirect_stdouts_level":
-        converted = str(converted).upper()
+        converted = converted.upper()
     choices = _CHOICES.get(name)
     if choices is not None and converted not in choices:
         listed = " or ".join(f'"{each}"' for each in choices)
@@ -322,22 +320,12 @@ def _to_tuple(value: Any) -> tuple[str, ...]:
     return tuple(_to_str(item.decode() if isinstance(item, bytes) else item) for item in items)
 
 
-_CONVERTERS: Final = {
-    "int": _to_int,
-    "float": _to_float,
-    "bool": _to_bool,
-    "str": _to_str,
-    "tuple[str, ...]": _to_tuple,
-}
-_WORDS: Final = {
-    "int": "an int",
-    "int | None": "an int",
-    "float": "a float",
-    "float | None": "a float",
-    "bool": "true or false",
-    "str": "a str",
-    "str | None": "a str",
-    "tuple[str, ...]": "a list of texts",
+_TYPES: Final = {
+    "int": (_to_int, "an int"),
+    "float": (_to_float, "a float"),
+    "bool": (_to_bool, "true or false"),
+    "str": (_to_str, "a str"),
+    "tuple[str, ...]": (_to_tuple, "a list of texts"),
 }
 
 
@@ -358,10 +346,8 @@ def _settings_in(source: object, namespace: str | None) -> dict[str, Any]:
         )
     if isinstance(source, Mapping):
         found = {str(name): value for name, value in source.items()}
-        complete = True
     else:
         found = {name: getattr(source, name) for name in dir(source) if name[0] != "_"}
-        complete = False
     if namespace:
         prefix = namespace.rstrip("_") + "_"
         return {
@@ -374,7 +360,7 @@ def _settings_in(source: object, namespace: str | None) -> dict[str, Any]:
         raise ImproperlyConfigured(
             f'{old} is a name with a prefix: say config_from_object(..., namespace="CELERY")'
         )
-    if complete:
+    if isinstance(source, Mapping):
         return found
     return {name: value for name, value in found.items() if _looks_like_a_setting(name)}
 

@@ -229,10 +229,10 @@ class Entries:
 
     def run_now(self, name: str) -> AsyncResult[Any]:
         """Send its job now, besides its schedule, also when it is paused."""
-        from litequeue.events.rows import sent
+        from litequeue.events.rows import sent_but_of, silent
 
-        now = self._app.clock.now()
-        event_of = sent if self._app.conf.task_send_sent_event else None
+        app, now = self._app, self._app.clock.now()
+        event_of = sent_but_of(silent(app.tasks)) if app.conf.task_send_sent_event else None
         job = stored.run_now(self._database, name, new_id(now), now, event_of=event_of)
         self._app.store.ring()
         return AsyncResult(job.id, app=self._app)

@@ -192,8 +192,9 @@ def outcome_to_wire(outcome: Outcome) -> tuple[Any, ...]:
     failure = outcome.failure
     return (
         outcome.seq, outcome.token, outcome.claim, outcome.state, outcome.result, outcome.started,
-        outcome.runtime, outcome.eta, outcome.counted, outcome.body, outcome.moves, outcome.shown,
-        outcome.log, outcome.sequel, failure and _failure_to_wire(failure),
+        outcome.runtime, outcome.eta, outcome.counted, outcome.body,
+        failure and _failure_to_wire(failure), outcome.moves, outcome.shown, outcome.log,
+        outcome.sequel,
     )  # fmt: skip
 
 
@@ -206,8 +207,11 @@ def _failure_to_wire(failure: Failure) -> tuple[Any, ...]:
 
 def outcome_from_wire(fields: tuple[Any, ...]) -> Outcome:
     """Rebuild what `outcome_to_wire` took apart."""
-    *rest, moves, shown, log, sequel, failure = fields
-    return Outcome(*(*rest, failure and Failure(*failure), moves, shown, log, sequel))
+    outcome = Outcome(*fields)
+    failure: Any = outcome.failure
+    if failure is not None:
+        outcome.failure = Failure(*failure)
+    return outcome
 
 
 def errand_to_wire(errand: Errand) -> tuple[Any, ...]:

@@ -153,25 +153,13 @@ class Router:
             if type(options.get("queue")) is str:
                 return options
         given = {key: value for key, value in options.items() if value is not None}
-        merged = {**self._look_up(name, args, kwargs, given, task), **given}
+        answers = (route(name, args, kwargs, given, task=task) for route in self._routes)
+        found = next((answer for answer in answers if answer is not None), _NO_KEYWORDS)
+        merged = {**found, **given}
         merged["queue"] = self._destination(name, merged)
         for key in _DESTINATION:
             merged.pop(key, None)
         return merged
-
-    def _look_up(
-        self,
-        name: str,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        options: Mapping[str, Any],
-        task: Any,
-    ) -> Mapping[str, Any]:
-        for route in self._routes:
-            answer = route(name, args, kwargs, options, task=task)
-            if answer is not None:
-                return answer
-        return _NO_KEYWORDS
 
     def _destination(self, name: str, options: Mapping[str, Any]) -> str:
         exchange, key = _exchange(options.get("exchange")), options.get("routing_key")
@@ -392,9 +380,9 @@ def _as_options(answer: Any, where: str) -> Mapping[str, Any]:
 
 
 def _matches(type: str, pattern: str, key: str) -> bool:
-    if type == "direct" or pattern == key:
-        return pattern == key
-    return _topic_matches(pattern.split("."), key.split("."))
+    return pattern == key or (
+        type != "direct" and _topic_matches(pattern.split("."), key.split("."))
+    )
 
 
 def _topic_matches(pattern: Sequence[str], words: Sequence[str]) -> bool:

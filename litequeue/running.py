@@ -142,10 +142,13 @@ class Running:
                 "whole chord"
             )
         request = self.request
-        replacement = _ending_in_one(replacement.clone(), self.app)
-        if not request.called_directly:
-            replacement.freeze(request.id)
-            _inherit(replacement, request)
+        from litequeue.canvas.nesting import bounded
+
+        with bounded(replacement):
+            replacement = _ending_in_one(replacement.clone(), self.app)
+            if not request.called_directly:
+                replacement.freeze(request.id)
+                _inherit(replacement, request)
         return cast(T, self.on_replace(replacement))
 
     def on_replace(self, sig: Signature[Any]) -> Any:

@@ -117,8 +117,9 @@ def send_many(
 ) -> list[AsyncResult[Any]]:
     """Accept all ``calls`` in one transaction, or none; the publish signals are not sent."""
     now = app.clock.now()
+    maker = Maker(app, AS_REGISTERED if options == AS_REGISTERED else options, now)
     jobs = [
-        make_job(app, task, args, kwargs, options, id=id, now=now)
+        maker.make(task, args, kwargs, id=id)
         for id, (task, args, kwargs) in zip(ids, calls, strict=True)
     ]
     happened = []
@@ -157,13 +158,13 @@ class Place:
     """Where a job stands in a workflow: the ids of the job before it, and of the first of all.
 
     ``countdown`` is in seconds from when it could begin.  ``is_needed``: others wait for its
-    result.  To an errback that is immutable nothing is given.
+    result.  To an errback, or a body, that ``is_immutable`` nothing is given.
     """
 
     parent: str | None = None
     root: str | None = None
     countdown: float | None = None
-    is_immutable_errback: bool = False
+    is_immutable: bool = False
     is_needed: bool = False
 
     def extras(self, extras: dict[str, Any], *, is_ignored: bool) -> dict[str, Any]:
@@ -172,7 +173,7 @@ class Place:
             extras.setdefault("root", self.root)
         if self.countdown is not None:
             extras["countdown"] = self.countdown
-        if self.is_immutable_errback:
+        if self.is_immutable:
             extras["immutable"] = True
         if self.is_needed and (is_ignored or extras.get("ignore_result")):
             extras["ignore_result"] = False
@@ -194,42 +195,71 @@ def make_job(
     place: Place = NOWHERE,
 ) -> Job:
     """Make the job of a call, without storing it; ``place`` is that of a step of a workflow."""
-    name, conf, request = task.name, app.conf, current_request.get()
-    if name.startswith("__main__."):
-        raise ImproperlyConfigured(
-            f"{name} is defined in an interactive session, which no worker can import; "
-            "put it into a file"
-        )
-    chosen = app.router.route(name, args, kwargs, _given(task, options), task=task)
-    priority = chosen.get("priority")
-    if priority is None:
-        priority = conf.task_default_priority
-        if conf.task_inherit_parent_priority and request is not None:
-            priority = request.priority
-    expires = options.expires
-    if expires is None:
-        soon = chosen.get("expires") if task.expires is None else task.expires
-        expires = None if soon is None else ending(soon, now, app.zone)
-    parent = request if request is not None and options.add_to_parent and request.trail else None
-    extras = _extras(task, options, chosen, parent, place)
-    return Job(
-        id,
-        name,
-        app.codec.dumps_arguments(
+    return Maker(app, options, now).make(task, args, kwargs, id=id, place=place)
+
+
+class Maker:
+    """Makes the jobs of calls that have the same options."""
+
+    def __init__(self, app: App, options: CallOptions, now: float) -> None:
+        self._app = app
+        self._options = options
+        self._now = now
+        self._codec = app.codec
+        self._router = app.router
+        self._request = request = current_request.get()
+        is_child = request is not None and options.add_to_parent and request.trail
+        self._parent = request if is_child else None
+        # Of the call before: most calls are of one task.
+        self._task: Task[Any, Any] | None = None
+        self._given: dict[str, Any] = {}
+        self._queue: str | None = None
+
+    def make(
+        self,
+        task: Task[Any, Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        id: str,
+        place: Place = NOWHERE,
+    ) -> Job:
+        """Make the job of a call, as `make_job` does."""
+        name, conf, options, parent = task.name, self._app.conf, self._options, self._parent
+        if name.startswith("__main__."):
+            raise ImproperlyConfigured(
+                f"{name} is defined in an interactive session, which no worker can import; "
+                "put it into a file"
+            )
+        if task is not self._task:
+            self._task, self._given = task, _given(task, options)
+        chosen = self._router.route(name, args, kwargs, self._given, task=task)
+        queue, priority = chosen["queue"], chosen.get("priority")
+        if queue != self._queue:
+            check_name("queue", queue)
+            self._queue = queue
+        if priority is None:
+            priority = conf.task_default_priority
+            if conf.task_inherit_parent_priority and self._request is not None:
+                priority = self._request.priority
+        else:
+            check_priority(priority)
+        expires = options.expires
+        if expires is None:
+            soon = chosen.get("expires") if task.expires is None else task.expires
+            expires = None if soon is None else ending(soon, self._now, self._app.zone)
+        extras = _extras(task, options, chosen, parent, place)
+        codec = self._codec
+        body = codec.dumps_arguments(
             args,
             kwargs,
             limit=conf.task_max_arguments_size,
-            context=bound_to(name, id, extras),
+            context=bound_to(name, id, extras) if codec.binds else "",
             serializer=chosen.get("serializer"),
             compression=chosen.get("compression"),
-        ),
-        chosen["queue"],
-        priority,
-        options.eta,
-        expires,
-        extras,
-        place.parent or (None if parent is None else parent.id),
-    )
+        )
+        before = place.parent or (None if parent is None else parent.id)
+        return Job(id, name, body, queue, priority, options.eta, expires, extras, before)
 
 
 def _given(task: Task[Any, Any], options: CallOptions) -> dict[str, Any]:
@@ -252,8 +282,6 @@ def _extras(
     place: Place,
 ) -> str | None:
     """Return what few jobs have, as JSON; None for most."""
-    check_name("queue", chosen["queue"])
-    check_priority(chosen.get("priority"))
     if (
         options is AS_REGISTERED
         and parent is None

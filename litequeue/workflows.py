@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from litequeue import sending, signals
 from litequeue.bounds import MAX_NAME
 from litequeue.calling import CallOptions, check_name, starting
 from litequeue.canvas.linking import many, without
+from litequeue.canvas.nesting import bounded
 from litequeue.canvas.plan import Kin, plan
 from litequeue.canvas.signatures import Signature
 from litequeue.context import Planned, planning, refuse_at_import
@@ -77,8 +79,9 @@ def send_linked(
     """Accept one call with the jobs that are linked to it."""
     making = _Making(app, call.id, head=(args, kwargs, call))
     head = Signature(task, args, kwargs, link=call.link, link_error=call.link_error, app=app)
-    planned = plan(head, making.job, making.next_id, task_id=call.id)
-    sending.introduced(app).add_workflow(planned, happened=making.happened, wait=call.patience)
+    with bounded(head):
+        planned = plan(head, making.job, making.next_id, task_id=call.id)
+        sending.introduced(app).add_workflow(planned, happened=making.happened, wait=call.patience)
     making.announce()
     return AsyncResult(planned.result, app=app)
 
@@ -99,18 +102,17 @@ def plan_for(
     """
     app.finalize()
     making = _Making(app)
-    planned = plan(
-        canvas, making.job, making.next_id, task_id=task_id, member_of=member_of,
-        is_needed=is_needed,
-    )  # fmt: skip
-    steps = []
-    for step in planned.steps:
-        steps.append(step)
-        if len(steps) > MOST_STEPS:
-            raise ValueError(
-                f"a job can hand on at most {MOST_STEPS:,} jobs with its own end; "
-                "send a larger workflow by itself, with apply_async()"
-            )
+    with bounded(canvas):
+        planned = plan(
+            canvas, making.job, making.next_id, task_id=task_id, member_of=member_of,
+            is_needed=is_needed,
+        )  # fmt: skip
+        steps = [*islice(planned.steps, MOST_STEPS + 1)]
+    if len(steps) > MOST_STEPS:
+        raise ValueError(
+            f"a job can hand on at most {MOST_STEPS:,} jobs with its own end; "
+            "send a larger workflow by itself, with apply_async()"
+        )
     return replace(
         planned, steps=tuple(steps), edges=tuple(planned.edges), fanins=tuple(planned.fanins)
     )
@@ -182,7 +184,7 @@ class _Making:
         if kin.waits or (kin.is_needed and (task.ignore_result or call.ignore_result)):
             place = sending.Place(
                 parent=kin.parent, root=kin.root, countdown=countdown, is_needed=kin.is_needed,
-                is_immutable_errback=kin.is_errback and bool(sig.immutable),
+                is_immutable=(kin.is_errback or kin.gathers) and bool(sig.immutable),
             )  # fmt: skip
         job = sending.make_job(app, task, args, kwargs, call, id=id, now=now, place=place)
         if signals.before_task_publish.receivers:

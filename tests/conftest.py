@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import compileall
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -17,6 +19,8 @@ from litequeue.config import ENVIRONMENT_PREFIX
 
 T = TypeVar("T")
 SAID = ("LITEQUEUE_URL", "LITEQUEUE_APP")
+ROOT = Path(__file__).parents[1]
+TEXT = "SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY rowid"
 
 # A shared machine is slow at times, and a failure must not hide behind "flaky".
 settings.register_profile(
@@ -56,7 +60,7 @@ class FakeClock:
         self.wall = now
 
 
-def wait_until(fact: Callable[[], T], timeout: float = 10.0, *, every: float = 0.005) -> T:
+def wait_until(fact: Callable[[], T], timeout: float = 20.0, *, every: float = 0.005) -> T:
     """Return the first true value of ``fact()``; fail when there is none in ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while True:
@@ -66,6 +70,16 @@ def wait_until(fact: Callable[[], T], timeout: float = 10.0, *, every: float = 0
         if time.monotonic() > deadline:
             pytest.fail(f"not so after {timeout:g} s: {getattr(fact, '__qualname__', fact)}")
         time.sleep(every)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile once what the processes of the tests load.
+
+    There are more than a thousand, and where PYTHONDONTWRITEBYTECODE is set each would do it anew.
+    """
+    if not hasattr(config, "workerinput"):  # xdist's own processes come later
+        for folder in ("litequeue", "tests"):
+            compileall.compile_dir(ROOT / folder, rx=re.compile(r"/test_[^/]*$"), quiet=2)
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +104,27 @@ def _nobodys_environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
             patch.delenv(name)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _schema_as_text() -> Iterator[None]:
+    """A table's text is peewee's work, and the same in each of thousands of files."""
+    from litequeue.store import migrations
+
+    known: dict[Any, list[str]] = {}
+
+    class Remembering(migrations.SchemaManager):
+        def create_all(self, safe: bool = True, **options: Any) -> None:
+            for statement in known.get(self.model, ()):
+                self.database.execute_sql(statement)
+            if self.model not in known:
+                super().create_all(safe, **options)
+                made = self.database.execute_sql(TEXT, (self.model._meta.table_name,))
+                known[self.model] = [text for (text,) in made]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrations, "SchemaManager", Remembering)
         yield
 
 

@@ -17,8 +17,8 @@ from litequeue.job import Job, new_id
 from litequeue.schedules import Tick, machine_zone
 from litequeue.store import Database, Keep, entries, ticks
 from litequeue.store.events import EventRow
-from litequeue.store.firing import Fired
-from litequeue.store.ticks import DueEntry, Planned, Unusable
+from litequeue.store.firing import Fired, Unusable
+from litequeue.store.ticks import DueEntry, Planned
 
 logger: Final = logging.getLogger("litequeue.beat")
 
@@ -45,7 +45,7 @@ class Beat:
     """The beat of one process, driven by its loop: `run`, then sleep for `time_left`.
 
     ``sent`` is called after every commit that stored jobs, or revoked some.  ``event_of`` makes the
-    event of a job that was sent, None for no events.
+    event of a job that was sent, or None for one without; None for no events at all.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Beat:
         keep: Keep,
         sent: Callable[[Fired], None],
         longest: float = 0.0,
-        event_of: Callable[[Job, float], EventRow] | None = None,
+        event_of: Callable[[Job, float], EventRow | None] | None = None,
     ) -> None:
         self._database = database
         self._clock = clock

@@ -60,6 +60,7 @@ def serve(
     seconds it sleeps at most.  Raises `StoreError` for a file that cannot be used, and
     `ImproperlyConfigured` for entries that make no sense.
     """
+    silent = rows.silent({} if app is None else app.tasks)
     database = Database(
         path,
         durability=settings.durability,
@@ -79,7 +80,7 @@ def serve(
         keep=Keep(success=settings.result_expires, failure=settings.result_failure_expires),
         sent=sent,
         longest=max_interval,
-        event_of=rows.sent if settings.task_send_sent_event else None,
+        event_of=rows.sent_but_of(silent) if settings.task_send_sent_event else None,
     )
     pipe = WakePipe(STOP_SIGNALS)
     try:

@@ -79,13 +79,7 @@ class chain(Signature[Any], metaclass=_Folding):
 
     def unchain_tasks(self) -> list[Any]:
         """Return copies of the steps; they have the chain's own callbacks."""
-        steps = [step.clone() for step in self.tasks]
-        for callback in many(self.options.get("link")):
-            steps[-1].link(callback)
-        for errback in many(self.options.get("link_error")):
-            for step in steps:
-                step.link_error(errback)
-        return steps
+        return unchained(self)
 
     def freeze(
         self,
@@ -175,6 +169,17 @@ def chain_of(
 ) -> Any:
     """Return a chain of just these steps: none of them is joined to the one before it."""
     return kind(steps, **{"app": app, **options})
+
+
+def unchained(of: Any, *, clone: bool = True) -> list[Any]:
+    """Return the steps of a chain, with its callbacks; without ``clone`` no copies of them."""
+    steps = [step.clone() if clone else step for step in of.tasks]
+    for callback in many(of.options.get("link")):
+        steps[-1].link(callback)
+    for errback in many(of.options.get("link_error")):
+        for step in steps:
+            step.link_error(errback)
+    return steps
 
 
 def shorter(task: str, text: str) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
-from litequeue.canvas.chains import chain_of
+from litequeue.canvas.chains import chain_of, unchained
 from litequeue.canvas.chords import chord
 from litequeue.canvas.kinds import is_chain, is_chord, is_empty_group, is_group, unrolled
 from litequeue.canvas.lazily import Lazily
 from litequeue.canvas.making import signature
 from litequeue.canvas.members import checked
+from litequeue.canvas.nesting import bounded
 from litequeue.canvas.signatures import Signature
 
 
@@ -28,19 +29,21 @@ def joined(left: Any, right: Any) -> Any:
         left = signature(left)
     if not isinstance(checked(right, "a chain is made of signatures"), Signature):
         right = signature(right)
-    return _joined(left, right)
+    with bounded(left, right):
+        return _joined(left, right)
 
 
-def _joined(left: Any, right: Any) -> Any:
+def _joined(left: Any, right: Any, *, is_ours: bool = False) -> Any:
+    """Return what both make; of a ``left`` that ``is_ours`` no copy is needed."""
     if is_chain(left):
-        return _after_chain(left, right)
+        return _after_chain(left, right, is_ours=is_ours)
     if is_group(left):
         nothing = is_empty_group(right) and not isinstance(right.tasks, Lazily)
         return left if nothing else chord(left, body=right, app=left._app)
     if is_chord(left):
         alone = unrolled(right)
         if alone is not right or not (is_group(right) or is_chain(right)):
-            return _after_body(left.clone(), alone)
+            return _after_body(left if is_ours else left.clone(), alone)
     if is_chain(right):
         return chain_of([left, *right.unchain_tasks()], app=left._app)
     if is_group(right):
@@ -48,31 +51,34 @@ def _joined(left: Any, right: Any) -> Any:
     return chain_of((left, right), app=left._app)
 
 
-def _after_chain(left: Any, right: Any) -> Any:
+def _after_chain(left: Any, right: Any, *, is_ours: bool = False) -> Any:
     if is_empty_group(right):
         return left
     if is_chain(right):
         return reduce(operator.or_, right.unchain_tasks(), left)
     if is_group(right):
         alone = unrolled(right)
-        return (_group_after_chain if is_group(alone) else _after_chain)(left, alone)
+        if is_group(alone):
+            return _group_after_chain(left, alone, is_ours=is_ours)
+        return _after_chain(left, alone, is_ours=is_ours)
     last = left.tasks[-1] if left.tasks else None
     if is_group(last):
-        made = left.clone()
+        made = left if is_ours else left.clone()
         made.tasks[-1] = chord(made.tasks[-1], right, app=left._app)
         if len(made.tasks) > 1 and is_chord(made.tasks[-2]):
             second = made.tasks.pop()
             _after_body(made.tasks[-1], second)
         return made
     if is_chord(last) and not is_chord(right):
-        made = left.clone()
+        made = left if is_ours else left.clone()
         _after_body(made.tasks[-1], right)
         return made
-    return chain_of([*left.unchain_tasks(), right], app=left._app, kind=type(left))
+    steps = unchained(left, clone=not is_ours)
+    return chain_of([*steps, right], app=left._app, kind=type(left))
 
 
-def _group_after_chain(left: Any, right: Any) -> Any:
-    steps = left.unchain_tasks()
+def _group_after_chain(left: Any, right: Any, *, is_ours: bool) -> Any:
+    steps = unchained(left, clone=not is_ours)
     if not steps:
         return right
     if is_chord(steps[-1]):
@@ -82,7 +88,7 @@ def _group_after_chain(left: Any, right: Any) -> Any:
 
 
 def _after_body(made: Any, right: Any) -> Any:
-    made.body = made.body | right
+    made.body = _joined(made.body, right, is_ours=True)
     return made
 
 

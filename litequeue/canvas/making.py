@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, overload
 
 from litequeue.canvas.members import Callee
+from litequeue.canvas.nesting import too_deep
 from litequeue.canvas.signatures import Signature
 from litequeue.result.async_result import R
 
@@ -21,12 +22,15 @@ def signature(varies: Any, *args: Any, **kwargs: Any) -> Signature[Any]:
 
     Arguments are those of `Signature`.  A signature is cloned, and a mapping that describes one,
     as a task gets it for an argument, becomes one again; of other arguments only ``app`` counts
-    then.  Raises as `Signature.from_dict` does.
+    then.  Raises as `Signature.from_dict` does, and ValueError for one that is nested too deep.
     """
-    if isinstance(varies, Signature):
-        return varies.clone()
     if isinstance(varies, Mapping):
-        return Signature.from_dict(varies, app=kwargs.get("app"))
+        try:
+            if isinstance(varies, Signature):
+                return varies.clone()
+            return Signature.from_dict(varies, app=kwargs.get("app"))
+        except RecursionError:
+            raise too_deep() from None
     if not isinstance(varies, str) and not isinstance(getattr(varies, "name", None), str):
         raise TypeError(f"a signature is of a task or of the name of one, not of {varies!r:.80}")
     return Signature(varies, *args, **kwargs)

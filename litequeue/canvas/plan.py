@@ -36,7 +36,8 @@ class Kin:
 
     ``parent`` is the id of the job before it, ``root`` of the first of all (both None for one that
     begins).  ``given`` counts the results that come before its own arguments, None where that is
-    not known (errbacks).  ``is_needed``: others wait for its result.
+    not known (errbacks).  ``is_needed``: others wait for its result.  ``gathers``: it runs once
+    the members of a group have ended.
     """
 
     parent: str | None = None
@@ -45,6 +46,7 @@ class Kin:
     given: int | None = 0
     is_needed: bool = False
     is_errback: bool = False
+    gathers: bool = False
 
 
 MakeJob: TypeAlias = Callable[[Signature[Any], str, Kin], Job]
@@ -123,7 +125,7 @@ class _Before:
     """What comes before a step: the job that it waits for, and arguments that are known.
 
     ``kind`` is that of the edge; without a ``job`` nothing is waited for.  ``gathered`` is the id
-    of the step itself, where that is what gets the list of a group.  ``root`` is the first job.
+    of the step itself, where that waits for a group and gets its list.  ``root`` is the first job.
     """
 
     job: str | None = None
@@ -226,6 +228,7 @@ class _Planner:
             given=None if kind == ERROR else int(waits and not sig.immutable and kind == NEXT),
             is_needed=place.needed or bool(callbacks),
             is_errback=kind == ERROR,
+            gathers=before.gathered is not None,
         )
         yield Step(self._make_job(sig, id, kin), waits, place.of)
         if before.job is not None:
@@ -282,7 +285,7 @@ class _Planner:
                 return known
             return (yield from self._call(_Node(_collector(header)), known, place))
         follower = nodes[0].sig if nodes else None
-        direct = follower is not None and not follower.immutable and _is_call(follower)
+        direct = follower is not None and _is_call(follower)
         name = _frozen(header) or self._new_id()
         if direct:
             target = end.id or _frozen(follower) or self._new_id()

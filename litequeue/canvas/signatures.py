@@ -9,17 +9,7 @@ from __future__ import annotations
 import copy
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    Final,
-    Generic,
-    Self,
-    TypeVar,
-    cast,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar, cast, overload
 
 from litequeue.canvas import linking
 from litequeue.canvas.members import Callee, Item
@@ -139,13 +129,17 @@ class Signature(dict[str, Any], Generic[R]):
 
         Options that are None leave the signature's.  A task that this app does not know is sent
         by its name.  ``route_name`` changes nothing, as in Celery.  Raises as `Task.apply_async`
-        does, and ValueError for options that only a workflow gives its steps.
+        does, and ValueError for options that only a workflow gives its steps and for a workflow
+        nested too deep.
         """
         given, named, how = self._merge(args, kwargs, said(options))
         if how.get("group_id") and (add := adds_to(self.app, how["group_id"])) is not None:
             return cast("AsyncResult[R]", add(self.clone(args, kwargs, **said(options))))
         if self.subtask_type in _WORKFLOWS or how.get("link") or how.get("link_error"):
-            sent = self.app.send_workflow(self, tuple(args or ()), kwargs or {}, said(options))
+            from litequeue.canvas.nesting import bounded
+
+            with bounded(self):
+                sent = self.app.send_workflow(self, tuple(args or ()), kwargs or {}, said(options))
             return cast("AsyncResult[R]", sent)
         how = sendable(how)
         try:

@@ -16,9 +16,10 @@ from litequeue.cli import pyproject, workflows
 from litequeue.cli.failure import NO_SUCH_THING, Failure
 from litequeue.cli.output import breakdown, clean, counted, is_terminal, note, print_json, say
 from litequeue.cli.parameters import Command, Name, database_argument, json_option
-from litequeue.cli.queue_file import check_queues, find_job, opened
+from litequeue.cli.queue_file import check_queues, find_job_or_group, opened
 from litequeue.cli.selection import filters, selection
 from litequeue.clock import SYSTEM
+from litequeue.flow import Group
 
 if TYPE_CHECKING:
     from litequeue.store import Database, Keep
@@ -145,10 +146,9 @@ def find_all(database: Database, ids: Iterable[str], *, of_group: str) -> list[J
     """
     found = {}
     for id in ids:
-        group = workflows.find_group(database, id)
-        if group is not None:
+        job = find_job_or_group(database, id)
+        if isinstance(job, Group):
             raise Failure(f"{id!r} is a group of jobs: {of_group}", code=NO_SUCH_THING)
-        job = find_job(database, id)
         found[job.seq] = job
     return list(found.values())
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 RUNS_SHOWN: Final = 5
 LATE: Final = 1.0
 """Seconds after which a run that is due is one that nobody sends."""
+VERY_LATE: Final = 10.0
+"""The same while a worker is alive: it may be busy, or import its app."""
 
 
 def in_words(entry: Entry) -> str:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from litequeue.cli.entry_facts import LATE, may_be_blocked, overdue, owner_of
+from litequeue.cli.entry_facts import LATE, VERY_LATE, may_be_blocked, overdue, owner_of, read
 from litequeue.cli.entry_output import Blocking, announce
 from litequeue.cli.failure import FAILED, NO_SUCH_THING, Failure
 from litequeue.cli.output import note
@@ -98,12 +98,29 @@ def tell(database: Database, name: str, done: str, *, as_json: bool) -> None:
     announce(record, done, SYSTEM.now(), as_json=as_json)
 
 
-def warn_of_overdue(database: Database, records: Iterable[EntryRecord], now: float) -> None:
-    """Say that entries are overdue because no worker is there to send them."""
-    late = sum(1 for record in records if (overdue(record, now) or now) < now - LATE)
-    if late and not has_live_worker(database):
-        are = "1 entry is" if late == 1 else f"{late:,} entries are"
-        note(f"litequeue: {are} overdue, and {nobody_works(database.path)}")
+def warn_of_overdue(database: Database, records: Sequence[EntryRecord], now: float) -> None:
+    """Say that entries are overdue because nobody is there to send them."""
+    since = {record.entry.name: overdue(record, now) or now for record in records}
+    late = sum(1 for moment in since.values() if moment < now - LATE)
+    if not late:
+        return
+    if not has_live_worker(database):
+        note(f"litequeue: {_entries(late)} overdue, and {nobody_works(database.path)}")
+        return
+    unsent = sum(
+        1
+        for record in records
+        if since[record.entry.name] < now - VERY_LATE and read(record.entry) is not None
+    )
+    if unsent:
+        note(
+            f"litequeue: {_entries(unsent)} overdue, and no worker that is alive sends what "
+            f"is due (--no-beat?); start `litequeue beat {database.path}`, or a worker without it"
+        )
+
+
+def _entries(count: int) -> str:
+    return "1 entry is" if count == 1 else f"{count:,} entries are"
 
 
 def warn_if_nobody(database: Database, names: Sequence[str], done: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from litequeue import states
-from litequeue.cli import workflows
+from litequeue.cli import given, workflows
 from litequeue.cli.attempts import print_attempt, print_logs
 from litequeue.cli.output import (
     Cell,
@@ -24,9 +24,10 @@ from litequeue.cli.output import (
     when,
 )
 from litequeue.cli.parameters import Command, Name, database_argument, json_option
-from litequeue.cli.queue_file import check_queues, find_job, opened
+from litequeue.cli.queue_file import check_queues, find_job_or_group, opened
 from litequeue.cli.selection import filters, selection
 from litequeue.clock import SYSTEM
+from litequeue.flow import Group
 
 if TYPE_CHECKING:
     from litequeue.store import Database
@@ -96,22 +97,22 @@ def show(
 ) -> None:
     """Show everything about a job, or how far a group is.
 
-    ID is the job's id, its beginning (4 characters or more), or a part of it (6 or more); of a
-    group all of its id.
+    ID is the id of the job or group, its beginning (4 characters or more), or a part of it (6 or
+    more).
     """
     if graph is not None and (as_json or only_log):
         raise click.UsageError("--graph goes with no --json or --log", ctx)
     with opened(db) as database:
-        group = workflows.find_group(database, id)
+        found = find_job_or_group(database, id)
         if graph is not None:
-            known = group.name if group is not None else find_job(database, id).id
+            known = found.name if isinstance(found, Group) else found.id
             workflows.print_graph(database, known, graph)
-        elif group is None:
-            _show_job(database, find_job(database, id), only_log=only_log, as_json=as_json)
+        elif not isinstance(found, Group):
+            _show_job(database, found, only_log=only_log, as_json=as_json)
         elif only_log:
             raise click.UsageError("a group has no log: name one of its members", ctx)
         else:
-            workflows.show_group(database, group, as_json=as_json)
+            workflows.show_group(database, found, as_json=as_json)
 
 
 def _show_job(database: Database, job: JobRow, *, only_log: bool, as_json: bool) -> None:
@@ -177,12 +178,15 @@ def job_document(job: JobRow, now: float) -> dict[str, Any]:
 
 def _full_document(job: JobRow, detail: Detail, now: float) -> dict[str, Any]:
     arguments, readable = _arguments(detail)
+    got = given.given(detail.options)
     return {
         **job_document(job, now),
+        "given": got.args,
+        "told_of": got.failure,
         "args": arguments[0] if readable else None,
         "kwargs": arguments[1] if readable else None,
         "body": None if readable else detail.body,
-        "options": decoded(detail.options)[0],
+        "options": decoded(got.options)[0],
         "result": decoded(detail.result)[0],
         "errors": [
             {
@@ -218,8 +222,10 @@ def _arguments(detail: Detail) -> tuple[Any, bool]:
 def _facts(
     job: JobRow, detail: Detail, now: float, of_workflow: Iterable[tuple[str, Cell]]
 ) -> Iterator[tuple[str, Cell]]:
+    got = given.given(detail.options)
     yield "id", job.id
     yield "task", job.task
+    yield from given.facts(got)
     yield from _asked(detail)
     yield "state", job.state if job.phase == "done" else f"{job.state} ({job.phase})"
     yield from of_workflow
@@ -236,7 +242,7 @@ def _facts(
     yield "retries", job.retries or None
     yield "lost", f"{job.lost} times with its worker" if job.lost else None
     yield "worker", f"{job.worker} (pid {job.pid})" if job.worker and job.pid else job.worker
-    yield "options", detail.options
+    yield "options", got.options
     yield "parent", job.parent
     more = detail.children_count - len(detail.children)
     yield "children", " ".join(detail.children) + (f" and {more:,} more" if more else "")

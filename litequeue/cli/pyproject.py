@@ -57,9 +57,9 @@ def settings() -> Settings:
 
     Raises `ImproperlyConfigured` for a setting that makes no sense.
     """
-    from litequeue.config import settings_from_environment
+    from litequeue.config import load_settings
 
-    return settings_from_environment(**read().settings)
+    return load_settings(read().settings)
 
 
 def give_to(conf: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from litequeue.cli import pyproject
@@ -13,6 +13,7 @@ from litequeue.clock import SYSTEM
 from litequeue.nearest import did_you_mean
 
 if TYPE_CHECKING:
+    from litequeue.flow import Group
     from litequeue.store import Database
     from litequeue.store.listing import JobRow
     from litequeue.store.workers import Owner
@@ -55,15 +56,37 @@ def find_job(database: Database, text: str) -> JobRow:
     found = listing.find(database, text)
     if len(found) == 1:
         return found[0]
-    if not found:
-        raise Failure(
+    raise _not_one(database, text, found)
+
+
+def find_job_or_group(database: Database, text: str) -> JobRow | Group:
+    """Return the job or group that ``text`` names or abbreviates; raises `Failure`."""
+    from litequeue.store import flows, listing
+
+    found, names = listing.find_with_groups(database, text)
+    if len(found) + len(names) != 1:
+        raise _not_one(database, text, found, names)
+    group = flows.group(database, names[0]) if names else None
+    return found[0] if group is None else group
+
+
+def _not_one(
+    database: Database, text: str, found: Sequence[JobRow], names: Sequence[str] = ()
+) -> Failure:
+    from litequeue.store import listing
+
+    if not found and not names:
+        return Failure(
             f"no job {text!r} in {database.path}: never enqueued here, pruned, or forgotten; "
             f"see `litequeue jobs {database.path}`",
             code=NO_SUCH_THING,
         )
-    which = ", ".join(f"{job.id} ({clean(job.task)}, {job.state})" for job in found)
-    more = " and more" if len(found) >= listing.MOST_FOUND else ""
-    raise Failure(f"{text!r} may be {which}{more}; say more of the id", code=NO_SUCH_THING)
+    which = [f"{job.id} ({clean(job.task)}, {job.state})" for job in found]
+    which += [f"{clean(name)} (a group)" for name in names]
+    more = " and more" if max(len(found), len(names)) >= listing.MOST_FOUND else ""
+    return Failure(
+        f"{text!r} may be {', '.join(which)}{more}; say more of the id", code=NO_SUCH_THING
+    )
 
 
 def lives(database: Database, worker: Owner) -> Life:

@@ -28,10 +28,10 @@ from litequeue.cli.changes import (
 from litequeue.cli.control import stamps_in
 from litequeue.cli.output import clean, counted, note, print_json, say
 from litequeue.cli.parameters import Command, Name, database_argument
-from litequeue.cli.queue_file import check_queues, find_job, opened
+from litequeue.cli.queue_file import check_queues, find_job_or_group, opened
 from litequeue.cli.selection import selection
-from litequeue.cli.workflows import find_group
 from litequeue.clock import SYSTEM
+from litequeue.flow import Group
 
 if TYPE_CHECKING:
     from litequeue.store import Database
@@ -169,8 +169,8 @@ def _by_workflows(database: Database, words: Iterable[str], how: How, options: O
 
 
 def _job_or_group(database: Database, word: str) -> str:
-    group = find_group(database, word)
-    return group.name if group is not None else find_job(database, word).id
+    found = find_job_or_group(database, word)
+    return found.name if isinstance(found, Group) else found.id
 
 
 def _what_runs(how: How) -> str:

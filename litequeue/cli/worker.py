@@ -298,12 +298,12 @@ def refuse_namesake() -> None:
 
     Both put a package ``litequeue`` into the same folder, so one overwrites the other's files.
     """
-    import importlib.metadata
+    from glob import glob  # importlib.metadata would be 2 MB in each of the worker's processes
 
-    try:
-        version = importlib.metadata.version("litequeue")
-    except importlib.metadata.PackageNotFoundError:
+    found = [name for folder in sys.path for name in glob("litequeue-*-info", root_dir=folder)]
+    if not found:
         return
+    version = found[0].removeprefix("litequeue-").rpartition(".")[0]
     raise ImproperlyConfigured(
         f"another project, litequeue {version} by litements, is installed in this environment and "
         "shares our folder; run `pip uninstall litequeue`, then reinstall litequeue-jobs"

@@ -197,14 +197,6 @@ def brought_back(database: Database, before: Mapping[str, float | None]) -> int:
 # Groups
 
 
-def find_group(database: Database, text: str) -> Group | None:
-    """Return the group of this id, unless it is that of a job."""
-    from litequeue.store import flows, results
-
-    group = flows.group(database, text)
-    return group if group is not None and results.fetch(database, text) is None else None
-
-
 def progress(group: Group) -> str:
     """Say how far a group is: "group G: 3 of 10 ended, 1 failed"."""
     failed = f", {group.failed:,} failed" if group.failed else ""

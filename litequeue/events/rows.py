@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -57,6 +57,16 @@ def sent(job: Job, now: float) -> EventRow:
         eta=moment(job.eta), expires=moment(job.expires), queue=job.queue, exchange="",
         routing_key=job.queue,
     )  # fmt: skip
+
+
+def sent_but_of(silent: Container[str]) -> Callable[[Job, float], EventRow | None]:
+    """Return what makes the row that `sent` makes, and none for jobs of the ``silent`` tasks."""
+    return lambda job, now: None if job.task in silent else sent(job, now)
+
+
+def silent(tasks: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of those of an app's tasks that want no events (`send_events` false)."""
+    return frozenset(name for name, task in tasks.items() if not task.send_events)
 
 
 def client_name() -> str:

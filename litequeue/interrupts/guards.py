@@ -234,8 +234,7 @@ class SignalGuard(Guard):
         if self._driven is not None and not self._driven.is_asked:
             return self._driven.ask_soon()
         if self._depth:
-            if not self._asked:
-                self._asked.append(True)
+            self._asked[:] = [True]
             return True
         out = way_out(frame)
         if out is None:
@@ -287,15 +286,11 @@ def _pass_by(frame: FrameType, event: str, given: object) -> None:
     """Trace no function that is called."""
 
 
-def is_delicate(frame: FrameType | None) -> bool:
-    """Tell whether an exception in ``frame`` would be lost, or break what cannot be repaired."""
-    return way_out(frame) is not None
-
-
 def way_out(frame: FrameType | None) -> FrameType | None:
     """Return the frame to which a delicate moment comes back; None if this is none.
 
-    What is raised in a finalizer is only printed.
+    In one, an exception would be lost, or break what cannot be repaired; what is raised in a
+    finalizer is only printed.
     """
     found = None
     waits = False
@@ -341,8 +336,7 @@ class ThreadGuard(Guard):
                 return self._driven.ask_soon()
             self._sent = True
             if self._depth and self._driven is None:
-                if not self._asked:
-                    self._asked.append(True)
+                self._asked[:] = [True]
                 if self._depth:
                     return True
                 try:  # the section was left meanwhile: perhaps without a look
@@ -351,7 +345,7 @@ class ThreadGuard(Guard):
                     return True
             if token != self._token:
                 return False
-            if is_delicate(sys._current_frames().get(self._ident)):
+            if way_out(sys._current_frames().get(self._ident)) is not None:
                 self._sent = False
                 return None
             self._raised = True

@@ -41,15 +41,19 @@ class Codec:
 
     # No dataclass: making one takes 2 ms, and every program that imports us would pay.
     __slots__ = (
-        "_decode_json", "_keys", "_plain_arguments", "accept_content", "compression_threshold",
-        "max_inflated", "result_compression", "result_serializer", "task_compression",
-        "task_serializer", "types",
+        "_decode_json", "_keys", "_plain_arguments", "_plain_results", "accept_content", "binds",
+        "compression_threshold", "max_inflated", "result_compression", "result_serializer",
+        "task_compression", "task_serializer", "types",
     )  # fmt: skip
 
     _decode_json: Callable[[str], Any]
     _keys: Keyring | None
     _plain_arguments: bool
+    _plain_results: bool
     accept_content: frozenset[str]
+    binds: bool
+    """There are keys, so that signatures may bind texts to a context; without, none is looked at.
+    """
     compression_threshold: int
     max_inflated: int
     result_compression: str | None
@@ -77,6 +81,7 @@ class Codec:
             )
         settle = super().__setattr__
         settle("_keys", _keyring(security_key))
+        settle("binds", self._keys is not None)
         settle("accept_content", frozenset(map(self._named, accept_content)))
         settle("task_serializer", self._writable(task_serializer))
         settle("result_serializer", self._writable(result_serializer))
@@ -88,6 +93,8 @@ class Codec:
         settle("_decode_json", decoder(types))
         plain = self.task_serializer == "json" and self.task_compression is None
         settle("_plain_arguments", plain)
+        plain = self.result_serializer == "json" and self.result_compression is None
+        settle("_plain_results", plain)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Codec does not change; make another one to set {name}")
@@ -144,6 +151,8 @@ class Codec:
 
     def dumps(self, value: Any, *, context: str = "") -> str:
         """Return a result as text; raises `NotSerializable`."""
+        if self._plain_results:
+            return self._to_json(value)
         name, method = self.result_serializer, self.result_compression
         return self._write(value, name, method, purpose=_RESULT, context=context)
 

@@ -76,9 +76,7 @@ class Store:
     ) -> None:
         """Accept one job, and wake a worker; ``wait`` is seconds to wait for other writers."""
         jobs.enqueue(self.database, job, self.clock.now(), wait=wait, event=event)
-        self._ring()
-        if event is not None:
-            self._tell(events.MARK)
+        self.ring(happened=event is not None)
 
     def add_ended(self, job: Job, outcome: Outcome, *, retries: int) -> None:
         """Store a job that has run without a queue."""
@@ -96,18 +94,14 @@ class Store:
     def enqueue_many(self, batch: Sequence[Job], *, happened: Sequence[EventRow] = ()) -> None:
         """Accept all of ``batch`` or none, and wake the workers; ``happened`` are its events."""
         jobs.enqueue_many(self.database, batch, self.clock.now(), events=happened)
-        self._ring()
-        if happened:
-            self._tell(events.MARK)
+        self.ring(happened=bool(happened))
 
     def add_workflow(
         self, plan: Plan, *, happened: Sequence[EventRow] = (), wait: float | None = None
     ) -> None:
         """Accept all jobs of a workflow, and wake the workers; ``happened`` are their events."""
         workflows.insert(self.database, plan, self.clock.now(), events=happened, wait=wait)
-        self._ring()
-        if happened:
-            self._tell(events.MARK)
+        self.ring(happened=bool(happened))
 
     def fetch(self, id: str) -> Record | None:
         """Return what the file says about a job, None for an unknown id."""
@@ -267,7 +261,7 @@ class Store:
     def resume(self, queue: str) -> bool:
         """Have the jobs of a queue claimed again; False when it was not paused."""
         resumed = queues.resume(self.database, queue)
-        self._ring()
+        self.ring()
         return resumed
 
     def paused(self) -> list[str]:
@@ -345,17 +339,17 @@ class Store:
         self._results = ResultBell(self.path)
         self._watcher = Watcher(self.database, self._results, self.clock)
 
-    def ring(self) -> None:
-        """Wake the workers: a job has been stored by other means than `enqueue`."""
-        self._ring()
+    def ring(self, *, happened: bool = False) -> None:
+        """Wake the workers: a job has been stored; ``happened``: who follows events, too."""
+        with self._ringing:
+            ringer = self._open_ringer()
+            ringer.ring_workers()
+            if happened:
+                ringer.ring_waiters([events.MARK])
 
     def _tell(self, mark: str) -> None:
         with self._ringing:
             self._open_ringer().ring_waiters([mark])
-
-    def _ring(self) -> None:
-        with self._ringing:
-            self._open_ringer().ring_workers()
 
     def _open_ringer(self) -> Ringer:
         if self._ringer is None:

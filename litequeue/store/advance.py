@@ -109,7 +109,7 @@ UPDATE litequeue_payload SET options = (
         ELSE json_set({_OPTIONS}, '$.given', json_group_array(result)) END
     FROM (SELECT id, CASE WHEN state = 'SUCCESS' THEN result END AS result FROM litequeue_job
           WHERE flow = ?2 AND flow > 0 AND (state = 'SUCCESS' OR ?3 <> 'ignore') ORDER BY seq))
-{_STILL_WAITS}
+{_STILL_WAITS} AND json_extract({_OPTIONS}, '$.immutable') IS NULL
 """
 # A countdown begins where its job could begin.
 RELEASE: Final = """

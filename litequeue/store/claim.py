@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Final
 
 from litequeue import states
@@ -142,7 +143,7 @@ def take(
     parked_left = claim.parked and len(leases) == claim.limit
     leases += _take_ready(connection, claim, claim.limit - len(leases))
     if not claim.in_order:
-        leases.sort(key=_order)
+        _put_in_order(leases)
     settled = Settled(
         leases=leases,
         zombies=[],
@@ -171,7 +172,8 @@ def _take_ready(connection: sqlite3.Connection, claim: Claim, limit: int) -> lis
     for queues in claim.choices:
         parameters = (claim.owner, limit - len(leases), queues, claim.excluded)
         some = [Lease(*row) for row in connection.execute(CLAIM_FROM, parameters).fetchall()]
-        leases += sorted(some, key=_order)
+        _put_in_order(some)
+        leases += some
         if len(leases) == limit:
             break
     return leases
@@ -184,7 +186,8 @@ def _take_parked(connection: sqlite3.Connection, claim: Claim) -> list[Lease]:
         left = claim.limit - len(leases)
         parameters = (claim.owner, left, queues, claim.excluded, tasks)
         some = [Lease(*row) for row in connection.execute(CLAIM_PARKED, parameters).fetchall()]
-        leases += sorted(some, key=_order)
+        _put_in_order(some)
+        leases += some
     return leases
 
 
@@ -200,8 +203,14 @@ def _next_due(connection: sqlite3.Connection) -> float | None:
     return None if row is None else float(row[0])
 
 
-def _order(lease: Lease) -> tuple[int, int]:
-    return -lease.priority, lease.seq
+def _put_in_order(leases: list[Lease]) -> None:
+    """Sort by priority, the higher ones first, and those of one by their age."""
+    leases.sort(key=_SEQ)
+    leases.sort(key=_PRIORITY, reverse=True)
+
+
+_SEQ: Final = attrgetter("seq")
+_PRIORITY: Final = attrgetter("priority")
 
 
 def _end_revoked(

@@ -179,7 +179,7 @@ CHANGE: Final = f"""
 UPDATE litequeue_entry
 SET {", ".join(f"{name} = ?" for name in COLUMNS.replace("entry.", "").split(","))},
     owner = ?, {NEXT_VERSION}
-WHERE id = ? AND owner IS ?
+WHERE id = ? AND CAST(owner AS BLOB) IS ?
 """
 RESCHEDULE: Final = f"""
 UPDATE litequeue_entry
@@ -222,7 +222,7 @@ def _begins_anew(old: Entry, new: Entry) -> bool:
     return any(getattr(old, name) != getattr(new, name) for name in RESCHEDULED_BY)
 
 
-REMOVE: Final = "DELETE FROM litequeue_entry WHERE id = ? AND owner IS ?"
+REMOVE: Final = "DELETE FROM litequeue_entry WHERE id = ?"
 REMOVE_TICKS: Final = "DELETE FROM litequeue_tick WHERE entry = ?"
 
 
@@ -233,7 +233,7 @@ def remove(database: Database, name: str, *, force: bool = False) -> None:
     """
     with database.write(durable=True, rows=2) as connection, lenient(connection):
         record = _get(connection, name) if force else _own(connection, name)
-        connection.execute(REMOVE, (record.id, record.owner))
+        connection.execute(REMOVE, (record.id,))
         connection.execute(REMOVE_TICKS, (record.id,))
 
 
@@ -323,7 +323,11 @@ class Reconciled:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-DEFINED: Final = f"SELECT entry.id, entry.owner, {COLUMNS} FROM litequeue_entry AS entry"
+# An owner that others have written may be no text, and has to be said again as it is.
+DEFINED: Final = f"""
+SELECT entry.id, CAST(entry.owner AS BLOB), {COLUMNS} FROM litequeue_entry AS entry
+"""
+REMOVE_OWN: Final = f"{REMOVE} AND CAST(owner AS BLOB) IS ?"
 
 
 class _Overtaken(Exception):
@@ -343,8 +347,11 @@ def reconcile(database: Database, owner: str, entries: Iterable[Entry], now: flo
             return done
         try:
             with database.write(durable=True, rows=2 * len(steps)) as connection:
-                for statements in steps:
-                    _carry_out(connection, statements)
+                for leading, *others in steps:
+                    if not connection.execute(*leading).rowcount:
+                        raise _Overtaken
+                    for statement in others:
+                        connection.execute(*statement)
             return done
         except _Overtaken:
             continue
@@ -354,12 +361,6 @@ _Step = tuple[tuple[str, tuple[Any, ...]], ...]
 """Statements about one entry; where the first finds no row, somebody else was there."""
 
 
-def _carry_out(connection: sqlite3.Connection, statements: _Step) -> None:
-    for number, (statement, values) in enumerate(statements):
-        if not connection.execute(statement, values).rowcount and number == 0:
-            raise _Overtaken
-
-
 def _compare(
     database: Database, owner: str, wanted: Mapping[str, Entry], now: float
 ) -> tuple[Reconciled, list[_Step]]:
@@ -367,7 +368,7 @@ def _compare(
     with database.read() as connection, lenient(connection):
         rows = connection.execute(DEFINED).fetchall()
     found = {name: (id, whose, (name, *rest)) for id, whose, name, *rest in rows}
-    done, steps = Reconciled(), list[_Step]()
+    done, steps, own = Reconciled(), list[_Step](), owner.encode()
     for name, entry in wanted.items():
         try:
             if name not in found:
@@ -377,21 +378,21 @@ def _compare(
             id, whose, values = found[name]
             if whose is None:
                 done.refused[name] = TAKEN
-            elif whose != owner or values != _values(entry):
+            elif whose != own or values != _values(entry):
                 steps.append(_changed(id, (whose, owner), entry_of(values), entry, now))
                 done.changed.append(name)
-                if whose != owner:
-                    done.taken[name] = whose
+                if whose != own:
+                    done.taken[name] = whose.decode(errors="replace")
         except ScheduleError as error:
             done.refused[name] = str(error)
     for name, (id, whose, _) in found.items():
-        if whose == owner and name not in wanted:
-            steps.append(((REMOVE, (id, owner)), (REMOVE_TICKS, (id,))))
+        if whose == own and name not in wanted:
+            steps.append(((REMOVE_OWN, (id, own)), (REMOVE_TICKS, (id,))))
             done.removed.append(name)
     return done, steps
 
 
-def _changed(id: int, owners: tuple[str, str], old: Entry, new: Entry, now: float) -> _Step:
+def _changed(id: int, owners: tuple[bytes, str], old: Entry, new: Entry, now: float) -> _Step:
     whose, owner = owners
     changing = (CHANGE, (*_values(new), owner, id, whose))
     if not _begins_anew(old, new):

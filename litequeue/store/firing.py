@@ -41,7 +41,7 @@ PAUSED: Final = "paused"
 
 Moment = tuple[str, float, float]
 """A tick: its key, its moment, and that with the jitter."""
-EventOf = Callable[[Job, float], EventRow]
+EventOf = Callable[[Job, float], EventRow | None]
 """Makes the event of a job that is being sent."""
 
 
@@ -192,8 +192,9 @@ class Sending:
         if not self.connection.execute(ADD_JOB, row).rowcount:
             raise DuplicateJob(id)
         self.connection.execute(ADD_PAYLOAD, (job.body, job.options))
-        if self._event_of is not None:
-            self._events.append(self._event_of(job, self.now))
+        event = None if self._event_of is None else self._event_of(job, self.now)
+        if event is not None:
+            self._events.append(event)
         line.last_at, line.last_due, line.last_fired, line.last_job = at, due, self.now, id
         line.count = (line.count & MOST) + 1
         self.fired.jobs.append((line.name, key, id))

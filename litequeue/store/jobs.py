@@ -140,9 +140,11 @@ def enqueue_many(
 
 def _add_all(connection: sqlite3.Connection, jobs: Sequence[Job], now: float) -> None:
     first = connection.execute(LAST_SEQ).fetchone()[0] + 1
-    numbered = list(enumerate(jobs, first))
-    connection.executemany(ADD_JOBS, [(*_job_row(job, now), seq) for seq, job in numbered])
-    connection.executemany(ADD_PAYLOADS, [(job.body, job.options, seq) for seq, job in numbered])
+    # Rows that are gone at once: the garbage collector would go through all that are kept.
+    rows = ((*_job_row(job, now), seq) for seq, job in enumerate(jobs, first))
+    connection.executemany(ADD_JOBS, rows)
+    payloads = ((job.body, job.options, seq) for seq, job in enumerate(jobs, first))
+    connection.executemany(ADD_PAYLOADS, payloads)
 
 
 ADD_ENDED: Final = """

@@ -6,7 +6,7 @@ Nothing here is hot, and nothing holds a lock that a writer would wait for.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from litequeue import states
 from litequeue.store import driver
 from litequeue.store.connection import Database
 from litequeue.store.driver import sqlite3
+from litequeue.store.flow_models import FanIn
 from litequeue.store.models import Error, Job, Log, Payload, WorkerName
 from litequeue.store.models import Task as TaskRow
 
@@ -144,17 +145,43 @@ def find(database: Database, text: str, *, limit: int = MOST_FOUND) -> list[JobR
 
     Several when it is not clear; none for fewer than 4 characters that are no whole id.
     """
-    exact: Expression = Job.id == text
-    begins = (Job.id >= text) & (Job.id < text + "\U0010ffff")
-    holds = fn.INSTR(Job.id, text) > 0
     with lenient(database) as (peewee, _):
-        for least, condition in ((1, exact), (LEAST_PREFIX, begins), (LEAST_PART, holds)):
-            if len(text) >= least:
-                query = _rows().where(condition).order_by(Job.seq).limit(limit).tuples()
-                found = [JobRow(*row) for row in query.execute(peewee)]
-                if found:
-                    return found
+        for means in _meanings(text):
+            if found := _found(peewee, means, limit):
+                return found
     return []
+
+
+def find_with_groups(
+    database: Database, text: str, *, limit: int = MOST_FOUND
+) -> tuple[list[JobRow], list[str]]:
+    """Return the jobs, and the ids of the groups, that ``text`` may name, as `find` does it.
+
+    An id that is of both is the job's.
+    """
+    with lenient(database) as (peewee, _):
+        for means in _meanings(text):
+            found = _found(peewee, means, limit)
+            query = FanIn.select(FanIn.name).where(means(FanIn.name)).order_by(FanIn.id)
+            names = [name for (name,) in query.limit(limit).tuples().execute(peewee)]
+            if found or names:
+                ids = {job.id for job in found}
+                return found, [name for name in names if name not in ids]
+    return [], []
+
+
+def _meanings(text: str) -> Iterator[Callable[[Any], Expression]]:
+    """Yield what an id may have to do with a text, the likeliest first, as conditions."""
+    yield lambda id: id == text
+    if len(text) >= LEAST_PREFIX:
+        yield lambda id: (id >= text) & (id < text + "\U0010ffff")
+    if len(text) >= LEAST_PART:
+        yield lambda id: fn.INSTR(id, text) > 0
+
+
+def _found(peewee: Any, means: Callable[[Any], Expression], limit: int) -> list[JobRow]:
+    query = _rows().where(means(Job.id)).order_by(Job.seq).limit(limit).tuples()
+    return [JobRow(*row) for row in query.execute(peewee)]
 
 
 def detail(database: Database, job: JobRow) -> Detail:

@@ -182,7 +182,8 @@ WHERE expires IS NOT NULL AND phase <> 'done' AND phase <> 'leased' ORDER BY exp
 """
 NEXT_GIVEN_UP: Final = f"SELECT min(at) + {GIVEN_UP_AFTER} FROM litequeue_part"
 NEXT_PRUNE: Final = """
-SELECT keep_until FROM litequeue_job WHERE phase = 'done' ORDER BY keep_until LIMIT 1
+SELECT keep_until FROM litequeue_job
+WHERE phase = 'done' AND keep_until IS NOT NULL ORDER BY keep_until LIMIT 1
 """
 
 

@@ -190,9 +190,10 @@ def _unfinished_with_stamps(database: Database) -> Iterator[list[tuple[str, str,
     if first is None:
         return
     for start in range(first, last + 1, LOOKED_AT_ONCE):
+        span = (start, start + LOOKED_AT_ONCE - 1)
         with database.read() as connection, lenient(connection):
-            span = (start, start + LOOKED_AT_ONCE - 1)
-            yield connection.execute(STAMPED, span).fetchall()
+            found = connection.execute(STAMPED, span).fetchall()
+        yield found  # without the reader: the caller's commit may be followed by a checkpoint
 
 
 def borne(options: str | None, stamps: Mapping[str, Set[str]]) -> Iterator[tuple[str, str]]:

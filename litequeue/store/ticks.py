@@ -22,7 +22,6 @@ from litequeue.store.firing import (
     Fired,
     Line,
     Sending,
-    Unusable,
     fire_tick,
     forget,
     naming,
@@ -30,21 +29,6 @@ from litequeue.store.firing import (
     unfinished,
 )
 from litequeue.store.settle import Keep
-
-__all__ = [
-    "DueEntry",
-    "Fired",
-    "Planned",
-    "Unusable",
-    "behind",
-    "due",
-    "entry_of",
-    "fire",
-    "held",
-    "next_due",
-    "release_held",
-    "replan",
-]
 
 AT_ONCE: Final = 100
 """Ticks that have waited, sent per transaction."""
@@ -253,8 +237,9 @@ def _release(sending: Sending, line: Line, id: str) -> None:
 
 # After the clock was put back
 
+_PLANNED: Final = f"entry.id, entry.version, entry.anchor, {COLUMNS} FROM litequeue_entry AS entry"
 BEHIND: Final = f"""
-SELECT entry.id, entry.version, entry.anchor, {COLUMNS} FROM litequeue_entry AS entry
+SELECT {_PLANNED}
 WHERE entry.planned > ?1 AND entry.paused IS NULL
   AND (entry.next_at IS NULL OR entry.next_at > ?1)
 """
@@ -266,13 +251,11 @@ def behind(database: Database, now: float) -> list[Planned]:
     Not those whose next tick has come all the same: it is still to be sent.  It reads all
     entries: for a start, and for when the clock was put back.
     """
-    with database.read() as connection, lenient(connection):
-        rows = connection.execute(BEHIND, (now,)).fetchall()
-    return [Planned(entry_of(values), id, version, anchor) for id, version, anchor, *values in rows]
+    return _planned(database, BEHIND, now)
 
 
 LOCAL: Final = f"""
-SELECT entry.id, entry.version, entry.anchor, {COLUMNS} FROM litequeue_entry AS entry
+SELECT {_PLANNED}
 WHERE entry.schedule LIKE '%"tz":"local"%' AND entry.next_at > ? AND entry.paused IS NULL
 """
 
@@ -282,8 +265,12 @@ def local(database: Database, now: float) -> list[Planned]:
 
     It reads all entries: for a start, and for when the machine has moved to another zone.
     """
+    return _planned(database, LOCAL, now)
+
+
+def _planned(database: Database, query: str, now: float) -> list[Planned]:
     with database.read() as connection, lenient(connection):
-        rows = connection.execute(LOCAL, (now,)).fetchall()
+        rows = connection.execute(query, (now,)).fetchall()
     return [Planned(entry_of(values), id, version, anchor) for id, version, anchor, *values in rows]
 
 

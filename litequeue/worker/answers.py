@@ -13,6 +13,7 @@ from litequeue.job import Lease
 from litequeue.store import listing, shown
 from litequeue.store.shown import Upcoming
 from litequeue.worker import showing
+from litequeue.worker.queue_choice import means
 from litequeue.worker.worker_view import Desk, Refused, Run, WorkerView
 
 MOST_SCHEDULED: Final = 1000
@@ -164,15 +165,9 @@ def active_queues(desk: Desk) -> Any:
 
 def serves(worker: WorkerView, queue: str) -> bool:
     """Tell whether the worker claims from this queue; an exact name means itself."""
-    if _matches(queue, worker.excluded):
+    if means(worker.excluded, queue):
         return False
-    return worker.queues is None or _matches(queue, worker.queues)
-
-
-def _matches(queue: str, patterns: Iterable[str]) -> bool:
-    from fnmatch import fnmatchcase
-
-    return any(queue == pattern or fnmatchcase(queue, pattern) for pattern in patterns)
+    return worker.queues is None or means(worker.queues, queue)
 
 
 def _is_pattern(text: str) -> bool:

@@ -164,7 +164,6 @@ class Consumer:
 
     def _open(self) -> None:
         self._register()
-        self._ears = Ears(self._database, self._options.identity.nonce, self._poll, self._clock)
         for source in (self._link.socket, self._channel.outcomes_out):
             self._poll.register(source, select.POLLIN)
         self._must_adopt = True
@@ -183,6 +182,7 @@ class Consumer:
                     raise EOFError from None
                 self._endure(error)
         self._warn_of_namesakes()
+        self._ears = Ears(self._database, self._options.identity.nonce, self._poll, self._clock)
         self._duties = Duties(
             self._database,
             self._ringer,
@@ -200,6 +200,7 @@ class Consumer:
             clock=self._clock,
             found_parked=self._exchange.take_parked,
             expired=self._errands.expired,
+            renewed=self._ears.forget_own_write,
             queues=self._intake.patterns,
         )
 

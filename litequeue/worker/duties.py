@@ -56,6 +56,7 @@ class Duties:
         clock: Clock,
         found_parked: Callable[[], None],
         expired: Callable[[Iterable[int]], None],
+        renewed: Callable[[], None],
         queues: Callable[[], tuple[str | None, str]],
     ) -> None:
         self._database = database
@@ -66,6 +67,7 @@ class Duties:
         self._clock = clock
         self._found_parked = found_parked
         self._expired = expired
+        self._on_renewed = renewed
         self._queues = queues
         self._manifest: Manifest | None = None
         self._keep = Keep(success=0.0, failure=0.0)
@@ -133,6 +135,7 @@ class Duties:
             self._database, self._owner, self._nonce, self._clock.now(), wait=WAIT
         )
         self._renewed = self._clock.boottime()
+        self._on_renewed()
         if late:
             self._neighbours.give_everyone_time()
         if not renewed:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 from typing import Final
 
 from litequeue.clock import Clock
+from litequeue.exceptions import QueueBusy
 from litequeue.store import Database
 from litequeue.store.stirring import Stirring
 from litequeue.store.wakeup import NET, Bell
@@ -29,6 +31,7 @@ class Ears:
         self._stirring = Stirring(database.path)
         self._stirred = 0.0
         self._looked = 0.0
+        self._sleeps = False
         self._post_at = 0.0
         self._post_version = -1
         for fd in (self._bell.fileno(), self._stirring.fd):
@@ -59,11 +62,22 @@ class Ears:
     def ask_to_be_rung(self) -> bool:
         """Announce sleep, then look once more: a commit is either seen here or rings."""
         self._bell.asleep(True)
+        self._sleeps = True
         return self.look()
 
     def wake(self) -> None:
         """Say that no ring is wanted."""
         self._bell.asleep(False)
+        if self._sleeps:  # whoever slept looks before it sleeps again
+            self._sleeps, self._looked = False, self._clock.monotonic()
+
+    def forget_own_write(self) -> None:
+        """Do not wake for what this consumer has just written.
+
+        While it holds the write lock nobody is about to commit, so the next look misses nothing.
+        """
+        with contextlib.suppress(QueueBusy), self._database.write(durable=False, rows=0, wait=0.0):
+            self._stirring.read()
 
     def longest_sleep(self) -> float:
         """Return after how many seconds to look in any case."""

@@ -17,7 +17,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 from litequeue import signals
 from litequeue.app import LiteQueue
@@ -28,6 +28,7 @@ from litequeue.periodic import entries_of
 from litequeue.worker.consumer import ConsumerOptions
 from litequeue.worker.liveness import own_identity, worker_directory
 from litequeue.worker.manifest import manifest_of
+from litequeue.worker.pool_plan import facts_of, limits_of
 from litequeue.worker.pools import ALIASES, Pool, find_pool, refuse_unhonoured
 from litequeue.worker.queue_choice import QueueChoice
 from litequeue.worker.shift import FAREWELL, Plan, Shift
@@ -140,6 +141,8 @@ class EmbeddedWorker:
     def _plan(self) -> Plan:
         app = self._app
         app.import_modules()
+        refuse_unhonoured(self._pool, limits_of(app.conf))
+        facts = facts_of(self._pool, app.conf, started=app.clock.now())
         options = ConsumerOptions(
             path=app.path,
             settings=app.conf,
@@ -152,7 +155,7 @@ class EmbeddedWorker:
             pool=self._pool,
             concurrency=self._concurrency,
             options=options,
-            manifest=manifest_of(app, _facts(app, self._pool)),
+            manifest=manifest_of(app, facts),
             facts=app.facts(),
             entries=entries_of(app) if self._beat else None,
         )
@@ -297,25 +300,6 @@ def _checked(pool: str, concurrency: int) -> tuple[type[Pool], int]:
             f"`litequeue worker -P {pool}` beside your program"
         )
     return found, concurrency
-
-
-def _facts(app: LiteQueue, pool: type[Pool]) -> dict[str, Any]:
-    """Return what people may ask of the pool; refuse settings that it cannot honour."""
-    conf = app.conf
-    limits = {
-        "soft_time_limit": conf.task_soft_time_limit,
-        "time_limit": conf.task_time_limit,
-        "max_tasks_per_child": conf.worker_max_tasks_per_child,
-        "max_memory_per_child": conf.worker_max_memory_per_child,
-    }
-    refuse_unhonoured(pool, dict(limits))
-    return {
-        "pool": pool.name,
-        "honours": sorted(pool.honours),
-        "started": app.clock.now(),
-        "autoscale": None,
-        **limits,
-    }
 
 
 def _listed(queues: Iterable[str] | str | None) -> tuple[str, ...] | None:

@@ -173,10 +173,11 @@ class Executor:
         except ValueError as error:
             return failed(Failure("ValueError", clean(f"the options cannot be read: {error}")))
         try:
-            context = bound_to(lease.task, lease.id, lease.options)
-            given, named = self._codec.loads_arguments(lease.body, context=context)
+            codec = self._codec
+            context = bound_to(lease.task, lease.id, lease.options) if codec.binds else ""
+            given, named = codec.loads_arguments(lease.body, context=context)
             if extras is not None:
-                given = handed_on(extras, task, given, named, self._codec)
+                given = handed_on(extras, task, given, named, codec)
             args, kwargs = self._app.types.fit(task.run, given, named)
         except (TypeError, ValueError, AttributeError) as error:
             self._tell_rejected(lease, error)

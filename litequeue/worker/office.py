@@ -16,7 +16,7 @@ from litequeue import __version__
 from litequeue.clock import Clock
 from litequeue.exceptions import StoreError
 from litequeue.job import Lease, Outcome
-from litequeue.store import Database, backlog, events, leases, mailbox
+from litequeue.store import Database, events, leases, mailbox, queues
 from litequeue.store.events import EventRow
 from litequeue.store.leases import Lost
 from litequeue.store.wakeup import Ringer
@@ -137,8 +137,8 @@ class Office:
         self._ringer.ring_waiters([events.MARK])
 
     def _scale(self, scaler: Autoscaler, now: float) -> None:
-        queues, excluded = self._intake.patterns()
-        count, oldest = backlog.backlog(self.database, queues, MOST_COUNTED, excluded=excluded)
+        patterns, excluded = self._intake.patterns()
+        count, oldest = queues.backlog(self.database, patterns, MOST_COUNTED, excluded=excluded)
         unread = max(0, len(self._accounts) - self._slots.count)
         age = 0.0 if oldest is None else self._clock.now() - oldest
         size = scaler.decide(

@@ -6,7 +6,7 @@ from typing import Final
 
 COVER: Final = 0.003
 """Seconds of work to have ready per child: about what a claim and its commit may take."""
-DEEPEST: Final = 64
+DEEPEST: Final = 128
 _WEIGHT: Final = 0.3
 
 
@@ -27,7 +27,8 @@ class Pace:
     def depth(self) -> int:
         """Return how many leases a child should have, the running one included.
 
-        Measured for no-ops: 10,000/s at 2, 44,000 at 16, 60,000 at 64.  A job of 50 ms needs none
+        Measured for no-ops: 10,000/s at 2, 44,000 at 16, 60,000 at 64; and at 128 a worker takes a
+        tenth less CPU than at 64, because more of them share a commit.  A job of 50 ms needs none
         ahead.
         """
         return max(1, min(DEEPEST, int(1 + COVER / max(self._mean, 1e-6))))

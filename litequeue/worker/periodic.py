@@ -8,7 +8,7 @@ from typing import Any
 from litequeue.beat.sender import Beat
 from litequeue.clock import Clock
 from litequeue.entry import Entry
-from litequeue.events.rows import sent
+from litequeue.events.rows import sent_but_of
 from litequeue.store import Database, Keep
 from litequeue.store.firing import Fired
 from litequeue.store.wakeup import Ringer
@@ -48,7 +48,9 @@ class Periodic:
                 keep=keep,
                 sent=self._tell,
                 longest=manifest.beat_sleep,
-                event_of=sent if manifest.sent_events else None,
+                event_of=(
+                    sent_but_of(manifest.of_kind(messages.SILENT)) if manifest.sent_events else None
+                ),
             )
 
     def collect(self, owner: str, part: list[dict[str, Any]], last: bool) -> None:

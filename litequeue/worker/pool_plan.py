@@ -42,35 +42,12 @@ class PoolPlan:
             slots.lay_out(children=min(CAPACITY, 2 * self.most + 16), per_child=1)
         slots.count = self.at_once
 
-    def facts(self, conf: Settings, started: float) -> dict[str, Any]:
-        """Return what people may ask of the pool, as JSON can hold it."""
-        return {
-            "pool": self.pool.name,
-            "honours": sorted(self.pool.honours),
-            "started": started,
-            "autoscale": self.autoscale,
-            "autoscale_keepalive": conf.worker_autoscale_keepalive,
-            "soft_time_limit": conf.task_soft_time_limit,
-            "time_limit": conf.task_time_limit,
-            "max_tasks_per_child": conf.worker_max_tasks_per_child,
-            "max_memory_per_child": conf.worker_max_memory_per_child,
-        }
-
 
 def plan_pool(conf: Settings, autoscale: tuple[int, int] | None) -> PoolPlan:
     """Choose the pool; raises `ImproperlyConfigured` for what it cannot honour."""
     pool = find_pool(conf.worker_pool)
-    refuse_unhonoured(
-        pool,
-        {
-            "max_tasks_per_child": conf.worker_max_tasks_per_child,
-            "max_memory_per_child": conf.worker_max_memory_per_child,
-            "autoscale": autoscale,
-            "soft_time_limit": conf.task_soft_time_limit,
-            "time_limit": conf.task_time_limit,
-            "concurrency": conf.worker_concurrency > 1,
-        },
-    )
+    many = conf.worker_concurrency > 1
+    refuse_unhonoured(pool, {**limits_of(conf), "autoscale": autoscale, "concurrency": many})
     count = conf.worker_concurrency or os.cpu_count() or 1
     if "concurrency" not in pool.honours:
         return PoolPlan(pool=pool, at_once=1, most=1, autoscale=None)
@@ -79,6 +56,34 @@ def plan_pool(conf: Settings, autoscale: tuple[int, int] | None) -> PoolPlan:
         return PoolPlan(pool=pool, at_once=max(1, least), most=most, autoscale=autoscale)
     most = min(count + ROOM_TO_GROW, MOST_LINES) if pool.many else count
     return PoolPlan(pool=pool, at_once=count, most=most, autoscale=None)
+
+
+def limits_of(conf: Settings) -> dict[str, Any]:
+    """Return the limits of jobs and of children that settings say, by the names of `OPTIONS`."""
+    return {
+        "soft_time_limit": conf.task_soft_time_limit,
+        "time_limit": conf.task_time_limit,
+        "max_tasks_per_child": conf.worker_max_tasks_per_child,
+        "max_memory_per_child": conf.worker_max_memory_per_child,
+    }
+
+
+def facts_of(
+    pool: type[Pool],
+    conf: Settings,
+    *,
+    started: float,
+    autoscale: tuple[int, int] | None = None,
+) -> dict[str, Any]:
+    """Return what people may ask of a pool, as JSON can hold it."""
+    return {
+        "pool": pool.name,
+        "honours": sorted(pool.honours),
+        "started": started,
+        "autoscale": autoscale,
+        "autoscale_keepalive": conf.worker_autoscale_keepalive,
+        **limits_of(conf),
+    }
 
 
 def recycling_of(conf: Settings) -> Recycling:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -79,12 +81,20 @@ class QueueChoice:
             at = self.names.index(name)
             weights = self.weights[:at] + self.weights[at + 1 :]
             choice = replace(self, names=self.names[:at] + self.names[at + 1 :], weights=weights)
-        if name in self.excluded or not choice._reads(name):
+        if name in self.excluded or not (choice.names is None or means(choice.names, name)):
             return choice
         return replace(choice, excluded=(*choice.excluded, name))
 
-    def _reads(self, name: str) -> bool:
-        return self.names is None or any(fnmatchcase(name, pattern) for pattern in self.names)
+
+def means(patterns: Iterable[str], name: str) -> bool:
+    """Tell whether one of ``patterns`` is for a queue, as to SQLite's GLOB; a name means itself."""
+    return any(name == each or fnmatchcase(name, _for_python(each)) for each in patterns)
+
+
+def _for_python(pattern: str) -> str:
+    """GLOB negates a set by ^, and `fnmatch` by !."""
+    told = re.sub(r"\[!([^]]*)\]", lambda some: f"[{some[1]}!]" if some[1] else "!", pattern)
+    return told.replace("[^", "[!")
 
 
 def parse(queues: str, excluded: str = "", order: str | None = None) -> QueueChoice:

@@ -34,6 +34,7 @@ from litequeue.worker.introduction import about_app, about_entries
 from litequeue.worker.link import Manifest, link_pair
 from litequeue.worker.liveness import base_path
 from litequeue.worker.neighbours import remove_files
+from litequeue.worker.pool_plan import ROOM_TO_GROW
 from litequeue.worker.pools import Pool, Station
 from litequeue.worker.slots import MOST_LINES, Slots, Stage
 from litequeue.worker.time_limits import Alarm
@@ -42,8 +43,6 @@ logger: Final = logging.getLogger("litequeue.worker")
 
 FAREWELL: Final = 5.0
 """Seconds that the consumer has to give the last leases back."""
-ROOM_TO_GROW: Final = 1000
-"""Jobs at once by which remote control may enlarge the pool."""
 HEALTHY: Final = 1.0
 LONGEST_PAUSE: Final = 10.0
 

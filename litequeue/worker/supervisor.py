@@ -36,7 +36,13 @@ from litequeue.worker.manifest import manifest_of, warm_up
 from litequeue.worker.naming import expand
 from litequeue.worker.neighbours import remove_files
 from litequeue.worker.nursery import ChildOptions
-from litequeue.worker.pool_plan import PoolPlan, plan_pool, recycling_of, start_method
+from litequeue.worker.pool_plan import (
+    PoolPlan,
+    facts_of,
+    plan_pool,
+    recycling_of,
+    start_method,
+)
 from litequeue.worker.queue_choice import QueueChoice
 from litequeue.worker.restart import hold_signals
 from litequeue.worker.shutdown import Phase, Shutdown
@@ -142,6 +148,7 @@ class Supervisor:
         """Work until stopped; return the exit code."""
         try:
             set_title(f"worker {self._identity.name}")
+            gc.freeze()  # what the collector does not touch, the consumer goes on sharing with us
             self._consumer.start()
             app = self._signals.ending_at_once(self._load)
             warm_up(app)
@@ -234,7 +241,7 @@ class Supervisor:
         plan.lay_out(self._slots)
         options = self._child_options(app, plan)
         self._consumer.spawns = options.method != "fork"
-        facts = plan.facts(app.conf, self._started_at)
+        facts = facts_of(plan.pool, app.conf, started=self._started_at, autoscale=plan.autoscale)
         described = app.facts()
         self._consumer.tell_manifest(manifest_of(app, facts), described)
         if self._options.beat:

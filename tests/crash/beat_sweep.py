@@ -12,6 +12,7 @@ from typing import Any
 
 from litequeue.store import Database, entries, firing, ticks
 from litequeue.store import claim as claims
+from litequeue.store.firing import Fired
 from litequeue.store.jobs import settle_and_claim
 from tests.store.beat_steps import beat, line, release
 from tests.store.steps import KEEP, NOW, success
@@ -30,7 +31,7 @@ class Victim:
         self.database = Database(path, create=True)
         self.say = say
 
-    def told(self, fired: ticks.Fired) -> None:
+    def told(self, fired: Fired) -> None:
         for name, key, id in fired.jobs:
             self.say(f"sent {name} {key} {id}")
 

@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
+from sqlite3 import Connection
 from typing import Any, Final
 
 from tests.crash import checker, command
 from tests.crash.checker import Attempt, Sent
 from tests.crash.crew import OF_WORKERS, Crew, is_sending, opened
-from tests.crash.programs.producer import BURST
+from tests.crash.programs import producer
 from tests.crash.table import Findings
 from tests.integration.processes import Site, Worker
 
 ROLES: Final = (*OF_WORKERS, "producer")
-APP: Final = "tests.crash.programs.app:app"
 BLIND: Final = 0.15
 """Share of the kills that do not care whether a job is running."""
 
@@ -49,14 +49,23 @@ class Plan:
 
 
 class Campaign:
-    """One file, its producers and workers, and the one who kills them."""
+    """One file, its producers and workers, and the one who kills them.
 
-    def __init__(self, plan: Plan, folder: Path, say: Callable[[str], None]) -> None:
+    ``program`` is what a producer runs, ``sends`` names what that sends, in the plan, too; ``left``
+    asks the file how much is left to do, and how many jobs there are.
+    """
+
+    app = "tests.crash.programs.app:app"
+    program: Any = producer
+    sends = "jobs"
+    left = "SELECT count(*) FILTER (WHERE phase <> 'done'), count(*) FROM litequeue_job"
+
+    def __init__(self, plan: Any, folder: Path, say: Callable[[str], None]) -> None:
         self.plan = plan
         self.site = Site(folder)
         self.random = Random(plan.seed)
         self.findings = Findings()
-        self.crew = Crew(self.site, self.random, say, lambda: f"{self._sent():,} jobs sent")
+        self.crew = Crew(self.site, self.random, say, lambda: f"{self._sent():,} {self.sends} sent")
         self.journals = [folder / f"producer-{index}" for index in range(plan.producers)]
 
     def run(self) -> Findings:
@@ -79,14 +88,14 @@ class Campaign:
 
     def _worker(self) -> Worker:
         children = self.plan.children
-        return self.site.worker("-l", "WARNING", app=APP, children=children, ready=False)
+        return self.site.worker("-l", "WARNING", app=self.app, children=children, ready=False)
 
     def _producer(self, index: int) -> subprocess.Popen[bytes]:
-        plan = self.plan
-        share = plan.jobs // plan.producers + 1
-        first = index * 10 * plan.jobs
-        pause = plan.kills / plan.rate / (share / BURST)
-        command = [sys.executable, "-m", "tests.crash.programs.producer", self.journals[index]]
+        plan, count = self.plan, getattr(self.plan, self.sends)
+        share = count // plan.producers + 1
+        first = index * 10 * count
+        pause = plan.kills / plan.rate / (share / self.program.BURST)
+        command = [sys.executable, "-m", self.program.__name__, self.journals[index]]
         command += [first, first + share, self.random.random(), pause, plan.longest]
         return self.site.start(
             [str(word) for word in command],
@@ -95,54 +104,59 @@ class Campaign:
         )
 
     def _storm(self) -> None:
-        even = [self.plan.roles[each % len(self.plan.roles)] for each in range(self.plan.kills)]
-        self.random.shuffle(even)
-        for role in even:
+        for role in self._roles():
             self.crew.wait(self.random.expovariate(self.plan.rate))
             self.crew.strike(role, blindly=self.random.random() < BLIND)
         for journal in self.journals:
             journal.with_name(journal.name + ".stop").touch()
 
+    def _roles(self) -> list[str]:
+        """Return who is killed, one after the other."""
+        even = [self.plan.roles[each % len(self.plan.roles)] for each in range(self.plan.kills)]
+        self.random.shuffle(even)
+        return even
+
     def _look(self) -> tuple[int, int]:
-        """Return how many jobs are left, and how many there are."""
+        """Return how much is left, and how many jobs there are."""
         with opened(self.site.path) as file:
-            left, count = file.execute(
-                "SELECT count(*) FILTER (WHERE phase <> 'done'), count(*) FROM litequeue_job"
-            ).fetchone()
+            left, count = file.execute(self.left).fetchone()
         return left + self.crew.is_sending(), count
 
     def _sent(self) -> int:
-        """Return about how many jobs were sent, by the size of the journals."""
+        """Return about how many were sent, by the size of the journals."""
         return sum(each.stat().st_size // 120 for each in self.journals if each.exists())
 
     def _judge(self) -> None:
-        sent = checker.read_sent(self.journals)
+        sent = checker.read_sent(each for each in self.journals if each.exists())
         attempts = checker.read_attempts(self.site.journal.path)
         found = self.findings
         with opened(self.site.path) as file:
             said = checker.integrity(file)
-            for name, ids in checker.judge_file(file, sent).items():
-                found.add(name, ids)
-        for name, ids in checker.judge_runs(attempts, sent).items():
-            found.add(name, ids)
+            figures = self._judge_file(file, sent, attempts)
         found.add("integrity", [] if said == "ok" else [said])
         self.crew.judge(found)
-        found.figures = self._figures(sent, attempts)
-        short = {"kills": self.plan.kills, "jobs": self.plan.jobs, "hits": self.plan.hits}
-        for name, wanted in short.items():
-            had = found.figures[name]
-            found.add(f"too few {name}", [] if had >= wanted else [f"{had} of {wanted}"])
-
-    def _figures(self, sent: dict[str, Sent], attempts: list[Attempt]) -> dict[str, Any]:
-        kills = self.crew.kills
-        accepted = sum(job.accepted for job in sent.values())
-        rescues = sorted(checker.rescue_times(kills, attempts))
-        return {
+        found.figures = {
             **struck(self.crew, attempts),
-            "jobs": accepted,
-            "uncertain": len(sent) - accepted,
+            **figures,
             "starts": len(attempts),
             "cut short": sum(attempt.end is None for attempt in attempts),
+        }
+        for name in ("kills", self.sends, "hits"):
+            had, wanted = found.figures[name], getattr(self.plan, name)
+            found.add(f"too few {name}", [] if had >= wanted else [f"{had} of {wanted}"])
+
+    def _judge_file(
+        self, file: Connection, sent: dict[str, Sent], attempts: list[Attempt]
+    ) -> dict[str, Any]:
+        """Note the promises that are broken; return figures."""
+        broken = checker.judge_file(file, sent) | checker.judge_runs(attempts, sent)
+        for name, ids in broken.items():
+            self.findings.add(name, ids)
+        accepted = sum(job.accepted for job in sent.values())
+        rescues = sorted(checker.rescue_times(self.crew.kills, attempts))
+        return {
+            "jobs": accepted,
+            "uncertain": len(sent) - accepted,
             "rescue of a child's job, p50": round(rescues[len(rescues) // 2], 3) if rescues else 0,
             "rescue of a child's job, longest": round(rescues[-1], 3) if rescues else 0,
             "largest WAL": self.crew.wal,

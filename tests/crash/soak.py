@@ -69,7 +69,7 @@ BOUNDED: Final = 1.25
 ENOUGH: Final = 12
 """Samples per quarter; with fewer of them the memory is shown, and not judged."""
 WAL_LIMIT: Final = 64 << 20
-GONE_WITHIN: Final = 2.0
+GONE_WITHIN: Final = 10.0
 
 AUDIT: Final = (
     "CREATE TABLE soak_verdict (id TEXT NOT NULL, state TEXT NOT NULL, size INTEGER)",
@@ -138,7 +138,7 @@ class Soak:
                 self._tell_rate(began)
                 code = worker.stop(signal.SIGTERM)
                 self.findings.add("exit code not 0", [code] if code else [])
-                self.findings.add("processes left after 2 s", self._leftovers())
+                self.findings.add("processes left", self._leftovers())
                 self._take_verdicts(file)
                 said = checker.integrity(file)
                 self.findings.add("integrity", [] if said == "ok" else [said])

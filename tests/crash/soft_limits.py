@@ -36,7 +36,7 @@ PATIENT: Final = 5.0
 ROUND: Final = 500
 """Jobs after which all files are looked at, while every child is at rest."""
 STUCK: Final = 60.0
-REST: Final = 1.0
+REST: Final = 10.0
 """Seconds after the last verdict within which everything must be let go."""
 LATE: Final = 0.1
 DEAF_WAYS: Final = ("await_never",)

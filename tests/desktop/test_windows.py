@@ -17,8 +17,11 @@ from tests.desktop.conftest import EXAMPLES, ROOT, Desk, Window
 pytestmark = pytest.mark.desktop
 
 BOTH = ["desktop_tk", "desktop_qt"]
-STANDSTILL = 0.4
-"""Seconds that a window may stand still on a machine that does other things as well."""
+STANDSTILL = 2.0
+"""Seconds that a window may stand still on a machine that does other things as well.
+
+One that waits for the file, or for a job, stands still for much longer.
+"""
 
 
 def rows(desk: Desk, query: str) -> list[Any]:
@@ -125,7 +128,7 @@ class TestWindow:
         first.press("start")
         shows(first, lambda shown: any("%" in words for words in shown["files"].values()))
         first.kill()
-        wait_until(lambda: second.look()["working"], 2.0)
+        wait_until(lambda: second.look()["working"])
         # The jobs of the killed window are taken over, too, and given back in the end.
         wait_until(lambda: states(desk).count("PROGRESS") == 2)
         assert second.close() == 0

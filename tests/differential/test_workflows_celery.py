@@ -308,7 +308,8 @@ class Line:
             if bad:
                 self.results[id] = (None, bad[0])
                 return True
-            given.append([self.results[each][1] for each in members])
+            if not self.sigs[id].immutable:
+                given.append([self.results[each][1] for each in members])
         sig = self.sigs[id]
         run = self.app.tasks[sig.task].run
         try:

@@ -110,10 +110,10 @@ class TestLooking:
         known = list(ids(path))
         assert (len(said.document["jobs"]) if json_ else said.out.count("\n") - 1) == len(known)
 
-    @pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("every", [16, pytest.param(1, marks=pytest.mark.slow)])
     def test_every_job_can_be_shown(self, path: Path, every: int, json_: tuple[str, ...]) -> None:
         codes = Counter[int]()
-        for id, stored in list(ids(path))[::every]:
+        for id, stored in list(ids(path))[every // 2 if json_ else 0 :: every]:
             said = say("show", *json_, str(path), "--", id)
             codes[said.code] += 1
             if id.isprintable() and id.encode() == stored:
@@ -151,9 +151,9 @@ class TestChanging:
     @pytest.mark.parametrize("command", ["retry", "revoke"])
     def test_one_by_one(self, own: Path, command: str, json_: tuple[str, ...]) -> None:
         codes = Counter[int]()
-        for id, _ in list(ids(own))[::9]:
+        for id, _ in list(ids(own))[9 if json_ else 0 :: 18]:
             codes[say(command, *json_, str(own), "--yes", "--", id).code] += 1
-        assert codes[0] > 3
+        assert codes[0] > 1
         assert codes.keys() <= {0, 1, 2, 5}
 
     def test_sending(self, own: Path, json_: tuple[str, ...]) -> None:
@@ -183,7 +183,7 @@ def test_sending_and_waiting_with_a_worker(own: Path, battle: Battle) -> None:
 
 
 def test_as_programs_of_their_own(path: Path, battle: Battle) -> None:
-    for command in (["jobs"], ["tasks"], ["queues"], ["workers", "--json"], ["jobs", "--json"]):
+    for command in (["jobs"], ["tasks"], ["workers", "--json"]):
         done = battle.site.run("-m", "litequeue", *command[:1], str(path), *command[1:])
         assert done.returncode == 0, done.stderr
         assert {c for c in done.stdout + done.stderr if not c.isprintable()} <= {"\n"}

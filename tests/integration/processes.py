@@ -59,7 +59,7 @@ class Journal:
     def ends(self, name: str | None = None) -> list[Entry]:
         return self.entries("end", name)
 
-    def wait_for_start(self, name: str, number: int = 1, timeout: float = 15.0) -> Entry:
+    def wait_for_start(self, name: str, number: int = 1, timeout: float = 20.0) -> Entry:
         """Wait until the job has started for the ``number``-th time."""
         wait_until(lambda: len(self.starts(name)) >= number, timeout)
         return self.starts(name)[number - 1]
@@ -131,7 +131,7 @@ class Worker:
     def send(self, number: int) -> None:
         os.kill(self.supervisor, number)
 
-    def wait(self, timeout: float = 15.0) -> int:
+    def wait(self, timeout: float = 20.0) -> int:
         """Wait for the end; return the exit code."""
         try:
             return self.process.wait(timeout)

@@ -19,10 +19,12 @@ from litequeue.clock import SYSTEM
 from litequeue.entry import Entry
 from litequeue.facts import AppFacts, TaskFacts
 from litequeue.job import bound_to, new_id
-from litequeue.store import Database, entries, registry
+from litequeue.store import Database, entries, registry, workers
 from litequeue.store import ticks as stored_ticks
 from litequeue.store.entries import EntryRecord
+from litequeue.store.filesystem import side_directory
 from litequeue.store.settle import Keep
+from litequeue.worker.liveness import own_identity
 from tests.conftest import wait_until
 from tests.docs.pages import DOCS, read
 from tests.integration.processes import Site
@@ -323,6 +325,21 @@ def test_that_nobody_sends_what_is_overdue_is_said(cli: Cli, database: Database)
     assert cli("schedule", database.path, "--json").sentence == said
     cli("schedule", database.path, "pause", "old")
     assert cli("schedule", database.path).sentence.startswith("1 entry is overdue, and no worker")
+
+
+def test_that_no_living_worker_sends_is_said(cli: Cli, database: Database) -> None:
+    own = own_identity(side_directory(database.path) or "", "w")
+    workers.register(database, own, SYSTEM.now())
+    entries.add(database, entry("just-due", every=3600), SYSTEM.now() - 3604)
+    entries.add(database, entry("broken", every=3600), SYSTEM.now() - 10_000)
+    with database.write(durable=False) as connection:
+        connection.execute("UPDATE litequeue_entry SET schedule = '{}' WHERE name = 'broken'")
+    assert cli("schedule", database.path).err == ""  # both are for other reasons
+    entries.add(database, entry("old", every=3600), SYSTEM.now() - 10_000)
+    assert cli("schedule", database.path).sentence == (
+        "1 entry is overdue, and no worker that is alive sends what is due (--no-beat?); "
+        f"start `litequeue beat {database.path}`, or a worker without it"
+    )
 
 
 def test_why_a_schedule_cannot_be_read(cli: Cli, database: Database) -> None:

@@ -111,6 +111,68 @@ def test_the_facts_of_a_workflow_in_json(cli: Cli, database: Database) -> None:
     assert (last["before"], last["before_count"], last["waited"]) == (["step-c"], 1, None)
 
 
+def test_what_a_step_was_given_stands_before_its_arguments(cli: Cli, database: Database) -> None:
+    flows.insert(database, flows.chain("step-a", ["step-b", "step-c"], "step-d"))
+    assert "given" not in facts(cli, database, "step-b")
+    flows.run(database)
+    told = facts(cli, database, "step-b")
+    assert told["given"] == '"step-a"'
+    assert "given" not in told.get("options", "")
+    assert facts(cli, database, "step-d")["given"] == '["step-b", "step-c"]'
+    assert "given" not in facts(cli, database, "step-a")
+    given = [
+        document(cli, "show", database.path, id)["job"]["given"]
+        for id in ("step-a", "step-b", "step-d")
+    ]
+    assert given == [[], ["step-a"], [["step-b", "step-c"]]]
+
+
+def test_a_null_was_given_too(cli: Cli, database: Database) -> None:
+    flows.insert(database, flows.chain("step-a", "step-b"))
+    (lease,) = claim(database, 1)
+    step(database, success(lease, "null"))
+    assert facts(cli, database, "step-b")["given"] == "null"
+    assert document(cli, "show", database.path, "step-b")["job"]["given"] == [None]
+
+
+def test_of_a_long_list_the_first_are_told(cli: Cli, database: Database) -> None:
+    ids = [f"step-{at:02}" for at in range(25)]
+    flows.insert(database, flows.chord(ids, "total", policy="placeholders"))
+    flows.run(database, failing=["step-01"])
+    given = facts(cli, database, "total")["given"]
+    assert given.startswith('["step-00", null, "step-02", ')
+    assert given.endswith('"step-19"] and 5 more')
+    (whole,) = document(cli, "show", database.path, "total")["job"]["given"]
+    assert whole == [None if id == "step-01" else id for id in ids]
+
+
+def test_an_errback_says_what_it_was_told_of(cli: Cli, database: Database) -> None:
+    flows.insert(database, flows.chain("step-a", "step-b", errback="alarm"))
+    flows.run(database, failing=["step-a"])
+    told = facts(cli, database, "alarm")
+    assert told["told of"] == "step-a (t): ValueError: no"
+    assert "failed" not in told.get("options", "")
+    job = document(cli, "show", database.path, "alarm")["job"]
+    assert (job["told_of"]["id"], job["given"]) == ("step-a", [])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ('{"given": "!yaml,- a\\u001b"}', '"!yaml,- a\\u001b"'),
+        ('{"given": ["1", "{", 7]}', '[1, "{", 7]'),
+        ('{"given": {"x": 1}}', '{"x": 1}'),
+        ('{"failed": 3, "queue": "q"}', None),
+        ("[1]", None),
+    ],
+)
+def test_what_others_wrote_there_does_no_harm(
+    cli: Cli, database: Database, options: str, said: str | None
+) -> None:
+    put(database, "odd-0001", options=options)
+    assert facts(cli, database, "odd-0001").get("given") == said
+
+
 def test_of_many_jobs_the_first_are_named(cli: Cli, database: Database) -> None:
     plans = [flows.chain("begin", f"next-{at:03}") for at in range(30)]
     steps = [*plans[0].steps, *(each for plan in plans[1:] for each in [*plan.steps][1:])]
@@ -155,6 +217,27 @@ def test_a_group_is_shown_with_its_members(cli: Cli, database: Database) -> None
         "target": "total", "ended_as": {"FAILURE": 1, "SUCCESS": 1},
         "left_as": {"PENDING": 22, "RECEIVED": 1},
     }  # fmt: skip
+
+
+def test_a_groups_id_may_be_abbreviated(cli: Cli, database: Database) -> None:
+    flows.insert(database, flows.chord(["step-a1", "step-b2"], "step-c3"))
+    for part in ("step-a1+", "1+step-b2+s"):
+        assert (
+            document(cli, "show", database.path, part)["group"]["id"] == "step-a1+step-b2+step-c3"
+        )
+        assert "step-a1" in cli("show", database.path, part, "--graph", "dot").out
+    done = cli("show", database.path, "step-a")
+    assert (done.code, done.out) == (5, "")
+    assert done.sentence == (
+        "'step-a' may be step-a1 (t, PENDING), step-a1+step-b2+step-c3 (a group); "
+        "say more of the id"
+    )
+    assert "job" in document(cli, "show", database.path, "step-a1")
+    done = cli("revoke", database.path, "step-a1+")
+    assert (done.code, done.out) == (5, "")
+    assert done.sentence.startswith("'step-a1+' is a group of jobs: add --workflow")
+    assert "is a group of jobs: name those" in cli("retry", database.path, "step-a1+").sentence
+    assert cli("revoke", database.path, "step-a1+", "--workflow").out == "3 jobs revoked\n"
 
 
 def test_an_id_that_a_job_and_a_group_have_is_that_of_the_job(cli: Cli, database: Database) -> None:

@@ -25,6 +25,7 @@ __all__ = ["cli"]
 
 PATIENT = 20.0
 """Seconds to wait for an answer that will come: nobody waits so long."""
+PATIENTLY = ("-t", f"{PATIENT:g}s")
 SLOW = """
 from tests.integration.tasks import app, wait_for_gate
 wait_for_gate("import")
@@ -368,27 +369,29 @@ class TestRevoking:
 class TestTheCommandLine:
     def test_questions_and_orders(self, site: Site, cli: Cli) -> None:
         busy(site)
-        done = cli("inspect", site.path, "active", "--json")
+        done = cli("inspect", site.path, "active", "--json", *PATIENTLY)
         assert (done.code, done.err) == (0, "")
         document = json.loads(done.out)
         assert document["silent"] == []
         assert {each["args"][0] for each in document["replies"]["w1"]} == {"busy-0", "busy-1"}
-        assert cli("inspect", site.path, "active").out.count("busy-") == 2
-        assert cli("inspect", site.path, "reserved").out == "w1:\n    (none)\n"
-        assert cli("inspect", site.path, "registered", "max_retries").out.count("max_retries=") > 3
-        assert cli("inspect", site.path, "query_task", "nobody").code == 5
-        done = cli("control", site.path, "time_limit", "nobody.knows", "1", "2")
+        assert cli("inspect", site.path, "active", *PATIENTLY).out.count("busy-") == 2
+        assert cli("inspect", site.path, "reserved", *PATIENTLY).out == "w1:\n    (none)\n"
+        done = cli("inspect", site.path, "registered", "max_retries", *PATIENTLY)
+        assert done.out.count("max_retries=") > 3
+        assert cli("inspect", site.path, "query_task", "nobody", *PATIENTLY).code == 5
+        done = cli("control", site.path, "time_limit", "nobody.knows", "1", "2", *PATIENTLY)
         assert (done.code, done.sentence) == (5, "w1: unknown task")
-        assert cli("control", site.path, "pool_grow", "1", "-d", "w1").out == "w1: pool will grow\n"
-        assert cli("control", site.path, "heartbeat").out == "w1:\n    done\n"
-        done = cli("control", site.path, "autoscale", "3")
+        done = cli("control", site.path, "pool_grow", "1", "-d", "w1", *PATIENTLY)
+        assert done.out == "w1: pool will grow\n"
+        assert cli("control", site.path, "heartbeat", *PATIENTLY).out == "w1:\n    done\n"
+        done = cli("control", site.path, "autoscale", "3", *PATIENTLY)
         assert done.code == 1
         assert "Autoscale not enabled" in done.err
-        assert cli("control", site.path, "shutdown", "--pattern", "w*").code == 0
+        assert cli("control", site.path, "shutdown", "--pattern", "w*", *PATIENTLY).code == 0
 
     def test_whom_nobody_knows(self, site: Site, cli: Cli) -> None:
         site.worker("-n", "w1", children=1)
-        done = cli("inspect", site.path, "ping", "-d", "worker-1,w1")
+        done = cli("inspect", site.path, "ping", "-d", "worker-1,w1", *PATIENTLY)
         assert (done.code, done.out) == (0, "w1: pong\n")
         assert done.sentence == "worker worker-1 is not registered"
         assert cli("inspect", site.path, "ping", "-d", "x").code == 69

@@ -120,22 +120,6 @@ def test_a_pause_in_the_file_is_obeyed_at_once(site: Site, facts: Record) -> Non
     assert [each.get(timeout=10) for each in held] == list(range(5))
 
 
-def test_the_end_of_a_pause_wakes_the_worker(site: Site) -> None:
-    """Once in three times at the latest: it would look by itself only seconds later."""
-    site.worker(app=APP, children=1)
-
-    def seconds_of_a_resumption() -> float:
-        app.control.pause("q")
-        held = quick.apply_async((1,), queue="q")
-        assert quick.apply_async((9,), queue="other").get(timeout=10) == 9
-        began = time.monotonic()
-        app.control.resume("q")
-        assert held.get(timeout=10) == 1
-        return time.monotonic() - began
-
-    assert any(seconds_of_a_resumption() < 0.3 for _ in range(3))
-
-
 def test_a_pause_stops_a_busy_worker_after_what_it_runs(site: Site, facts: Record) -> None:
     site.worker(app=APP, children=1)
     for _ in range(50):

@@ -148,13 +148,9 @@ def programs(pids: list[int]) -> set[str]:
 
 
 def test_a_child_may_take_as_long_to_start_as_the_worker_did(site: Site) -> None:
-    program = site.write(
-        "impatient_worker.py",
-        "import litequeue.worker.supervisor as supervisor\nfrom litequeue.cli import main\n"
-        "supervisor.HANDSHAKE = 0.1\nmain()\n",
-    )
     site.write("slow.py", "import time\ntime.sleep(0.5)\nfrom tests.integration.tasks import app\n")
-    worker = site.worker("--start-method", "spawn", app="slow:app", program=[str(program)])
+    impatient = {"LITEQUEUE_WORKER_PROC_ALIVE_TIMEOUT": "0.1"}
+    worker = site.worker("--start-method", "spawn", app="slow:app", **impatient)
     assert "did not start" not in worker.said()
 
 

@@ -339,11 +339,13 @@ class TestWaking:
             looks.append(1)
             if len(looks) == 1:
                 desk.freed(run)
+            else:
+                loop.call_soon(loop.stop)
             return 0
 
         monkeypatch.setattr(desk._lines, "room", room)
         loop.call_soon(desk._look)
-        loop.call_later(0.01, loop.stop)
+        loop.call_later(10, loop.stop)
         loop.run_forever()
         loop.close()
         assert len(looks) == 2

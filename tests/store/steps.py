@@ -128,9 +128,10 @@ def row_of(path: str | Path, id: str) -> dict[str, Any]:
 
 def problems(path: str | Path) -> list[str]:
     """Return what is wrong with the file, by SQLite's eyes and by ours."""
-    found = [row[0] for row in rows(path, "PRAGMA integrity_check") if row[0] != "ok"]
-    for words, query in _RULES.items():
-        found += [f"{words}: {row}" for row in rows(path, query)]
+    with closing(sqlite3.connect(path, timeout=5)) as connection:  # one: each reads the schema
+        found = [row[0] for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        for words, query in _RULES.items():
+            found += [f"{words}: {row}" for row in connection.execute(query)]
     return found
 
 

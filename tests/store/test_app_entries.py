@@ -154,7 +154,9 @@ class TestTheRest:
     ) -> None:
         app.conf.task_send_sent_event = wanted
         app.entries.add("e", 60, task)
+        app.entries.add("quiet", 60, app.task(name="quiet", send_events=False)(print))
         job = app.entries.run_now("e")
+        app.entries.run_now("quiet")
         with app.store.database.read() as connection:
             told = connection.execute("SELECT type, job FROM litequeue_event").fetchall()
         assert told == ([("task-sent", job.id)] if wanted else [])

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from litequeue.store import Database, entries, firing, ticks
+from litequeue.store.firing import Fired
 from tests.store.beat_steps import beat, line, plan_all, release
 from tests.store.steps import KEEP, NOW
 from tests.store.test_query_plans import _measure
@@ -59,7 +60,7 @@ def fire(database: Database) -> None:
 
 def overtaken(database: Database) -> None:
     old = [replace(firing, version=0) for firing in plan_all(database, LATER + DUE)]
-    assert ticks.fire(database, old, LATER + DUE, keep=KEEP) == ticks.Fired()
+    assert ticks.fire(database, old, LATER + DUE, keep=KEEP) == Fired()
 
 
 def release_them(database: Database) -> None:

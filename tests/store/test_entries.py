@@ -18,6 +18,7 @@ from litequeue.exceptions import (
 from litequeue.job import Job
 from litequeue.store import Database, entries, ticks
 from litequeue.store.entries import EntryRecord, Reconciled
+from litequeue.store.firing import Fired
 from tests.store.beat_steps import add, beat, every, line, notes, release, run_one, sent
 from tests.store.steps import NOW, put, row_of, rows
 
@@ -190,7 +191,7 @@ def test_a_paused_entry_is_not_due_until_it_is_resumed(database: Database) -> No
     assert entries.pause(database, "nightly", NOW + 5)
     assert not entries.pause(database, "nightly", NOW + 6)
     assert entries.get(database, "nightly").paused == NOW + 5
-    assert beat(database, NOW + 10) == ticks.Fired()
+    assert beat(database, NOW + 10) == Fired()
     assert entries.resume(database, "nightly", NOW + 44)
     assert not entries.resume(database, "nightly", NOW + 45)
     record = entries.get(database, "nightly")

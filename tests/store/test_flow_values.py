@@ -41,6 +41,20 @@ def test_a_list_larger_than_a_text_may_be_fails_the_body_alone(database: Databas
     assert claim_one(database).id == "other"
 
 
+@pytest.mark.parametrize("policy", ["fail", "placeholders", "ignore"])
+def test_for_a_body_that_takes_no_list_none_is_made(database: Database, policy: str) -> None:
+    plan = chord(["a", "b"], "body", policy=policy)
+    *members, body = plan.steps
+    kept = {"immutable": True, "root": "a"}
+    taking_nothing = replace(body, job=replace(body.job, options=json.dumps(kept)))
+    insert(database, replace(plan, steps=[*members, taking_nothing]))
+    a, b = claim(database, 2)
+    assert phases(database.path)["body"] == "waiting"
+    step(database, success(a), success(b))
+    assert claim_one(database).id == "body"
+    assert options(database, "body") == kept
+
+
 @pytest.mark.parametrize("evidence", ['{"step":', '{"step":' + "[" * 100_000, '{"step":5}'])
 def test_evidence_that_is_no_json_stops_nobody(
     database: Database, queue_path: Path, evidence: str

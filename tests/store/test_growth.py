@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from benchmarks.growth import SAME_STEPS
-from benchmarks.growth_probe import vm_steps
+from benchmarks.growth_probe import BATCH, vm_steps
 from benchmarks.seeding import TASK, WAYS, seed
 from litequeue.store import Database, claim, jobs, maintenance, models, settle
 from tests.store.steps import NOW, claim_one, problems, put, rows, step, success
@@ -46,9 +46,9 @@ def test_growth_costs_no_steps(small: dict[str, int], queue_path: Path, way: str
     [
         ("enqueue one", "finished", jobs, "ADD_JOB", "?, ?)",
          "?, (SELECT ? FROM litequeue_job ORDER BY created))"),
-        ("claim 128", "waiting", claim, "CLAIM", "AND job.queue =", "AND +job.queue ="),
-        ("claim 128", "scheduled", claim, "NEXT_DUE", "ORDER BY eta", "ORDER BY eta + 0"),
-        ("settle 128", "finished", settle, "SETTLE", "seq = ? AND", "+seq = ? AND"),
+        (f"claim {BATCH}", "waiting", claim, "CLAIM", "AND job.queue =", "AND +job.queue ="),
+        (f"claim {BATCH}", "scheduled", claim, "NEXT_DUE", "ORDER BY eta", "ORDER BY eta + 0"),
+        (f"settle {BATCH}", "finished", settle, "SETTLE", "seq = ? AND", "+seq = ? AND"),
         ("a worker's duties", "parked", claim, "HAS_PARKED", "AND any.task =", "AND +any.task ="),
         ("a worker's duties", "finished", maintenance, "NEXT_PRUNE", "keep_until L",
          "keep_until + 0 L"),

@@ -125,6 +125,18 @@ def test_people_see_and_remove_what_is_no_text(site: Site, column: str) -> None:
         entries.get(site.database, "bad")
 
 
+@pytest.mark.timeout(10)  # a beat that compares for ever
+def test_an_owner_that_is_no_text_loses_its_entries(site: Site) -> None:
+    site.write(f"UPDATE litequeue_entry SET owner = {NO_UTF8}")
+    bad = entries.get(site.database, "bad").entry
+    done = entries.reconcile(site.database, "app", [bad], site.clock.now())
+    assert (done.changed, done.removed, done.taken) == (["bad"], [], {"bad": "\ufffd"})
+    entries.remove(site.database, "good", force=True)
+    assert [(r.entry.name, r.owner) for r in entries.listed(site.database)] == [("bad", "app")]
+    assert entries.reconcile(site.database, "app", [], site.clock.now()).removed == ["bad"]
+    assert entries.listed(site.database) == []
+
+
 def test_no_version_is_the_last(site: Site) -> None:
     """Neither for code that has changed, nor for a clock that was put back, nor for people."""
     last = "UPDATE litequeue_entry SET version = 9223372036854775807, count = 9223372036854775807"

@@ -10,6 +10,7 @@ from litequeue.facts import AppFacts, TaskFacts
 from litequeue.job import Failure, Outcome
 from litequeue.store import Database, listing, registry
 from litequeue.store.listing import Selection
+from tests.store import flows
 from tests.store.steps import NOW, put, step
 
 
@@ -95,6 +96,24 @@ def test_an_id_may_be_abbreviated(database: Database) -> None:
     assert found(database, "22222") == []  # too short for a part
     assert found(database, "") == []
     assert found(database, "019a-", limit=2) == ["019a-aaaa-111111", "019a-aaaa-222222"]
+
+
+def test_a_groups_id_is_looked_for_among_those_of_jobs(database: Database) -> None:
+    flows.insert(database, flows.chord(["019a-1", "019a-2"], "019b-3"))
+
+    def named(text: str) -> tuple[list[str], list[str]]:
+        jobs, names = listing.find_with_groups(database, text)
+        return [job.id for job in jobs], names
+
+    group = "019a-1+019a-2+019b-3"
+    assert named(group) == ([], [group])
+    assert named("019a-1") == (["019a-1"], [])  # a whole id, and the beginning of another
+    assert named("019a-1+") == ([], [group])
+    assert named("019a") == (["019a-1", "019a-2"], [group])
+    assert named("+019a-") == ([], [group])
+    assert named("+019") == named("") == named("other") == ([], [])
+    put(database, group)
+    assert named(group) == ([group], [])
 
 
 @pytest.mark.parametrize("text", ["019%-_", "019*a*", "' OR 1=1", "019a\U0010ffff"])

@@ -85,6 +85,18 @@ def test_an_unreadable_row_can_expire(database: Database, foreign: sqlite3.Conne
     assert not maintenance.has_expired(database, NOW + 5)
 
 
+def test_a_job_that_somebody_else_ended_keeps_no_other_waiting(
+    database: Database, foreign: sqlite3.Connection
+) -> None:
+    put(database, "theirs", "ours")
+    foreign.execute(
+        "UPDATE litequeue_job SET phase = 'done', state = 'SUCCESS', finished = 1"
+        " WHERE id = 'theirs'"
+    )
+    step(database, succeed(claim_one(database)))
+    assert maintenance.next_moment(database) == NOW + KEEP.success
+
+
 def test_free_pages_go_back_to_the_filesystem(database: Database) -> None:
     body = '["' + "x" * 4_000 + '"]'
     jobs.enqueue_many(database, [job(body=f"[{body},{{}}]") for _ in range(500)], NOW)

@@ -8,7 +8,7 @@ import pytest
 
 from litequeue.job import Lease
 from litequeue.store import Database, entries, ticks
-from litequeue.store.firing import FORGET_EVERY, KEPT_TICKS
+from litequeue.store.firing import FORGET_EVERY, KEPT_TICKS, Fired
 from tests.store.beat_steps import add, beat, fire_often, notes, release, run_one, sent
 from tests.store.steps import (
     KEEP,
@@ -75,7 +75,7 @@ def test_queue_has_one_tick_wait(database: Database, how: str) -> None:
     assert beat(database, NOW + 30).held == 0
     assert notes(database) == [(10, "sent"), (20, "held"), (30, "overlap")]
     assert ticks.held(database)
-    assert release(database, NOW + 31) == ticks.Fired()
+    assert release(database, NOW + 31) == Fired()
     if how != "runs" or lease is None:
         return
     step(database, success(lease), now=NOW + 33)
@@ -88,7 +88,7 @@ def test_queue_has_one_tick_wait(database: Database, how: str) -> None:
     assert (record.count, record.next_at) == (2, NOW + 40)
     row = entries.history(database, "nightly", 2)[1]
     assert (row.job, row.note, row.fired, row.state) == (id, "held", NOW + 34, "PENDING")
-    assert release(database, NOW + 35) == ticks.Fired()
+    assert release(database, NOW + 35) == Fired()
     assert len(sent(database)) == 2
 
 
@@ -189,9 +189,9 @@ def test_a_tick_that_waits_is_dropped_by_a_pause(database: Database) -> None:
     assert entries.pause(database, "nightly", NOW + 21)
     assert not ticks.held(database)
     run_one(database, NOW + 25)
-    assert release(database, NOW + 26) == ticks.Fired()
+    assert release(database, NOW + 26) == Fired()
     entries.resume(database, "nightly", NOW + 100)
-    assert release(database, NOW + 101) == ticks.Fired()
+    assert release(database, NOW + 101) == Fired()
     assert notes(database) == [(10, "sent"), (20, "paused")]
 
 
@@ -213,7 +213,7 @@ def test_what_was_freed_is_looked_at_again_under_the_lock(
         return genuine(self, **more)
 
     monkeypatch.setattr(Database, "write", write)
-    assert release(database, NOW + 26) == ticks.Fired()
+    assert release(database, NOW + 26) == Fired()
     other.close()
     assert len(sent(database)) == 2
 

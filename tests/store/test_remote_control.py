@@ -20,7 +20,7 @@ from litequeue.store import Database, Waiting, mailbox, revocations, shown, work
 from litequeue.store.wakeup import Bell, Ringer
 from litequeue.store.workers import Identity
 from litequeue.worker.panel import Panel
-from tests.conftest import FakeClock
+from tests.conftest import FakeClock, wait_until
 from tests.store.steps import NOW, put, step
 from tests.unit.worker.view import FakeWorker, lease
 
@@ -572,6 +572,14 @@ class TestQueues:
         assert crew.control.discard_all() == 0
         assert app.AsyncResult("a").exists()
         assert not app.AsyncResult("b").exists()
+
+    def test_the_end_of_a_pause_wakes_the_workers(self, app: LiteQueue) -> None:
+        app.control.pause("mail")
+        bell = Bell(app.path, "worker")
+        bell.asleep(True)
+        assert app.control.resume("mail")
+        assert bell.wait(5) == b"\1"
+        bell.close()
 
 
 def test_the_app_has_one(app: LiteQueue) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from litequeue.config import Settings
-from litequeue.store import Database, Store, bulk, jobs, results, revocations
+from litequeue.store import Database, Store, bulk, checkpoints, jobs, results, revocations
 from litequeue.store.claim import Settled
 from litequeue.store.listing import Selection
 from litequeue.store.revocations import Revocation, Revoked
@@ -219,6 +219,15 @@ def test_stamps_are_found_among_many(
     for number in range(20):
         put(database, str(number), options=stamped(n=str(number % 4)) if number % 2 else None)
     assert revoke_stamped(database, "n", "3").ended == ["3", "7", "11", "15", "19"]
+
+
+@pytest.mark.timeout(10)  # it would wait for itself, with everybody's write lock
+def test_checkpoints_may_come_while_stamps_are_looked_for(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(database, "a", "b", options=stamped(n="1"))
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_EVERY", 1)
+    assert revoke_stamped(database, "n", "1").ended == ["a", "b"]
 
 
 def test_a_stamp_on_an_empty_file_is_revoked_for_later(database: Database) -> None:

@@ -15,7 +15,7 @@ from litequeue.entry import Firing
 from litequeue.exceptions import DuplicateJob, QueueNotFound
 from litequeue.job import Job
 from litequeue.store import Database, entries, gaps, jobs, ticks
-from litequeue.store.firing import FORGET_EVERY, KEPT_TICKS
+from litequeue.store.firing import FORGET_EVERY, KEPT_TICKS, Fired
 from tests.store.beat_steps import (
     add,
     beat,
@@ -30,7 +30,7 @@ from tests.store.beat_steps import (
 from tests.store.steps import KEEP, NOW, claim_one, put, row_of, rows
 
 
-def fire(database: Database, firings: list[Any], now: float, **more: Any) -> ticks.Fired:
+def fire(database: Database, firings: list[Any], now: float, **more: Any) -> Fired:
     return ticks.fire(database, firings, now, keep=KEEP, **more)
 
 
@@ -40,7 +40,7 @@ def fire(database: Database, firings: list[Any], now: float, **more: Any) -> tic
 def test_nothing_is_due_where_nothing_is(database: Database) -> None:
     assert ticks.next_due(database) is None
     assert ticks.due(database, NOW, 10) == []
-    assert ticks.fire(database, [], NOW, keep=KEEP) == ticks.Fired()
+    assert ticks.fire(database, [], NOW, keep=KEEP) == Fired()
 
 
 def test_the_earliest_is_due_first_and_no_paused_one(database: Database) -> None:
@@ -141,7 +141,7 @@ def test_of_two_beats_with_the_same_plan_one_fires(database: Database) -> None:
     first, second = plan_all(database, NOW + 10), plan_all(database, NOW + 10)
     other = Database(database.path)
     assert len(fire(database, first, NOW + 10).jobs) == 1
-    assert fire(other, second, NOW + 10) == ticks.Fired()
+    assert fire(other, second, NOW + 10) == Fired()
     other.close()
     assert len(sent(database)) == 1
 
@@ -175,7 +175,7 @@ def test_what_was_planned_before_a_change_is_not_done(database: Database) -> Non
     entries.resume(database, "resumed", NOW + 10)
     (own,) = [plan for plan in plan_all(database, NOW + 10) if plan.version == 1]
     fire(database, [own], NOW + 10)
-    assert fire(database, old, NOW + 11) == ticks.Fired()
+    assert fire(database, old, NOW + 11) == Fired()
     assert len(sent(database)) == 1
     assert entries.get(database, "edited").next_at == NOW + 70
 
@@ -185,7 +185,7 @@ def test_a_change_of_no_moment_has_the_tick_planned_again(database: Database) ->
     add(database, "nightly")
     old = plan_all(database, NOW + 10)
     entries.change(database, "nightly", {"queue": "mail"}, NOW + 10)
-    assert fire(database, old, NOW + 10) == ticks.Fired()
+    assert fire(database, old, NOW + 10) == Fired()
     (fired,) = beat(database, NOW + 10).jobs
     assert row_of(database.path, fired[2])["queue"] == "mail"
 

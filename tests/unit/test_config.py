@@ -15,7 +15,6 @@ from litequeue.celery_names import NOT_BUILT, WITHOUT_EFFECT
 from litequeue.config import (
     Settings,
     load_settings,
-    settings_from_environment,
 )
 from litequeue.exceptions import ImproperlyConfigured
 
@@ -101,7 +100,7 @@ def test_it_wins_over_code_that_comes_later_too() -> None:
 
 def test_the_process_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LITEQUEUE_TASK_DEFAULT_QUEUE", "mail")
-    assert settings_from_environment(task_default_queue="code").task_default_queue == "mail"
+    assert load_settings({"task_default_queue": "code"}).task_default_queue == "mail"
 
 
 def test_other_variables_are_nobodys_business() -> None:

@@ -26,7 +26,7 @@ from litequeue.interrupts import (
     drive,
     is_guarded,
 )
-from litequeue.interrupts.guards import is_delicate
+from litequeue.interrupts.guards import way_out
 
 TOKEN = 7
 
@@ -266,13 +266,13 @@ class TestDelicateMoments:
         ],
     )
     def test_are_known_by_where_the_thread_is(self, module: str, name: str, expected: bool) -> None:
-        assert is_delicate(self.frame_in(module, name)) is expected
+        assert (way_out(self.frame_in(module, name)) is not None) is expected
 
     def test_user_code_that_is_called_in_one_is_one(self) -> None:
         seen: list[bool] = []
         space: dict[str, Any] = {"__name__": "litequeue.signals"}
         exec("def send(receiver): receiver()", space)
-        space["send"](lambda: seen.append(is_delicate(sys._getframe())))
+        space["send"](lambda: seen.append(way_out(sys._getframe()) is not None))
         assert seen == [True]
 
     def test_a_job_that_runs_inside_of_another_is_judged_alone(self) -> None:
@@ -281,7 +281,9 @@ class TestDelicateMoments:
         inner: dict[str, Any] = {"__name__": "litequeue.worker.executor"}
         for space in (outer, inner):
             exec("def call(function): function()", space)
-        outer["call"](lambda: inner["call"](lambda: seen.append(is_delicate(sys._getframe()))))
+        outer["call"](
+            lambda: inner["call"](lambda: seen.append(way_out(sys._getframe()) is not None))
+        )
         assert seen == [False]
 
     def test_what_it_comes_back_to_is_struck(self) -> None:

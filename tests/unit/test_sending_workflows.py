@@ -186,6 +186,14 @@ class TestArguments:
         with pytest.raises(TypeError):
             (add.s(1, 2) | add.s()).delay()
 
+    @pytest.mark.parametrize("takes", [True, False])
+    def test_the_file_knows_a_body_that_takes_no_list(self, bench: Bench, takes: bool) -> None:
+        body = bench.app.task(name="body")(lambda *_: None)
+        (group(body.s(), body.s()) | (body.s() if takes else body.si()) | body.si()).delay()
+        *members, gets, last = bench.outbox.jobs
+        assert options(gets).get("immutable") is (None if takes else True)
+        assert not any("immutable" in options(each) for each in (*members, last))
+
     def test_an_immutable_step_has_its_own_alone(self, bench: Bench, add: Any) -> None:
         (add.s(1, 2) | add.si(3, 4)).delay()
         with pytest.raises(TypeError):
@@ -299,7 +307,7 @@ def test_nothing_to_do_is_said(bench: Bench, add: Any, what: str) -> None:
 
 def test_what_a_job_hands_on_has_a_limit(bench: Bench, add: Any) -> None:
     members = [add.s(1, 1)] * MOST_STEPS
-    plan = bench.app.plan_workflow(group(members[2:]) | add.si(1, 1), task_id="mine")
+    plan = bench.app.plan_workflow(group(members[1:]) | add.si(1, 1), task_id="mine")
     assert (len(tuple(plan.steps)), plan.result) == (MOST_STEPS, "mine")
     with pytest.raises(ValueError, match="10,000 jobs"):
         bench.app.plan_workflow(group(members) | add.si(1, 1))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.metadata
 import os
 import random
 import signal
@@ -93,7 +92,9 @@ def find_pool(name: str) -> type[Pool]:
         )
     if name in BUILT_IN:
         return _load(BUILT_IN[name])
-    for entry in importlib.metadata.entry_points(group=GROUP, name=name):
+    from importlib.metadata import entry_points  # 2 MB: with email and zipfile
+
+    for entry in entry_points(group=GROUP, name=name):
         return _load(entry.value)
     if ":" in name:
         return _load(name)

@@ -5,35 +5,20 @@ from __future__ import annotations
 import signal
 from contextvars import copy_context
 from types import FrameType
-from typing import ClassVar
 
 from litequeue.interrupts import SignalGuard
 from litequeue.job import Lease
 from litequeue.worker.executor import Executor
-from litequeue.worker.pools import Station
-
-_ALL = frozenset(
-    {
-        "soft_time_limit",
-        "time_limit",
-        "max_tasks_per_child",
-        "max_memory_per_child",
-        "terminate",
-    }
-)
+from litequeue.worker.pools import OPTIONS, Pool, Station
 
 
-class Prefork:
+class Prefork(Pool):
     """A process for every job that runs: nothing that one does can hurt another."""
 
-    name: ClassVar[str] = "prefork"
-    many: ClassVar[bool] = False
-    honours: ClassVar[frozenset[str]] = _ALL | {"concurrency", "autoscale"}
-    start_methods: ClassVar[tuple[str, ...]] = ("fork", "forkserver", "spawn")
-
-    @classmethod
-    def prepare(cls) -> None:
-        """Need nothing."""
+    name = "prefork"
+    many = False
+    honours = frozenset(OPTIONS) - {"embedded"}
+    start_methods = ("fork", "forkserver", "spawn")
 
     def serve(self, station: Station) -> None:
         """Run leases one by one."""
@@ -69,5 +54,5 @@ def _run(station: Station, executor: Executor, line: int, lease: Lease) -> None:
 class Solo(Prefork):
     """One child, one job at a time."""
 
-    name: ClassVar[str] = "solo"
-    honours: ClassVar[frozenset[str]] = _ALL
+    name = "solo"
+    honours = Prefork.honours - {"concurrency", "autoscale"}

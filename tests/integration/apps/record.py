@@ -40,7 +40,7 @@ class Record:
         return [fact["fact"] for fact in self.facts(**fields)]
 
     def wait_for(
-        self, name: str, /, number: int = 1, timeout: float = 10.0, **fields: Any
+        self, name: str, /, number: int = 1, timeout: float = 20.0, **fields: Any
     ) -> list[dict[str, Any]]:
         """Wait until there are ``number`` such facts; return all of them."""
         wait_until(lambda: len(self.facts(name, **fields)) >= number, timeout)

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 from collections import Counter
 from dataclasses import asdict
 
 import pytest
 
 from litequeue.exceptions import ImproperlyConfigured
-from litequeue.worker.queue_choice import QueueChoice, parse
+from litequeue.worker.queue_choice import QueueChoice, means, parse
 
 
 def firsts(choice: QueueChoice, draws: int) -> Counter[str]:
@@ -131,3 +132,21 @@ def test_without_its_last_queue_a_worker_reads_none() -> None:
     choice = parse("a").without_queue("a")
     assert choice.names == ()
     assert choice.patterns == "[]"
+
+
+NAMES = ("a", "b", "!", "^x", "]", "[a", "a]", "a-b", "mail", "mail.slow")
+PATTERNS = (
+    *("a", "*", "m??l", "mail.*", "[ab]", "[a-c]", "[!a]*", "[!a-c]", "[^a]*", "[^a-c]", "[^^]x"),
+    *("[]a]", "[^]a]", "[a", "[!ab", "a[!]]"),
+)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_means_here_what_it_means_to_a_claim(pattern: str) -> None:
+    file = sqlite3.connect(":memory:")
+    said = {
+        name: bool(file.execute("SELECT ?1 = ?2 OR ?1 GLOB ?2", (name, pattern)).fetchone()[0])
+        for name in NAMES
+    }
+    file.close()
+    assert {name: means([pattern], name) for name in NAMES} == said
