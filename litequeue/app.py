@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final
 
-from litequeue import built_in, loading, sending
+from litequeue import built_in, fork_gate, loading, sending
 from litequeue.calling import CallOptions, Eagerly, ending, starting
 from litequeue.canvas import Signature, linking, signature
 from litequeue.clock import SYSTEM, Clock
@@ -79,7 +78,6 @@ class LiteQueue(Operations):
         self._cwd = os.getcwd()  # noqa: PTH109 - pathlib takes 5 ms to import
         self._module: str = _caller()
         self._store: Store | None = None
-        self._lock = threading.Lock()
         self._configured = Configured(self.conf, self.types)
         if backend is not None:
             self.conf.result_backend = os.fspath(backend)
@@ -96,7 +94,7 @@ class LiteQueue(Operations):
     def store(self) -> Store:
         """The file, opened at its first use."""
         if self._store is None:
-            with self._lock:
+            with fork_gate.first_use():
                 if self._store is None:
                     self._store = self._file(self._location())
         return self._store

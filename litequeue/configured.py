@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import tzinfo
 
+from litequeue import fork_gate
 from litequeue.config import Settings
 from litequeue.exceptions import ImproperlyConfigured
 from litequeue.routing import Router
@@ -17,7 +17,6 @@ class Configured:
     def __init__(self, conf: Settings, types: Types) -> None:
         self._conf = conf
         self._types = types
-        self._lock = threading.Lock()
         self._version = -1
 
     def codec(self) -> Codec:
@@ -49,7 +48,7 @@ class Configured:
         conf = self._conf
         if self._version == conf.version:
             return
-        with self._lock:
+        with fork_gate.first_use():
             version = conf.version
             self._codec = Codec(
                 task_serializer=conf.task_serializer,

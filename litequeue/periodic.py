@@ -338,7 +338,11 @@ def _from_line(name: Any, line: Any) -> Periodic:
             raise TypeError(f"it is a mapping with task and schedule, not {line!r:.80}")
         unknown = line.keys() - _IN_A_SCHEDULE
         if unknown:
-            raise TypeError(f"it has no {min(map(str, unknown))!r}")
+            key = min(map(str, unknown))
+            hint = did_you_mean(key, _IN_A_SCHEDULE)
+            if key in EntryOptions.__annotations__:
+                hint = f"; what is for the call stands in options, {{{key!r}: …}}"
+            raise TypeError(f"it has no {key!r}{hint}")
         policies = {each: line[each] for each in POLICIES if each in line}
         return declared(
             line.get("schedule"),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from litequeue import built_in, loading, signals
+from litequeue import built_in, fork_gate, loading, signals
 from litequeue.annotations import annotate, fill_in
 from litequeue.declaring import check_option_names, check_task, function_task
 from litequeue.exceptions import ImproperlyConfigured, NotRegistered
@@ -39,7 +38,6 @@ class Registry:
         self.failures: list[tuple[Callable[..., Any], Exception]] = []
         """Receivers of the app's own signals that raised, and what."""
         self._app = app
-        self._lock = threading.RLock()
         self._final: set[str] = set()
         self._made = 0
         self._configured = False
@@ -95,7 +93,7 @@ class Registry:
         if len(self._final) == len(self.tasks) and self._made == len(shared) and self._announced:
             return
         app = self._app
-        with self._lock:
+        with fork_gate.first_use():
             if not self._configured:
                 self._configured = True
                 app.on_configure.send(sender=app)

@@ -202,11 +202,8 @@ class Maker:
     """Makes the jobs of calls that have the same options."""
 
     def __init__(self, app: App, options: CallOptions, now: float) -> None:
-        self._app = app
-        self._options = options
-        self._now = now
-        self._codec = app.codec
-        self._router = app.router
+        self._app, self._options, self._now = app, options, now
+        self._codec, self._router = app.codec, app.router
         self._request = request = current_request.get()
         is_child = request is not None and options.add_to_parent and request.trail
         self._parent = request if is_child else None
@@ -251,13 +248,10 @@ class Maker:
         extras = _extras(task, options, chosen, parent, place)
         codec = self._codec
         body = codec.dumps_arguments(
-            args,
-            kwargs,
-            limit=conf.task_max_arguments_size,
+            args, kwargs, limit=conf.task_max_arguments_size,
             context=bound_to(name, id, extras) if codec.binds else "",
-            serializer=chosen.get("serializer"),
-            compression=chosen.get("compression"),
-        )
+            serializer=chosen.get("serializer"), compression=chosen.get("compression"),
+        )  # fmt: skip
         before = place.parent or (None if parent is None else parent.id)
         return Job(id, name, body, queue, priority, options.eta, expires, extras, before)
 

@@ -84,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_environment() -> Iterator[None]:
-    """What a command says to its process is not said to the next test."""
+    """What a command says to its process is not said to the next test; nor is a zone."""
     before = {name: os.environ.get(name) for name in SAID}
     yield
     for name, value in before.items():
@@ -92,6 +92,7 @@ def _own_environment() -> Iterator[None]:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+    time.tzset()  # what a test did to TZ is undone by now, and the C library forgets it only here
 
 
 @pytest.fixture(autouse=True, scope="session")

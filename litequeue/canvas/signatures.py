@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar, cast, overload
 
 from litequeue.canvas import linking
-from litequeue.canvas.members import Callee, Item
+from litequeue.canvas.members import Callee, Item, check_given, item
 from litequeue.canvas.options import HOMES, NOT_EAGER, adds_to, check_policy, said, sendable, shown
 from litequeue.context import current_app
 from litequeue.exceptions import NotRegistered
@@ -52,6 +52,9 @@ class Signature(dict[str, Any], Generic[R]):
     id: Item[str | None] = Item("task_id", "options")
     parent_id: Item[str | None] = Item("parent_id", "options")
     root_id: Item[str | None] = Item("root_id", "options")
+
+    if not TYPE_CHECKING:  # to a type checker it is dict's, with the types of that
+        get = item
 
     def __init__(
         self,
@@ -132,6 +135,7 @@ class Signature(dict[str, Any], Generic[R]):
         does, and ValueError for options that only a workflow gives its steps and for a workflow
         nested too deep.
         """
+        check_given(args, kwargs)
         given, named, how = self._merge(args, kwargs, said(options))
         if how.get("group_id") and (add := adds_to(self.app, how["group_id"])) is not None:
             return cast("AsyncResult[R]", add(self.clone(args, kwargs, **said(options))))

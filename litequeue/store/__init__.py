@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 
+from litequeue import fork_gate
 from litequeue.clock import SYSTEM, Clock
 from litequeue.config import Settings
 from litequeue.facts import AppFacts
@@ -21,7 +22,6 @@ from litequeue.store import (
     drawings,
     events,
     flows,
-    fork_gate,
     jobs,
     mailbox,
     queues,

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from litequeue import fork_gate
 from litequeue.clock import SYSTEM, Clock
 from litequeue.exceptions import (
     ForkedMidTransaction,
@@ -26,7 +27,7 @@ from litequeue.facts import AppFacts
 from litequeue.interrupts import critical, relieve
 from litequeue.locks import Gate
 from litequeue.place import normalise
-from litequeue.store import filesystem, fork_gate, opening
+from litequeue.store import filesystem, opening
 from litequeue.store.checkpoints import Checkpoints
 from litequeue.store.driver import sqlite3
 from litequeue.store.errors import raise_translated

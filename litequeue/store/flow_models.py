@@ -115,8 +115,15 @@ def _target_if_all_ended(fanin: str) -> str:
 
 
 def _sane(counter: str) -> str:
-    """A number from outside at SQLite's end would become a REAL, which no column takes."""
-    return f"max(min({counter}, {2**62}), {-(2**62)})"
+    """A number from outside at SQLite's end would become a REAL, which no column takes.
+
+    By no function: SQLite takes each for one that may fail, and copies pages before a job ends.
+    """
+    most = 2**62
+    return (
+        f"CASE WHEN {counter} > {most} THEN {most} WHEN {counter} < -{most} THEN -{most} "
+        f"ELSE {counter} END"
+    )
 
 
 MOVED: Final = f"""

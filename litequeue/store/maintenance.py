@@ -118,9 +118,11 @@ def expire(
 GIVEN_UP_AFTER: Final = 86_400.0
 """Seconds after which a workflow that is not yet complete in the file is given up."""
 
+# As bytes: a name that others have written may be no text, and must not keep the rest from ending.
 GIVEN_UP: Final = """
-SELECT workflow, first, last FROM litequeue_part WHERE at <= ? ORDER BY at LIMIT 1
+SELECT CAST(workflow AS BLOB), first, last FROM litequeue_part WHERE at <= ? ORDER BY at LIMIT 1
 """
+BEGINS_AT: Final = "SELECT min(seq) FROM litequeue_job WHERE seq BETWEEN ? AND ?"
 TOO_LATE: Final = """
 UPDATE litequeue_job SET expires = ? WHERE seq BETWEEN ? AND ? AND phase <> 'done'
 """
@@ -130,8 +132,9 @@ SET waiting = waiting - 1,
     size = (SELECT count(*) FROM litequeue_job WHERE flow = litequeue_fanin.id AND flow > 0)
 WHERE id IN (SELECT flow FROM litequeue_job WHERE seq BETWEEN ? AND ?) AND size IS NULL
 """
-PART_LEFT: Final = "UPDATE litequeue_part SET first = ? WHERE workflow = ? AND first = ?"
-NO_PART_LEFT: Final = "DELETE FROM litequeue_part WHERE workflow = ? AND first = ?"
+_PART: Final = "WHERE workflow = CAST(? AS TEXT) AND first = ?"
+PART_LEFT: Final = f"UPDATE litequeue_part SET first = ? {_PART}"
+NO_PART_LEFT: Final = f"DELETE FROM litequeue_part {_PART}"
 
 
 def _give_up(connection: sqlite3.Connection, now: float, limit: int) -> None:
@@ -140,7 +143,8 @@ def _give_up(connection: sqlite3.Connection, now: float, limit: int) -> None:
     if part is None:
         return
     workflow, first, last = part
-    end = min(last, first + limit - 1)
+    begin = connection.execute(BEGINS_AT, (first, last)).fetchone()[0]
+    end = last if begin is None else min(last, begin + limit - 1)
     connection.execute(TOO_LATE, (now, first, end))
     connection.execute(CLOSE_GROUPS, (first, end))
     if end == last:

@@ -20,7 +20,7 @@ VIEW_NAMES: Final = "SELECT name FROM sqlite_schema WHERE type = 'view'"
 PARKED_BY_TASK_AND_QUEUE: Final = """
 CREATE INDEX litequeue_job_parked ON litequeue_job (task, queue) WHERE phase = 'parked'
 """
-READ_VERSION: Final = "SELECT value FROM litequeue_meta WHERE key = 'schema'"
+READ_VERSION: Final = "SELECT CAST(max(value) AS INTEGER) FROM litequeue_meta WHERE key = 'schema'"
 WRITE_VERSION: Final = "INSERT OR REPLACE INTO litequeue_meta (key, value) VALUES ('schema', ?)"
 
 
@@ -120,7 +120,7 @@ def current_version(database: Any) -> int:
                 f"(it has a table {min(names)!r}); give the queue a file of its own"
             )
         return 0
-    version = int(database.execute_sql(READ_VERSION).fetchone()[0])
+    version = int(database.execute_sql(READ_VERSION).fetchone()[0] or 0)
     if version > newest():
         raise SchemaMismatch(
             f"{database.database} has schema {version} and this litequeue knows {newest()}; "

@@ -213,12 +213,13 @@ WHERE id > ? AND (at > ? OR header IS NULL) ORDER BY id
 
 def load(database: Database, after: int, now: float) -> list[Revocation]:
     """Return the revocations after number ``after`` that stand."""
-    with database.read() as connection, lenient(connection):
+    with database.read() as connection:
         return _load(connection, after, now)
 
 
 def _load(connection: sqlite3.Connection, after: int, now: float) -> list[Revocation]:
-    rows = connection.execute(LOAD, (after, now - STAY)).fetchall()
+    with lenient(connection):
+        rows = connection.execute(LOAD, (after, now - STAY)).fetchall()
     return [
         Revocation(id, header, value, bool(terminate), signal)
         for id, header, value, terminate, signal in rows

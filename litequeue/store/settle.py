@@ -32,8 +32,8 @@ class Keep:
 
 ROW: Final = 1024
 """Bytes that count as one row towards the next checkpoint."""
-# With ABORT, the default, SQLite copies each page before it changes it, to be able to take back what
-# the trigger did (a sixth of the time). Here the transaction is taken back, or its savepoint.
+# With ABORT, the default, SQLite copies each page first, to be able to take back what the trigger
+# did: a seventh of the time.  Here the whole transaction is taken back, or its savepoint.
 SETTLE: Final = """
 UPDATE OR FAIL litequeue_job
 SET phase = 'done', state = ?, result = ?, started = ?, runtime = ?, finished = ?, keep_until = ?,

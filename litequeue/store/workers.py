@@ -39,11 +39,13 @@ class Owner:
     beats: int
 
 
-REGISTER: Final = """
+# A counter that somebody else has put to its end must not end the worker.
+_ONE_MORE: Final = f"beats = (beats & {(1 << 62) - 1}) + 1"
+REGISTER: Final = f"""
 INSERT INTO litequeue_worker
     (name, nonce, boot, namespace, pid, start_time, started, heartbeat)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (nonce) DO UPDATE SET heartbeat = excluded.heartbeat, beats = beats + 1
+ON CONFLICT (nonce) DO UPDATE SET heartbeat = excluded.heartbeat, {_ONE_MORE}
 RETURNING id
 """
 
@@ -71,8 +73,8 @@ def register(database: Database, identity: Identity, now: float) -> int:
         return id
 
 
-RENEW: Final = """
-UPDATE litequeue_worker SET heartbeat = ?, beats = beats + 1 WHERE id = ? AND nonce = ?
+RENEW: Final = f"""
+UPDATE litequeue_worker SET heartbeat = ?, {_ONE_MORE} WHERE id = ? AND nonce = ?
 """
 
 

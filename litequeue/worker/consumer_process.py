@@ -330,15 +330,26 @@ class ConsumerProcess:
             self._close_in_child()
             ignore_stop_signals()
             set_title(f"consumer of {self._options.identity.name}")
-            Consumer(
-                self._options, theirs, self._channel, self._slots, self._alarm, self._clock
-            ).run()
+            if self._is_let_in(theirs):
+                Consumer(
+                    self._options, theirs, self._channel, self._slots, self._alarm, self._clock
+                ).run()
             code = 0
         except BaseException:
             logger.exception("the consumer failed")
         finally:
             logging.shutdown()
             os._exit(code)
+
+    def _is_let_in(self, link: Link) -> bool:
+        """Wait for the app where there is no file: one that cannot be imported leaves none."""
+        poll = select.poll()
+        poll.register(link.socket, select.POLLIN)
+        while not os.path.exists(self._options.path):
+            if poll.poll(SILENCE * 1000 / 4):
+                return link.next_kind() not in (None, messages.EXIT)
+            self._slots.beat()
+        return True
 
 
 def run_spawned(order: Mapping[str, Any]) -> None:

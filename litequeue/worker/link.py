@@ -158,6 +158,14 @@ class Link:
                 raise EOFError
             yield marshal.loads(message)
 
+    def next_kind(self) -> str | None:
+        """Return the kind of the message that has arrived, and leave it; None of a peer gone."""
+        try:
+            message = self.socket.recv(_LARGEST, socket.MSG_PEEK)
+        except ConnectionResetError:
+            return None
+        return marshal.loads(message)[0] if message else None
+
     def is_cut(self) -> bool:
         """Tell whether the peer is gone, without reading anything."""
         try:

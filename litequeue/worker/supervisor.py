@@ -7,6 +7,7 @@ locked; every decision about jobs is the consumer's.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -378,6 +379,9 @@ class Supervisor:
         self._lock.close()
         if not self._may_hold_leases():  # else the slots tell the next worker what has begun
             remove_files(self._identity)
+        if not os.path.exists(self._options.path):  # it was never made
+            with contextlib.suppress(OSError):
+                os.rmdir(self._identity.directory)
         if self._stop.starts_anew:
             hold_signals()
             for number in self._signals.read():  # the last ones that are for this program

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from filelock import FileLock
 
 from tests.differential import systems
 from tests.differential.differences import DIFFERENCES
@@ -22,9 +24,19 @@ Observed = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
-    """What both systems show, run side by side: most of either's time is waiting."""
-    place = tmp_path_factory.mktemp("differential")
+def observed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Observed:
+    """What both systems show; looked at once, in however many processes the tests run."""
+    place = tmp_path_factory.getbasetemp()
+    known = (place if worker_id == "master" else place.parent) / "observed.json"
+    with FileLock(f"{known}.lock"):
+        if not known.exists():
+            known.write_text(json.dumps(_observe_both(tmp_path_factory.mktemp("differential"))))
+    both: Observed = json.loads(known.read_text())
+    return both
+
+
+def _observe_both(place: Path) -> Observed:
+    """Run them side by side: most of either's time is waiting."""
     pair = [systems.celery(place / "celery"), systems.litequeue(place / "litequeue")]
     with ThreadPoolExecutor() as pool:
         return dict(zip(("celery", "litequeue"), pool.map(_observe, pair), strict=True))

@@ -308,8 +308,7 @@ class Line:
             if bad:
                 self.results[id] = (None, bad[0])
                 return True
-            if not self.sigs[id].immutable:
-                given.append([self.results[each][1] for each in members])
+            given += [[self.results[m][1] for m in members]] * (not self.sigs[id].immutable)
         sig = self.sigs[id]
         run = self.app.tasks[sig.task].run
         try:

@@ -128,6 +128,31 @@ jobs._add = store
 assert add.delay(1, 1).get(timeout=20) == 2
 """
 
+FORK_DURING_A_FIRST_USE = """
+import os, threading, time
+from litequeue import LiteQueue
+from tests.integration.tasks import add
+
+inside = threading.Event()
+open_file = LiteQueue._file
+
+def open_slowly(app, location):
+    inside.set()
+    time.sleep(0.3)  # as on a busy machine: SQLite and all that speaks it are imported here
+    return open_file(app, location)
+
+LiteQueue._file = open_slowly
+thread = threading.Thread(target=add.delay, args=(1, 1))
+thread.start()
+inside.wait()
+pid = os.fork()
+if pid == 0:
+    add.delay(1, 1)
+    os._exit(0)
+thread.join()
+raise SystemExit(os.waitpid(pid, 0)[1])
+"""
+
 
 def run_to_its_end(site: Site, code: str) -> None:
     process = site.start(
@@ -153,6 +178,10 @@ def assert_kept(site: Site, at_least: int) -> None:
 def test_forks_while_eight_threads_enqueue(site: Site) -> None:
     run_to_its_end(site, FORK_WHILE_THREADS_ENQUEUE)
     assert_kept(site, at_least=200)
+
+
+def test_a_fork_while_another_thread_opens_the_file(site: Site) -> None:
+    run_to_its_end(site, FORK_DURING_A_FIRST_USE)
 
 
 def test_a_multiprocessing_parent_that_opened_the_file_before(site: Site) -> None:

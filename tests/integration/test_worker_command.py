@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
+from tests.integration.apps.record import Record
 from tests.integration.processes import APP, Site, has_open, session_of
 from tests.integration.tasks import add, hold
 
@@ -47,6 +48,41 @@ def test_a_wrong_app_is_told_in_one_sentence(site: Site, app: str, words: list[s
     said = refuse(site, str(site.path), "-A", app, code=4)
     assert [word for word in words if word not in said] == []
     site.wait_until_empty()
+    assert [*site.folder.glob("jobs.sqlite*")] == []  # nor has it made a file
+
+
+def test_a_file_that_was_there_stays(site: Site) -> None:
+    add.delay(1, 2)
+    before = {each.name for each in site.folder.glob("jobs.sqlite*")}
+    refuse(site, str(site.path), "-A", "missing:app", code=4)
+    assert {each.name for each in site.folder.glob("jobs.sqlite*")} >= before
+    assert add.delay(1, 2).state == "PENDING"
+
+
+def test_no_file_is_made_while_the_app_is_imported(site: Site, facts: Record) -> None:
+    slow = "from tests.integration.apps.record import record; record('importing')\n"
+    site.write("slow.py", slow + "import time; time.sleep(300)")
+    worker = site.worker(app="slow:app", ready=False)
+    facts.wait_for("importing")
+    assert not site.path.exists()
+    worker.send(signal.SIGKILL)
+    site.wait_until_empty()
+    assert not site.path.exists()
+
+
+def test_a_file_that_others_make_meanwhile_is_opened(site: Site, facts: Record) -> None:
+    slow = "from tests.integration.apps.record import record; record('importing')\n"
+    site.write("slow.py", slow + "import time; time.sleep(300)")
+    worker = site.worker(app="slow:app", ready=False)
+    facts.wait_for("importing")
+    add.delay(1, 2)
+
+    def is_known() -> bool:
+        with closing(sqlite3.connect(site.path)) as connection:
+            return bool(connection.execute("SELECT pid FROM litequeue_worker").fetchall())
+
+    wait_until(is_known)
+    worker.send(signal.SIGKILL)
 
 
 def refuse(site: Site, *arguments: str, code: int, **env: str) -> str:

@@ -69,3 +69,47 @@ def test_a_wal_made_anew_is_heard_too(
     other.execute("INSERT INTO litequeue_enqueue (task) VALUES ('t')")
     other.close()
     assert stirs(ears, poll)
+
+
+def test_what_the_consumer_writes_itself_does_not_wake_it(
+    ears: Ears, database: Database, poll: select.poll
+) -> None:
+    put(database, "b")
+    ears.forget_own_write()
+    assert not stirs(ears, poll)
+    assert ears.longest_sleep() == CALM
+
+
+def test_a_commit_of_others_before_that_is_seen_by_the_next_look(
+    ears: Ears, database: Database, foreign: sqlite3.Connection
+) -> None:
+    ears.look()
+    foreign.execute("INSERT INTO litequeue_enqueue (task) VALUES ('t')")
+    put(database, "b")
+    ears.forget_own_write()
+    assert ears.look()
+
+
+def test_a_write_that_is_not_committed_yet_is_not_forgotten(
+    ears: Ears, database: Database, poll: select.poll, foreign: sqlite3.Connection
+) -> None:
+    put(database, "b")
+    foreign.execute("BEGIN IMMEDIATE")  # it may have pages in the WAL already
+    ears.forget_own_write()
+    assert stirs(ears, poll)
+    foreign.execute("ROLLBACK")
+
+
+def test_who_wakes_looks_before_it_sleeps_again_and_only_then(
+    ears: Ears, clock: FakeClock, foreign: sqlite3.Connection
+) -> None:
+    assert ears.ask_to_be_rung() is True  # it had never looked
+    clock.advance(CALM)
+    foreign.execute("INSERT INTO litequeue_enqueue (task) VALUES ('t')")
+    ears.wake()
+    assert not ears.look_now_and_then()
+    assert ears.ask_to_be_rung()
+    ears.wake()
+    clock.advance(CALM)  # busy all the time
+    foreign.execute("INSERT INTO litequeue_enqueue (task) VALUES ('t')")
+    assert ears.look_now_and_then()

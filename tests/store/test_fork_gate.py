@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from litequeue.store import fork_gate
+from litequeue import fork_gate
 
 
 class Handle:
@@ -104,3 +104,26 @@ def test_a_child_does_not_wait_for_threads_it_does_not_have() -> None:
     inherited.release()
     thread.join(10)
     assert made
+
+
+def test_a_fork_waits_for_a_first_use_in_another_thread() -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def use() -> None:
+        with fork_gate.first_use():
+            inside.set()
+            go_on.wait(10)
+
+    def fork() -> None:
+        fork_gate._before()
+        fork_gate._parent()
+
+    using = in_another_thread(use)
+    assert inside.wait(10)
+    forking = in_another_thread(fork)
+    forking.join(0.05)
+    assert forking.is_alive()
+    go_on.set()
+    for thread in (using, forking):
+        thread.join(10)
+        assert not thread.is_alive()

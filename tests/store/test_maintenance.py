@@ -95,6 +95,7 @@ def test_a_job_that_somebody_else_ended_keeps_no_other_waiting(
     )
     step(database, succeed(claim_one(database)))
     assert maintenance.next_moment(database) == NOW + KEEP.success
+    foreign.execute("UPDATE litequeue_job SET keep_until = 1 WHERE id = 'theirs'")
 
 
 def test_free_pages_go_back_to_the_filesystem(database: Database) -> None:

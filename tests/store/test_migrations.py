@@ -104,12 +104,22 @@ def test_a_newer_schema_is_refused(queue_path: Path, create: bool) -> None:
     assert rows(queue_path, "SELECT id FROM litequeue_job") == [("a",)]
 
 
-def test_a_schema_that_no_release_wrote_is_refused_with_the_way_out(queue_path: Path) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE litequeue_meta SET value = '1'",
+        "UPDATE litequeue_meta SET value = CAST(X'ff' AS TEXT)",
+        "DELETE FROM litequeue_meta",
+    ],
+)
+def test_a_schema_that_no_release_wrote_is_refused_with_the_way_out(
+    queue_path: Path, change: str
+) -> None:
     database = Database(queue_path, create=True)
     put(database, "a")
     database.close()
     with closing(sqlite3.connect(queue_path, isolation_level=None)) as connection:
-        connection.execute("UPDATE litequeue_meta SET value = '1' WHERE key = 'schema'")
+        connection.execute(f"{change} WHERE key = 'schema'")
     with pytest.raises(SchemaMismatch, match="never released; let that one finish"):
         put(Database(queue_path, create=True), "b")
 

@@ -42,7 +42,7 @@ MAY_BE_SCANNED = {
     "sqlite_master",
 }
 BOUNDED = {"revocations.SURPLUS"}  # it counts to the 50,000th of the latest, and no further
-FIRST_OF_ITS_INDEX = {"claim.NEXT_DUE", "maintenance.NEXT_PRUNE"}  # one step, counted below
+FIRST_OF_ITS_INDEX = {"claim.NEXT_DUE"}  # one step, counted below
 ALL_ENTRIES = {
     "entries.DEFINED",  # once at a start: what code defines, against what is there
     "entries.RECORDS",  # for people who ask for all of them

@@ -221,6 +221,18 @@ def test_stamps_are_found_among_many(
     assert revoke_stamped(database, "n", "3").ended == ["3", "7", "11", "15", "19"]
 
 
+def test_a_revocation_that_is_no_text_stops_no_claim(
+    database: Database, foreign: sqlite3.Connection
+) -> None:
+    put(database, "a")
+    for header in ("NULL", "'n'", "CAST(X'ff' AS TEXT)"):
+        foreign.execute(
+            "INSERT INTO litequeue_revocation (header, value, terminate, at)"
+            f" VALUES ({header}, CAST(X'ff' AS TEXT), 0, {NOW})"
+        )
+    assert [lease.id for lease in step(database, limit=9, loaded=0).leases] == ["a"]
+
+
 @pytest.mark.timeout(10)  # it would wait for itself, with everybody's write lock
 def test_checkpoints_may_come_while_stamps_are_looked_for(
     database: Database, monkeypatch: pytest.MonkeyPatch

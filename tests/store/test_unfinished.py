@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.store.steps import (
     job,
     phases,
     problems,
+    put,
     retry,
     rows,
     step,
@@ -183,3 +185,14 @@ def test_nobody_says_that_nothing_was_accepted_when_some_was(
     workflows.insert(database, big(10), NOW, chunk=3)
     assert parts(queue_path) == []
     database.close()
+
+
+def test_a_part_of_a_workflow_whose_name_is_no_text_keeps_nothing_from_its_end(
+    database: Database, foreign: sqlite3.Connection
+) -> None:
+    put(database, "late", expires=NOW + 5)
+    foreign.execute("INSERT INTO litequeue_part VALUES (CAST(X'ff' AS TEXT), 5, 500, 0)")
+    while maintenance.has_expired(database, NOW + 5):
+        maintenance.expire(database, NOW + 5, NOW + 9)
+    assert phases(database.path) == {"late": "done"}
+    assert foreign.execute("SELECT count(*) FROM litequeue_part").fetchone() == (0,)

@@ -36,6 +36,16 @@ def test_one_wrong_call_refuses_all(bench: Bench) -> None:
     assert bench.outbox.jobs == []
 
 
+@pytest.mark.parametrize("bad", [{"queue": "b\nad"}, {"queue": "fine", "priority": "high"}])
+def test_a_wrong_route_of_any_of_them_refuses_all(bench: Bench, bad: dict[str, Any]) -> None:
+    routes = {1: {"queue": "fine"}, 2: bad}
+    bench.app.conf.task_routes = lambda name, args, kwargs, options, task=None: routes[args[0]]
+    task = bench.task(lambda x: None)
+    with pytest.raises(ImproperlyConfigured):
+        bench.app.enqueue_many([(task, (1,)), (task, (2,))])
+    assert bench.outbox.jobs == []
+
+
 @pytest.mark.parametrize("eager", [False, True])
 @pytest.mark.parametrize(
     "call",

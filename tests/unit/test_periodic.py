@@ -156,7 +156,14 @@ class TestBeatSchedule:
         [
             ({"task": "t"}, "schedule"),
             ({"schedule": 30}, "sends a signature, a task or the name of one"),
-            ({"task": "t", "schedule": 30, "shcedule": 1}, "it has no 'shcedule'"),
+            (
+                {"task": "t", "schedule": 30, "shcedule": 1},
+                r"it has no 'shcedule' \(did you mean 'schedule'\?\)",
+            ),
+            (
+                {"task": "t", "schedule": 30, "queue": "mail"},
+                "it has no 'queue'; what is for the call stands in options, {'queue': …}",
+            ),
             ({"task": "t", "schedule": crontab, "args": ()}, "schedule"),
             ({"task": "t", "schedule": 30, "args": "text"}, "task args must be a list or tuple"),
             ({"task": "t", "schedule": 30, "options": {"eta": 5}}, "takes no eta"),

@@ -1,16 +1,21 @@
-"""No SQLite connection crosses a fork.
+"""No SQLite connection crosses a fork, and none comes in the middle of a first use.
 
 SQLite keeps its POSIX locks in a table per process.  A forked child inherits the table, believes
 that it holds locks it does not, and loses acknowledged commits (sqlite.org/howtocorrupt.html,
 2.6).  So before a fork every connection of the process is closed, once its transaction is over;
 afterwards parent and child open their own when they next need one.
+
+Nor does it inherit the threads that made something, or imported it, when they were copied: it would
+wait for them for ever.  So a fork waits for what is made under `first_use`.
 """
 
 from __future__ import annotations
 
+import logging  # noqa: F401 - its hook takes a lock that a first use may want: ours has to be first
 import os
 import threading
 import weakref
+from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 FORK_PATIENCE: Final = 10.0
@@ -33,16 +38,19 @@ class Closable(Protocol):
 _handles: weakref.WeakSet[Closable] = weakref.WeakSet()
 _lock = threading.RLock()  # held during a fork: a handle made meanwhile would cross it open
 _forking = threading.local()  # of the thread that forks: others may fork right after it
-_installed = False
+
+
+def first_use() -> AbstractContextManager[object]:
+    """Return the lock for what one thread makes for all, at its first use; no fork comes between.
+
+    One for the whole process, so that nobody can wait for two of them crosswise.
+    """
+    return _lock
 
 
 def guard(handle: Closable) -> None:
     """Have ``handle`` closed before every fork of this process."""
-    global _installed  # noqa: PLW0603 - hooks of a process cannot be taken back, nor be set twice
     with _lock:
-        if not _installed and hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=_before, after_in_parent=_parent, after_in_child=_child)
-            _installed = True
         _handles.add(handle)
 
 
@@ -72,3 +80,7 @@ def _child() -> None:
 
 def _take_closed() -> list[tuple[Closable, bool]]:
     return list(_forking.__dict__.pop("closed", {}).items())
+
+
+if hasattr(os, "register_at_fork"):  # what is registered last is called first before a fork
+    os.register_at_fork(before=_before, after_in_parent=_parent, after_in_child=_child)
