@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from peewee import SQL, Check, CompositeKey, FloatField, IntegerField, TextField
 
@@ -65,7 +65,7 @@ class Entry(Table):
     class Meta:
         """Where it is stored."""
 
-        constraints: Final = [
+        constraints: Final[list[Any]] = [
             Check("(next_key IS NULL) = (next_at IS NULL)"),
             Check("(next_key IS NULL) = (next_due IS NULL)"),
             Check("(held_key IS NULL) = (held_at IS NULL)"),

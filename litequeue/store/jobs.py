@@ -1,4 +1,4 @@
-"""The verbs of a job's life: enqueue, settle and claim, revoke.
+"""The verbs of a job's life: enqueue, settle and claim, run again.
 
 Each statement stands above the function that runs it.  Every write about an attempt carries the
 token of its lease; where no row matches, the writer has lost the lease and changes nothing.
@@ -140,7 +140,7 @@ def enqueue_many(
 
 def _add_all(connection: sqlite3.Connection, jobs: Sequence[Job], now: float) -> None:
     first = connection.execute(LAST_SEQ).fetchone()[0] + 1
-    # Rows that are gone at once: the garbage collector would go through all that are kept.
+    # Made as SQLite takes them: lists of them would take 150 bytes per job.
     rows = ((*_job_row(job, now), seq) for seq, job in enumerate(jobs, first))
     connection.executemany(ADD_JOBS, rows)
     payloads = ((job.body, job.options, seq) for seq, job in enumerate(jobs, first))
@@ -322,16 +322,7 @@ def update_state(
         return changed.rowcount == 1
 
 
-# Revoke, run again
-
-
-def revoke(database: Database, id: str, *, now: float, keep: Keep) -> bool:
-    """End a waiting job as REVOKED; False when it is not waiting (running, done, unknown).
-
-    It stands for one that runs or is not known: `litequeue.store.revocations.revoke`.
-    """
-    return bool(revocations.revoke(database, [id], now=now, keep=keep).ended)
-
+# Run again
 
 # One that has run was given all it waited for, unless it has become another one since: then it has
 # a runtime, but no start.

@@ -8,7 +8,7 @@ ever steps over them.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from peewee import SQL, Check, CompositeKey, FloatField, IntegerField, TextField
 
@@ -56,7 +56,7 @@ class Job(Table):
     class Meta:
         """Where it is stored."""
 
-        constraints: Final = [
+        constraints: Final[list[Any]] = [
             Check("(phase = 'leased') = (token IS NOT NULL)"),
             Check("phase <> 'scheduled' OR eta IS NOT NULL"),
             Check("(phase = 'done') = (finished IS NOT NULL)"),

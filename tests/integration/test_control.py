@@ -188,8 +188,9 @@ class TestWhoIsAsked:
         self, site: Site, control: Control
     ) -> None:
         site.write("slow.py", SLOW)
+        app.store.database.data_version()  # the file is there: a worker opens it at once
         site.worker("-n", "w1", app="slow:app", ready=False)
-        wait_until(lambda: site.path.exists() and workers.owners(app.store.database))
+        wait_until(lambda: workers.owners(app.store.database))
         with ThreadPoolExecutor(1) as other:
             asked = other.submit(control.inspect(timeout=PATIENT).ping)
             wait_until(lambda: mailbox.newest(app.store.database))

@@ -14,6 +14,7 @@ from tests.conftest import wait_until
 from tests.integration.apps.record import Record
 from tests.integration.processes import APP, Site, has_open, session_of
 from tests.integration.tasks import add, hold
+from tests.integration.tasks import app as here
 
 MODULES = {
     "broken.py": "def f(:\n",
@@ -204,6 +205,7 @@ while not Path("go").exists():
 
 def test_an_app_that_ignores_the_deaths_of_children_does_not_hide_them(site: Site) -> None:
     site.write("ignorant.py", IGNORES_ITS_CHILDREN)
+    here.store.database.data_version()  # for a file that is not there the consumer waits, too
     worker = site.worker(app="ignorant:app", ready=False)
     wait_until((site.folder / "importing").exists)
     first = worker.consumer()

@@ -25,7 +25,7 @@ from litequeue.store import Database, jobs, leases, maintenance, queues, results
 from litequeue.store import claim as claims
 from litequeue.store.claim import Claim
 from litequeue.store.leases import Lost
-from tests.store.steps import KEEP, NOW, enlist, problems
+from tests.store.steps import KEEP, NOW, enlist, problems, revoke
 
 KNOWN = frozenset({"t", "early"})
 EVERYTHING = frozenset({"t", "early", "u"})
@@ -352,7 +352,7 @@ class QueueMachine(RuleBasedStateMachine):
     def revoke(self, data: st.DataObject) -> None:
         expected = data.draw(st.sampled_from(self.jobs))
         waits = expected.phase in WAITING
-        assert jobs.revoke(self.database, expected.id, now=self.now, keep=KEEP) is waits
+        assert revoke(self.database, expected.id, now=self.now, keep=KEEP) is waits
         self._expect_revoked(expected)
 
     @precondition(lambda self: self.jobs)
@@ -379,7 +379,7 @@ class QueueMachine(RuleBasedStateMachine):
     def a_job_is_revoked_while_it_runs(self, data: st.DataObject, ends: str) -> None:
         """It never begins again, unless somebody has it run anew."""
         held = data.draw(st.sampled_from(self._alive()))
-        assert not jobs.revoke(self.database, held.expected.id, now=self.now, keep=KEEP)
+        assert not revoke(self.database, held.expected.id, now=self.now, keep=KEEP)
         self._expect_revoked(held.expected)
         if ends == "retry":
             self._settle([(held, self._report(held, 4))], 0)

@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from litequeue.job import Failure, Job, Lease, Outcome
-from litequeue.store import Database, Keep, jobs
+from litequeue.store import Database, Keep, jobs, revocations
 from litequeue.store import leases as held
 from litequeue.store.claim import Claim, Settled
 from litequeue.store.leases import Lost
@@ -190,3 +190,8 @@ _RULES = {
     "a finished job that is kept for ever": """
         SELECT id FROM litequeue_job WHERE (phase = 'done') <> (keep_until IS NOT NULL)""",
 }
+
+
+def revoke(database: Database, id: str, *, now: float = NOW, keep: Keep = KEEP) -> bool:
+    """Revoke one job; tell whether it has ended by that."""
+    return bool(revocations.revoke(database, [id], now=now, keep=keep).ended)

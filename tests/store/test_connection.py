@@ -40,6 +40,7 @@ from tests.store.steps import (
     phases,
     problems,
     put,
+    revoke,
     rows,
     step,
 )
@@ -210,7 +211,7 @@ ACTIONS: dict[str, tuple[int, Callable[[Database], object]]] = {
     "enqueue": (2, lambda d: put(d, "x")),
     "enqueue_many": (2, lambda d: jobs.enqueue_many(d, [job(), job()], NOW)),
     "claim": (1, lambda d: claim(d, 1)),
-    "revoke": (2, lambda d: jobs.revoke(d, "b", now=NOW, keep=KEEP)),
+    "revoke": (2, lambda d: revoke(d, "b", now=NOW, keep=KEEP)),
     "prune": (1, lambda d: prune(d, NOW)),
 }
 
@@ -259,7 +260,7 @@ def test_a_lock_that_stays_taken_is_reported_and_nothing_is_accepted(
         lambda: put(database, "a"),
         lambda: jobs.enqueue_many(database, [job("b")], NOW),
         lambda: claim(database),
-        lambda: jobs.revoke(database, "before", now=NOW, keep=KEEP),
+        lambda: revoke(database, "before", now=NOW, keep=KEEP),
         database.checkpoint,
     ):
         with pytest.raises(QueueBusy, match="nothing was accepted"):

@@ -6,7 +6,7 @@ import pytest
 
 from litequeue.exceptions import DuplicateJob, StoreError
 from litequeue.store import Database, Keep, jobs
-from tests.store.steps import NOW, claim, job, phases, put, row_of, rows
+from tests.store.steps import NOW, claim, job, phases, put, revoke, row_of, rows
 
 
 def test_a_job_is_stored_with_all_it_brought(database: Database) -> None:
@@ -59,7 +59,7 @@ def test_a_refused_job_leaves_no_queue_behind(database: Database) -> None:
 
 def test_the_same_id_is_refused_even_after_the_job_is_done(database: Database) -> None:
     put(database, "a")
-    assert jobs.revoke(database, "a", now=NOW, keep=Keep(success=1, failure=1))
+    assert revoke(database, "a", now=NOW, keep=Keep(success=1, failure=1))
     assert not jobs.enqueue(database, job("a"), NOW)
     assert phases(database.path) == {"a": "done"}
 

@@ -24,7 +24,7 @@ from litequeue.store import Database, jobs, maintenance, results, revocations
 from litequeue.store import claim as claims
 from litequeue.store import leases as held
 from litequeue.store.claim import Claim
-from tests.store.steps import KEEP, NOW, TASKS, enlist
+from tests.store.steps import KEEP, NOW, TASKS, enlist, revoke
 
 VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 SCAN = re.compile(r"SCAN (?:TABLE )?(\w+)")
@@ -257,7 +257,7 @@ ACTIONS: dict[str, Callable[[Database], Any]] = {
     "HAS_PARKED in other queues only": look_for_parked_in_vain,
     "PRUNE": lambda d: maintenance.prune(d, NOW + 1_100),
     "revocations.prune": lambda d: revocations.prune(d, NOW),
-    "REVOKE": lambda d: jobs.revoke(d, "ready-7", now=NOW, keep=KEEP),
+    "REVOKE": lambda d: revoke(d, "ready-7", now=NOW, keep=KEEP),
     "FETCH": lambda d: results.fetch(d, "done-7"),
     "ENQUEUE": lambda d: jobs.enqueue(d, Job("new", "t", "[[],{}]", "q1"), NOW),
     "ENQUEUE_MANY": lambda d: jobs.enqueue_many(

@@ -21,6 +21,7 @@ from tests.store.steps import (
     put,
     reap,
     retry,
+    revoke,
     rows,
     step,
     success,
@@ -88,7 +89,7 @@ def test_many_are_read_as_one_by_one(database: Database) -> None:
         succeed(database, f"good {number}", str(number))
         fail(database, f"bad {number}", f"no {number}")
         put(database, f"waits {number}")
-        jobs.revoke(database, f"waits {number}", now=NOW, keep=KEEP)
+        revoke(database, f"waits {number}", now=NOW, keep=KEEP)
         put(database, f"ready {number}", eta=NOW + 1)
     ids = ["good 1", "none 1", "bad 2", "ready 0", "waits 1", "bad 0", "none 2", "good 1"]
     found = fetch_many(database, ids)
@@ -283,7 +284,7 @@ def test_a_set_counts(store: Store) -> None:
     succeed(database, "b", "2")
     fail(database, "c")
     put(database, "d")
-    jobs.revoke(database, "d", now=NOW, keep=KEEP)
+    revoke(database, "d", now=NOW, keep=KEEP)
     put(database, "e")
 
     def verdict(*ids: str) -> tuple[int, bool, bool, bool, bool]:

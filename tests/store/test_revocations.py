@@ -104,7 +104,7 @@ def test_what_was_said_again_is_heard_again_and_nothing_is_taken_back(database: 
 def test_the_other_verbs_revoke_in_the_same_way(database: Database) -> None:
     put(database, "a", "b")
     claim_one(database)
-    assert not jobs.revoke(database, "a", now=NOW, keep=KEEP)
+    assert revocations.revoke(database, ["a"], now=NOW, keep=KEEP).stands == ["a"]
     assert revocations.revoke(database, ["b", "c"], now=NOW, keep=KEEP).ended == ["b"]
     assert [row[1] for row in listed(database)] == ["a", "c"]
 

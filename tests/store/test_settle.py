@@ -4,7 +4,6 @@ import pytest
 
 from litequeue.job import Failure, Outcome
 from litequeue.store import Database, jobs, results
-from litequeue.store.jobs import revoke
 from litequeue.store.leases import leases_of, release
 from tests.store.steps import (
     KEEP,
@@ -16,6 +15,7 @@ from tests.store.steps import (
     put,
     reap,
     retry,
+    revoke,
     row_of,
     rows,
     step,

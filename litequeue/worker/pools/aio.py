@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 from litequeue import states
 from litequeue.interrupts import TaskGuard, ThreadGuard
@@ -32,8 +32,8 @@ class Aio(Pool):
 
     name = "aio"
     many = True
-    honours = frozenset(OPTIONS)
-    start_methods = ("fork", "forkserver", "spawn")
+    honours: ClassVar[frozenset[str]] = frozenset(OPTIONS)
+    start_methods: ClassVar[tuple[str, ...]] = ("fork", "forkserver", "spawn")
 
     def serve(self, station: Station) -> None:
         """Run leases, many at a time."""

@@ -13,7 +13,7 @@ import importlib.util
 import os
 import time
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 from litequeue.clock import SystemClock
 from litequeue.exceptions import ImproperlyConfigured, SoftTimeLimitExceeded
@@ -38,8 +38,8 @@ class Gevent(Pool):
 
     name = "gevent"
     many = True
-    honours = frozenset(OPTIONS) - {"embedded"}
-    start_methods = ("spawn",)
+    honours: ClassVar[frozenset[str]] = frozenset(OPTIONS) - {"embedded"}
+    start_methods: ClassVar[tuple[str, ...]] = ("spawn",)
 
     @classmethod
     def prepare(cls) -> None:

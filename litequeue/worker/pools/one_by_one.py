@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from contextvars import copy_context
 from types import FrameType
+from typing import ClassVar
 
 from litequeue.interrupts import SignalGuard
 from litequeue.job import Lease
@@ -17,8 +18,8 @@ class Prefork(Pool):
 
     name = "prefork"
     many = False
-    honours = frozenset(OPTIONS) - {"embedded"}
-    start_methods = ("fork", "forkserver", "spawn")
+    honours: ClassVar[frozenset[str]] = frozenset(OPTIONS) - {"embedded"}
+    start_methods: ClassVar[tuple[str, ...]] = ("fork", "forkserver", "spawn")
 
     def serve(self, station: Station) -> None:
         """Run leases one by one."""
@@ -55,4 +56,4 @@ class Solo(Prefork):
     """One child, one job at a time."""
 
     name = "solo"
-    honours = Prefork.honours - {"concurrency", "autoscale"}
+    honours: ClassVar[frozenset[str]] = Prefork.honours - {"concurrency", "autoscale"}

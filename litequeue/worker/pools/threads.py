@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
+from typing import ClassVar
 
 from litequeue.interrupts import Guard, ThreadGuard
 from litequeue.job import Errand
@@ -23,8 +24,8 @@ class Threads(Pool):
 
     name = "threads"
     many = True
-    honours = frozenset(OPTIONS)
-    start_methods = ("fork", "forkserver", "spawn")
+    honours: ClassVar[frozenset[str]] = frozenset(OPTIONS)
+    start_methods: ClassVar[tuple[str, ...]] = ("fork", "forkserver", "spawn")
 
     def serve(self, station: Station) -> None:
         """Run leases, many at a time."""
