@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -298,9 +299,8 @@ def refuse_namesake() -> None:
 
     Both put a package ``litequeue`` into the same folder, so one overwrites the other's files.
     """
-    from glob import glob  # importlib.metadata would be 2 MB in each of the worker's processes
-
-    found = [name for folder in sys.path for name in glob("litequeue-*-info", root_dir=folder)]
+    # importlib.metadata would tell, and be 2 MB of memory for all that the worker lives.
+    found = [each.name for folder in sys.path for each in Path(folder).glob("litequeue-*-info")]
     if not found:
         return
     version = found[0].removeprefix("litequeue-").rpartition(".")[0]

@@ -255,7 +255,7 @@ def with_callbacks(test: Any) -> Any:
     return test
 
 
-COUNT = int(os.environ.get("PROGRAMS", "150"))
+COUNT = int(os.environ.get("PROGRAMS", "300"))
 SEED = os.environ.get("SEED")
 
 

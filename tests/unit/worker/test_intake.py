@@ -15,6 +15,7 @@ from litequeue.job import Lease
 from litequeue.worker import link as messages
 from litequeue.worker.intake import AT_ONCE, Intake
 from litequeue.worker.link import Manifest
+from litequeue.worker.pace import DEEPEST
 from litequeue.worker.queue_choice import QueueChoice, parse
 from litequeue.worker.slots import RING, Slots
 
@@ -84,7 +85,7 @@ def test_short_jobs_are(slots: Slots) -> None:
     made = intake(slots)
     for _ in range(60):
         made.pace.record(0.0, 100)
-    assert made.most_out() == 4 * 64
+    assert made.most_out() == 4 * DEEPEST
 
 
 def test_what_was_acknowledged_early_fits_the_ring_of_one_child(tmp_path: Path) -> None:
