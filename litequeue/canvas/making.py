@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, overload
 
 from litequeue.canvas.members import Callee
-from litequeue.canvas.nesting import too_deep
 from litequeue.canvas.signatures import Signature
 from litequeue.result.async_result import R
 
@@ -30,6 +29,8 @@ def signature(varies: Any, *args: Any, **kwargs: Any) -> Signature[Any]:
                 return varies.clone()
             return Signature.from_dict(varies, app=kwargs.get("app"))
         except RecursionError:
+            from litequeue.canvas.nesting import too_deep
+
             raise too_deep() from None
     if not isinstance(varies, str) and not isinstance(getattr(varies, "name", None), str):
         raise TypeError(f"a signature is of a task or of the name of one, not of {varies!r:.80}")
