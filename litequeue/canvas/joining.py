@@ -63,18 +63,24 @@ def _after_chain(left: Any, right: Any, *, is_ours: bool = False) -> Any:
         return _after_chain(left, alone, is_ours=is_ours)
     last = left.tasks[-1] if left.tasks else None
     if is_group(last):
-        made = left if is_ours else left.clone()
+        made = _to_change(left, is_ours=is_ours)
         made.tasks[-1] = chord(made.tasks[-1], right, app=left._app)
         if len(made.tasks) > 1 and is_chord(made.tasks[-2]):
             second = made.tasks.pop()
             _after_body(made.tasks[-1], second)
         return made
     if is_chord(last) and not is_chord(right):
-        made = left if is_ours else left.clone()
+        made = _to_change(left, is_ours=is_ours)
         _after_body(made.tasks[-1], right)
         return made
     steps = unchained(left, clone=not is_ours)
     return chain_of([*steps, right], app=left._app, kind=type(left))
+
+
+def _to_change(chain: Any, *, is_ours: bool) -> Any:
+    made = chain if is_ours else chain.clone()
+    made.tasks = [*made.tasks]  # it may have been made of a tuple
+    return made
 
 
 def _group_after_chain(left: Any, right: Any, *, is_ours: bool) -> Any:

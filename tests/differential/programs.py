@@ -250,9 +250,14 @@ WITH_CALLBACKS = [
 
 def with_callbacks(test: Any) -> Any:
     """Have the programs of a test begin with callbacks of all kinds of workflows."""
-    for each in (*WITH_CALLBACKS, *(("chain", [each, A], "or") for each in WITH_CALLBACKS)):
+    after = (("chain", [each, A], "or") for each in WITH_CALLBACKS)
+    for each in (*WITH_CALLBACKS, *after, ENDS_IN_A_GROUP):
         test = example(program=each)(test)
     return test
+
+
+ENDS_IN_A_GROUP = ("chain", [("chord", [], A, "or"), ("group", [A, B, A], "args"), A], "args")
+"""A body that becomes a chain of two, and whose end becomes the header of a chord."""
 
 
 COUNT = int(os.environ.get("PROGRAMS", "300"))

@@ -212,7 +212,7 @@ class Visits:
             headers.pop("stamped_headers", None)  # Celery adds names that come later to this list
             data = json.loads(json.dumps(sig))
             self.seen.append((name, data["task"], data["args"], sorted(headers.items())))
-            if name == "on_chord_header_start" and isinstance(sig.tasks, list):
+            if name == "on_chord_header_start" and isinstance(sig.tasks, list | tuple):
                 sig.tasks = {canvas.chord: canvas, celerys._chord: celerys}[type(sig)].group(
                     sig.tasks
                 )
