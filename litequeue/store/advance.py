@@ -140,15 +140,16 @@ JOIN: Final = """
 SELECT id, policy, failed, failed >= size FROM litequeue_fanin
 WHERE target = ? AND waiting = 0 AND spent < 2
 """
-# Of a group in which nobody has begun: how many, and what they were ended by, if that is one thing.
+# Of a group in which nobody has begun: how many, and the one step that ended them, if it is one;
+# errbacks that are not needed were ended by none.
 NEVER_BEGAN: Final = """
 SELECT count(*), min(member.state), min(error.evidence)
 FROM litequeue_job AS member
 LEFT JOIN litequeue_error AS error ON error.job = member.seq AND error.claim = 0
 WHERE member.flow = ? AND member.flow > 0
 HAVING max(member.claims) = 0 AND min(member.state) = max(member.state)
-   AND (min(member.state) = 'IGNORED' OR count(error.evidence) = count(*)
-        AND min(error.evidence) = max(error.evidence))
+   AND (count(error.evidence) = 0 AND min(member.state) = 'IGNORED'
+        OR count(error.evidence) = count(*) AND min(error.evidence) = max(error.evidence))
 """
 MENDED: Final = """
 SELECT 1 FROM litequeue_fanin WHERE target = ? AND spent = 1 AND waiting = 0 AND NOT failed
