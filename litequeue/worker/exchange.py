@@ -31,6 +31,8 @@ logger: Final = logging.getLogger("litequeue.worker")
 
 STALL: Final = 0.05
 """Seconds without an outcome after which unread leases are given back to the file."""
+FAR_AHEAD: Final = 0.2
+"""Seconds that unread leases may take to run: they were taken when jobs were shorter."""
 
 
 class Exchange:
@@ -267,13 +269,20 @@ class Exchange:
     def unstall(self, now: float) -> None:
         """Give unread leases back while the children are busy with something longer."""
         waiting = len(self.accounts) - self._slots.count
-        if waiting <= 0 or now - self._last_outcome < STALL:
+        if waiting <= 0:
+            return
+        if self._ahead and self._intake.pace.time_of(waiting) > FAR_AHEAD * self._slots.count:
+            self._give_back_unread()
+        if now - self._last_outcome < STALL:
             return
         running = self._slots.all_running()
         if len(running) < self._slots.count:
             return
         oldest = min(run.started for run in running.values())
         self._intake.pace.slow_down(max(STALL, self._clock.now() - oldest))
+        self._give_back_unread()
+
+    def _give_back_unread(self) -> None:
         self._ahead = False
         self.strays.give_back(self.strays.take_back())
 

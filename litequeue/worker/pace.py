@@ -24,6 +24,10 @@ class Pace:
         """Take in that a job has been running for ``seconds`` and goes on."""
         self._mean = max(self._mean, seconds)
 
+    def time_of(self, count: int) -> float:
+        """Return the seconds that ``count`` jobs take one after the other."""
+        return count * self._mean
+
     def depth(self) -> int:
         """Return how many leases a child should have, the running one included.
 

@@ -17,8 +17,7 @@ from tests.integration.test_kills import deaths
 
 def assert_gone(worker: Worker, everybody: list[int]) -> None:
     wait_until(lambda: not any(is_alive(pid) for pid in everybody))
-    bell = Path(f"{worker.path}.bell")
-    assert [each.name for each in bell.iterdir() if each.name.startswith("worker-")] == []
+    assert [*Path(f"{worker.path}.bell").glob("worker-*")] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
