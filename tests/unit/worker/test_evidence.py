@@ -60,7 +60,8 @@ class TestRealDeaths:
         eats = f"import os; data = bytearray(os.urandom(1)) * {64 * MIB}; os._exit(3)"
         found = collected(*end_of(fault, eats), fault=fault)
         assert found["exit_code"] == 3
-        assert 64 * MIB < found["max_rss"] < 400 * MIB
+        # Linux lets a program begin with the peak of the process that started it: pytest's.
+        assert 64 * MIB < found["max_rss"] < 8192 * MIB
         assert 0 < found["cpu_seconds"] < 30
         assert "stacks" not in found
         assert "signal" not in found
